@@ -1,0 +1,28 @@
+"""The only seam to MNE objects: they come in here, arrays go out, and back again.
+
+Nothing in this package knows torch; nothing outside it, `inverse`, `template` and
+`simulation` needs to know how a forward solution or a covariance is laid out.
+"""
+
+from .channels import MIN_CHANNELS, select_channels
+from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
+from .gain import PreparedForward, noise_scale, prepare_data, prepare_forward
+from .graph import source_graph
+from .stc import make_residual, make_stc, restrict_to_label
+
+__all__ = [
+    "MIN_CHANNELS",
+    "PreparedForward",
+    "check_evoked",
+    "check_pick_ori",
+    "check_reference",
+    "make_residual",
+    "make_stc",
+    "noise_scale",
+    "prepare_data",
+    "prepare_forward",
+    "resolve_loose",
+    "restrict_to_label",
+    "select_channels",
+    "source_graph",
+]

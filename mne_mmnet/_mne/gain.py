@@ -1,0 +1,312 @@
+"""From (info, fwd, noise_cov) to plain arrays: the whitened lead field and its companions."""
+
+from dataclasses import dataclass, field
+
+import mne
+import numpy as np
+from mne.utils import _validate_type, logger
+from scipy import sparse
+
+from .channels import make_whitener, select_channels
+from .checks import _KINDS, check_finite, resolve_loose, summarize_names
+from .graph import source_graph
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PreparedForward:
+    """Everything about (info, fwd, noise_cov) that doesn't depend on the data.
+
+    Made by :func:`prepare_forward`. All positions and directions are in the coordinate frame
+    of the forward solution (head or MRI).
+
+    Parameters
+    ----------
+    ch_names : tuple of str
+        The channels used, in the order of ``info``.
+    whitener : array of shape (n_rank, n_channels)
+        Whitener in 1/V, of full row rank; contains ``projector``.
+    projector : array of shape (n_channels, n_channels)
+        Average reference over ``ch_names`` and all other projectors.
+    leadfield : array of shape (n_rank, n_sources, n_orient)
+        ``whitener @ gain``, per A·m. Priors are not applied.
+    gain : array of shape (n_channels, n_sources, n_orient)
+        Lead field in V/(A·m), neither projected nor whitened.
+    frames : array of shape (n_sources, n_orient, 3)
+        Direction of each column, unit vectors: with fixed orientation the normal; with loose
+        orientation two tangents and the normal; with free orientation x, y and z.
+    orient_weights : array of shape (n_sources, n_orient)
+        Square root of the prior variance of each column relative to that of the normal.
+    normals : array of shape (n_sources, 3)
+        Normals, unit vectors (z in volume source spaces).
+    positions : array of shape (n_sources, 3)
+        Positions in mm.
+    adjacency : csr_array of shape (n_sources, n_sources)
+        Symmetric; the lengths in mm of the edges between neighbouring sources.
+    src : instance of SourceSpaces
+        A copy of the source spaces.
+    vertices : list of array
+        Vertex numbers in each source space.
+    kind : "surface" | "volume" | "discrete" | "mixed"
+        Kind of the source spaces.
+    subject : str | None
+        The subject that the source spaces belong to.
+    orient : "fixed" | "loose" | "free"
+        Orientation constraint.
+    loose : dict
+        Prior variance of tangential currents for each kind of source space.
+    use_cps : bool
+        Whether normals are averages over cortical patches where patches are known.
+    noise_is_known : bool
+        Whether a noise covariance was given. If so, whitened data have unit noise variance;
+        if not, the noise level is unknown.
+
+    Attributes
+    ----------
+    n_rank : int
+        Number of whitened channels.
+    n_channels : int
+        Number of channels.
+    n_sources : int
+        Number of source locations.
+    n_orient : int
+        Columns a location: 1 with fixed orientation, otherwise 3.
+    """
+
+    ch_names: tuple
+    whitener: np.ndarray
+    projector: np.ndarray
+    leadfield: np.ndarray
+    gain: np.ndarray
+    frames: np.ndarray
+    orient_weights: np.ndarray
+    normals: np.ndarray
+    positions: np.ndarray
+    adjacency: sparse.csr_array
+    src: mne.SourceSpaces
+    vertices: list
+    kind: str
+    subject: str | None
+    orient: str
+    loose: dict
+    use_cps: bool
+    noise_is_known: bool
+    n_rank: int = field(init=False)
+    n_channels: int = field(init=False)
+    n_sources: int = field(init=False)
+    n_orient: int = field(init=False)
+
+    def __post_init__(self):
+        n_channels, n_sources, n_orient = self.gain.shape
+        n_rank = len(self.whitener)
+        assert self.leadfield.shape == (n_rank, n_sources, n_orient)
+        assert self.frames.shape == (n_sources, n_orient, 3)
+        assert sum(map(len, self.vertices)) == n_sources
+        sizes = {
+            "n_rank": n_rank,
+            "n_channels": n_channels,
+            "n_sources": n_sources,
+            "n_orient": n_orient,
+        }
+        for name, value in sizes.items():
+            object.__setattr__(self, name, value)
+
+    def __repr__(self):
+        return (
+            f"<PreparedForward | {self.n_channels} EEG channels (rank {self.n_rank}), "
+            f"{self.n_sources} sources, {self.kind}, {self.orient} orientation, noise "
+            f"{'known' if self.noise_is_known else 'unknown'}>"
+        )
+
+
+def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps=True):
+    """Prepare a forward solution for localisation.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info: channels, bads and projectors.
+    fwd : instance of Forward
+        The forward solution.
+    noise_cov : instance of Covariance | None
+        The noise covariance. With None, channels are only re-referenced and brought to one
+        scale, and the noise level is left to the solver.
+    loose : None | float | "auto" | dict
+        Prior variance of tangential currents relative to normal ones. None is 0 (fixed,
+        signed) on surface source spaces and 1 (free) on all others; anything else means what
+        it means to MNE.
+    rank : None | "info" | "full" | dict
+        Rank of the noise covariance, as in :func:`mne.cov.compute_whitener`.
+    use_cps : bool
+        Whether to average normals over cortical patches where patches are known.
+
+    Returns
+    -------
+    prepared : instance of PreparedForward
+        The arrays. No input is modified and none is shared.
+    """
+    _validate_type(info, mne.Info, "info")
+    _validate_type(fwd, mne.Forward, "fwd")
+    _validate_type(noise_cov, (mne.Covariance, None), "noise_cov")
+    _validate_type(use_cps, bool, "use_cps")
+    _check_source_spaces(fwd["src"])
+    fixed_fwd = mne.forward.is_fixed_orient(fwd)
+    loose = resolve_loose(fwd["src"], loose, fixed=fixed_fwd)
+
+    logger.info("Preparing the forward solution")
+    ch_names = select_channels(info, fwd, noise_cov)
+    whitener, projector = make_whitener(info, ch_names, noise_cov, rank)
+    # From here on this is our own copy.
+    fwd = mne.pick_channels_forward(fwd, list(ch_names), ordered=True, verbose=False)
+    gain, frames, normals, orient = _orient(fwd, loose, fixed_fwd, use_cps)
+    if not np.isfinite(gain).all():
+        raise ValueError(
+            "The forward solution contains NaN or infinite values. Compute it again with "
+            "mne.make_forward_solution, and check the electrode positions."
+        )
+    orient_weights = _orient_weights(fwd["src"], loose, gain.shape[2])
+    logger.info("    %d sources, %s orientation", gain.shape[1], orient)
+    prepared = PreparedForward(
+        ch_names=ch_names,
+        whitener=whitener,
+        projector=projector,
+        leadfield=np.tensordot(whitener, gain, axes=1),
+        gain=gain,
+        frames=frames,
+        orient_weights=orient_weights,
+        normals=normals,
+        positions=fwd["source_rr"] * 1e3,
+        adjacency=source_graph(fwd["src"]),
+        src=fwd["src"],
+        vertices=[space["vertno"].copy() for space in fwd["src"]],
+        kind=fwd["src"].kind,
+        subject=fwd["src"][0].get("subject_his_id"),
+        orient=orient,
+        loose=loose,
+        use_cps=use_cps,
+        noise_is_known=noise_cov is not None,
+    )
+    logger.info("[done]")
+    return prepared
+
+
+def prepare_data(info, prepared, data, nave=1):
+    """Pick, re-reference and whiten data.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info of the data. Its channels are found by name, in any order, and it
+        may hold others as well.
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    data : array of shape (..., n_all_channels, n_times)
+        The data in V, channels in the order of ``info``.
+    nave : int
+        How many trials were averaged. A noise covariance describes single trials, so that
+        data are multiplied by √nave to have unit noise variance, as in
+        :func:`mne.whiten_evoked`. Currents found from them are to be divided by √nave.
+        Where the noise is not known, nave has no effect.
+
+    Returns
+    -------
+    whitened : array of shape (..., n_rank, n_times)
+        The whitened data (no unit).
+    """
+    _validate_type(info, mne.Info, "info")
+    data = np.asarray(data)
+    index = {name: k for k, name in enumerate(info["ch_names"])}
+    if data.ndim < 2 or data.shape[-2] != len(index):
+        raise ValueError(
+            f"The data must have the shape (..., n_channels, n_times) with the {len(index)} "
+            f"channels of info, got {data.shape}. Pass the array that belongs to info."
+        )
+    missing = [name for name in prepared.ch_names if name not in index]
+    if missing:
+        raise ValueError(
+            f"The data lack {summarize_names(missing)} that the operator was made for. Make the "
+            "operator from the info of these data."
+        )
+    bads = [name for name in prepared.ch_names if name in info["bads"]]
+    if bads:
+        raise ValueError(
+            f"{summarize_names(bads)} marked as bad in the data but used by the operator. Make "
+            "the operator from the info of these data."
+        )
+    data = data[..., [index[name] for name in prepared.ch_names], :]
+    check_finite(data, prepared.ch_names)
+    return noise_scale(prepared, nave) * (prepared.whitener @ data)
+
+
+def noise_scale(prepared, nave):
+    """Return the factor by which whitened data are multiplied on account of averaging.
+
+    Parameters
+    ----------
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    nave : int
+        How many trials were averaged.
+
+    Returns
+    -------
+    scale : float
+        √nave where the noise covariance is known, otherwise 1.
+    """
+    _validate_type(nave, "numeric", "nave")
+    if not (np.isfinite(nave) and nave > 0):
+        raise ValueError(f"nave must be a positive number of trials, got {nave}. Use nave=1.")
+    return float(np.sqrt(nave)) if prepared.noise_is_known else 1.0
+
+
+def _check_source_spaces(src):
+    kind = src.kind  # raises where the order of the spaces makes no sense
+    if kind == "mixed" and len(src) < 3:
+        raise ValueError(
+            "The forward solution has a single hemisphere, which MNE has no source estimate "
+            "for. Keep both, the other one with few sources if need be."
+        )
+    if sum(space["nuse"] for space in src) == 0:
+        raise ValueError(
+            "The source space has no sources in use. Make the forward solution again with a "
+            "source space inside the head."
+        )
+
+
+def _orient(fwd, loose, fixed_fwd, use_cps):
+    """Bring the gain into the frame that ``loose`` asks for; changes ``fwd``."""
+    n_sources = fwd["nsource"]
+    if fixed_fwd:
+        normals = fwd["source_nn"].astype(float)
+        gain = fwd["sol"]["data"].astype(float)[:, :, np.newaxis]
+        return gain, normals[:, np.newaxis, :], normals, "fixed"
+
+    for space in fwd["src"]:
+        lengths = np.linalg.norm(space["nn"][space["vertno"]], axis=1)
+        # MNE would make up a direction where there is none
+        if loose[_KINDS[space["type"]]] < 1 and not np.allclose(lengths, 1, atol=1e-2):
+            raise ValueError(
+                "The source space has normals that aren't unit vectors, and loose < 1 needs "
+                "them. Use loose=1.0, or a source space with normals."
+            )
+    fwd = mne.convert_forward_solution(
+        fwd, surf_ori=True, use_cps=use_cps, copy=False, verbose=False
+    )
+    gain = fwd["sol"]["data"].astype(float).reshape(-1, n_sources, 3)
+    frames = fwd["source_nn"].astype(float).reshape(n_sources, 3, 3)
+    normals = frames[:, 2].copy()
+    values = set(loose.values())
+    if values == {0.0}:
+        return gain[:, :, 2:].copy(), frames[:, 2:].copy(), normals, "fixed"
+    if values == {1.0}:
+        xyz = np.einsum("csk,skd->csd", gain, frames)
+        return xyz, np.tile(np.eye(3), (n_sources, 1, 1)), normals, "free"
+    return gain, frames, normals, "loose"
+
+
+def _orient_weights(src, loose, n_orient):
+    weights = []
+    for space in src:
+        tangential = np.sqrt(loose[_KINDS[space["type"]]])
+        row = [1.0] if n_orient == 1 else [tangential, tangential, 1.0]
+        weights.append(np.tile(row, (space["nuse"], 1)))
+    return np.concatenate(weights)

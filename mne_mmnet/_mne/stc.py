@@ -1,0 +1,139 @@
+"""From arrays back to MNE objects: source estimates and the residual."""
+
+import mne
+import numpy as np
+from mne.utils import _validate_type
+
+from .checks import check_finite, check_pick_ori
+
+# (scalar, vector)
+_CLASSES = {
+    "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
+    "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
+}
+
+
+def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
+    """Make the source estimate that fits the source space and ``pick_ori``.
+
+    Parameters
+    ----------
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    currents : array of shape (n_sources, n_orient, n_times)
+        Currents in A·m along ``prepared.frames``, orientation weights included.
+    tmin : float
+        Time of the first sample in s.
+    tstep : float
+        Time between samples in s.
+    pick_ori : None | "normal" | "vector"
+        None gives the signed amplitude along the normal with fixed orientation, otherwise the
+        length of the current; "normal" the signed part along the normal; "vector" the current
+        in x, y and z of the forward solution's coordinate frame.
+    label : instance of Label | instance of BiHemiLabel | None
+        Restrict the estimate to a label (surface source spaces only).
+
+    Returns
+    -------
+    stc : instance of SourceEstimate | VectorSourceEstimate | VolSourceEstimate | \
+            VolVectorSourceEstimate | MixedSourceEstimate | MixedVectorSourceEstimate
+        The source estimate in A·m.
+    """
+    check_pick_ori(prepared, pick_ori)
+    currents = np.asarray(currents, float)
+    if currents.ndim != 3 or currents.shape[:2] != (prepared.n_sources, prepared.n_orient):
+        raise ValueError(
+            f"currents must have the shape ({prepared.n_sources}, {prepared.n_orient}, n_times),"
+            f" got {currents.shape}. Keep all sources; use label to restrict the estimate."
+        )
+    vertices, rows = restrict_to_label(prepared, label)
+    currents, frames = currents[rows], prepared.frames[rows]
+    if pick_ori == "vector":
+        data = np.einsum("skt,skd->sdt", currents, frames)
+    elif pick_ori == "normal":
+        data = np.einsum("skt,skd,sd->st", currents, frames, prepared.normals[rows])
+    elif prepared.n_orient == 1:
+        data = currents[:, 0].copy()
+    else:
+        data = np.linalg.norm(currents, axis=1)
+    klass = _CLASSES[prepared.kind][pick_ori == "vector"]
+    return klass(data, vertices, tmin=tmin, tstep=tstep, subject=prepared.subject)
+
+
+def restrict_to_label(prepared, label):
+    """Find the sources of a label.
+
+    Parameters
+    ----------
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    label : instance of Label | instance of BiHemiLabel | None
+        The label. None keeps all sources.
+
+    Returns
+    -------
+    vertices : list of array
+        The vertex numbers in each source space.
+    rows : array of int, shape (n_selected,)
+        The indices of these sources among all.
+    """
+    _validate_type(label, (mne.Label, mne.BiHemiLabel, None), "label")
+    if label is None:
+        return [v.copy() for v in prepared.vertices], np.arange(prepared.n_sources)
+    if prepared.kind != "surface":
+        raise ValueError(
+            f"A label needs a surface source space, got a {prepared.kind} one. Use label=None "
+            "and restrict the source estimate afterwards."
+        )
+    if None not in (label.subject, prepared.subject) and label.subject != prepared.subject:
+        raise ValueError(
+            f'The label belongs to subject "{label.subject}", the source space to '
+            f'"{prepared.subject}". Use a label of that subject, or label.morph.'
+        )
+    parts = {"lh": None, "rh": None}
+    if label.hemi == "both":
+        parts.update(lh=label.lh, rh=label.rh)
+    else:
+        parts[label.hemi] = label
+    vertices, rows, start = [], [], 0
+    for vertno, part in zip(prepared.vertices, parts.values(), strict=True):
+        inside = np.isin(vertno, [] if part is None else part.vertices)
+        vertices.append(vertno[inside])
+        rows.append(start + np.flatnonzero(inside))
+        start += len(vertno)
+    rows = np.concatenate(rows)
+    if len(rows) == 0:
+        raise ValueError(
+            f'No source lies in the label "{label.name}". Use a larger label or a denser source '
+            "space."
+        )
+    return vertices, rows
+
+
+def make_residual(evoked, prepared, currents):
+    """Subtract from the data what the currents explain.
+
+    Parameters
+    ----------
+    evoked : instance of Evoked
+        The data that were localised.
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    currents : array of shape (n_sources, n_orient, n_times)
+        Currents in A·m along ``prepared.frames``.
+
+    Returns
+    -------
+    residual : instance of Evoked
+        The residual in V on the channels of ``prepared``, average-referenced over them and
+        with all other projectors applied.
+    """
+    names = list(prepared.ch_names)
+    residual = evoked.copy().pick(names).reorder_channels(names)
+    currents = np.asarray(currents, float)
+    explained = np.tensordot(prepared.gain, currents, axes=2)
+    check_finite(explained, names)
+    residual.data = prepared.projector @ (residual.data - explained)
+    return residual

@@ -1,0 +1,178 @@
+"""Sources of an evoked response."""
+
+import mne
+from mne.utils import _check_option, _validate_type, logger, verbose
+
+from .._mne import (
+    check_evoked,
+    check_pick_ori,
+    check_reference,
+    make_residual,
+    make_stc,
+    noise_scale,
+    prepare_data,
+    restrict_to_label,
+)
+from .operator import MMNetOperator, make_mmnet_operator
+
+# what a prepared operator has settled, with the values that mean "not given"
+_SETTLED = dict(
+    noise_cov=None,
+    model="mmnet-base",
+    loose=None,
+    depth="auto",
+    rank=None,
+    use_cps=True,
+    device="auto",
+)
+
+
+@verbose
+def apply_mmnet_inverse(
+    evoked,
+    fwd,
+    noise_cov=None,
+    *,
+    model="mmnet-base",
+    loose=None,
+    depth="auto",
+    rank=None,
+    pick_ori=None,
+    label=None,
+    return_residual=False,
+    return_report=False,
+    use_cps=True,
+    n_steps=None,
+    device="auto",
+    verbose=None,
+):
+    """Localise the sources of an evoked response.
+
+    The estimate is the posterior mean of the currents under source variances found by certified
+    majorization-minimization of the evidence objective
+
+    .. math:: J(u, ℓ) = \\log|Σ| + \\mathrm{tr}(C Σ^{-1}) + \\sum_i w_i e^{u_i} + r(ℓ),
+
+    with curvature, hyperprior and starting point supplied by a pretrained network. Every step is
+    checked not to increase J.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response, average-referenced (a pending projector is enough). The time window matters:
+        variances are estimated from all samples of it, so crop to the response of interest.
+    fwd : mne.Forward | MMNetOperator
+        The forward solution, or what :func:`make_mmnet_operator` made of it. An operator has
+        settled ``noise_cov``, ``model``, ``loose``, ``depth``, ``rank``, ``use_cps`` and
+        ``device``: giving them again is an error.
+    noise_cov : mne.Covariance | None
+        Noise covariance of single trials; data are multiplied by √nave on its account. With None
+        the level of the noise, and how much of it comes from the brain, are estimated from the
+        data, and ``evoked.nave`` is not used.
+    model : str | path-like
+        Name of a pretrained model, or path of a saved one.
+    loose : None | float | "auto" | dict
+        Prior variance of tangential currents relative to normal ones. None fixes the orientation
+        on surfaces (signed estimates) and frees it elsewhere; other values have MNE's meaning
+        ("auto" is 0.2 on surfaces and 1 elsewhere).
+    depth : "auto" | None | float
+        Exponent of the depth weighting, with MNE's meaning; "auto" leaves it to the learned
+        prior. See :func:`make_mmnet_operator`.
+    %(rank_none)s
+    pick_ori : None | "normal" | "vector"
+        None: the signed current where the orientation is fixed, its length elsewhere. "normal":
+        the signed current along the surface normal. "vector": the current vector.
+    label : mne.Label | mne.BiHemiLabel | None
+        Restrict the returned estimate to a label. Sources outside it are still estimated.
+    return_residual : bool
+        Whether to return the part of the data that is not explained, as an evoked.
+    return_report : bool
+        Whether to return the certificate.
+    use_cps : bool
+        Whether to use the cortical patch statistics for the normals.
+    n_steps : int | None
+        Number of majorization-minimization steps. None is what the model was made for.
+    device : str
+        "auto" (CUDA if there is one, else MPS, else CPU), "cpu", "cuda" or "mps".
+    %(verbose)s
+
+    Returns
+    -------
+    stc : mne.SourceEstimate | mne.VectorSourceEstimate | mne.VolSourceEstimate | ...
+        Currents in A·m, of shape (n_sources, n_times) or (n_sources, 3, n_times). The class
+        depends on the source space and ``pick_ori`` as in :func:`mne.minimum_norm.apply_inverse`.
+    residual : mne.Evoked
+        Data (V) minus what the sources explain. Only with ``return_residual=True``.
+    report : SolverReport
+        The certificate. Only with ``return_report=True``.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If the data are not finite or not average-referenced, or channels, covariance and options
+        don't fit together; the message says what to do.
+    FileNotFoundError
+        If there is no such model.
+
+    Examples
+    --------
+    >>> stc = mne_mmnet.apply_mmnet_inverse(evoked, fwd, noise_cov)  # doctest: +SKIP
+    """
+    check_evoked(evoked)
+    _check_option("pick_ori", pick_ori, (None, "normal", "vector"))
+    _validate_type(fwd, (mne.Forward, MMNetOperator), "fwd")
+    if n_steps is not None:
+        _validate_type(n_steps, "int-like", "n_steps")
+        if n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
+    options = dict(
+        noise_cov=noise_cov,
+        model=model,
+        loose=loose,
+        depth=depth,
+        rank=rank,
+        use_cps=use_cps,
+        device=device,
+    )
+    check_reference(evoked.info, evoked.data)
+    if isinstance(fwd, MMNetOperator):
+        operator = fwd
+        given = [
+            name
+            for name, value in options.items()
+            if not (value is _SETTLED[name] or (isinstance(value, str) and value == _SETTLED[name]))
+        ]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} cannot be changed for a prepared operator. Give them to "
+                "make_mmnet_operator instead."
+            )
+    else:
+        operator = make_mmnet_operator(evoked.info, fwd, **options)
+    prepared = operator.prepared
+    check_pick_ori(prepared, pick_ori)
+    restrict_to_label(prepared, label)  # an impossible label is an error before the work
+
+    whitened = prepare_data(evoked.info, prepared, evoked.data, evoked.nave)
+    logger.info(f"Localising with {operator.card.name} on {operator.model.atoms.device}")
+    currents, (report,) = operator.solve(whitened[None], n_steps)
+    logger.info(f"    {report}")
+    currents = currents[0] / noise_scale(prepared, evoked.nave)
+    tstep = 1.0 / evoked.info["sfreq"]
+    stc = make_stc(
+        prepared,
+        currents,
+        tmin=float(evoked.times[0]),
+        tstep=tstep,
+        pick_ori=pick_ori,
+        label=label,
+    )
+    logger.info("[done]")
+    out = [stc]
+    if return_residual:
+        out.append(make_residual(evoked, prepared, currents))
+    if return_report:
+        out.append(report)
+    return out[0] if len(out) == 1 else tuple(out)

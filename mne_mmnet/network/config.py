@@ -1,0 +1,78 @@
+"""Frozen description of a network: everything its weights do not say."""
+
+from dataclasses import asdict, dataclass
+
+from ..dictionary import PatchScale
+
+_DEFAULT_SCALES = (
+    PatchScale("point"),
+    PatchScale("gaussian", 6.5),
+    PatchScale("gaussian", 10.0),
+    PatchScale("gaussian", 15.0),
+    PatchScale("flat", 22.0),
+)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the network and of the dictionary that it was trained on.
+
+    Parameters
+    ----------
+    scales : tuple of PatchScale
+        The dictionary's scales; the first must be the point.
+    mixing_extent : float
+        Reach (mm) of the average through which locations see their neighbours.
+    hidden : int
+        Width of the hyperprior's layers.
+    state : int
+        Width of the curvature cell's recurrent state.
+    context : int
+        Width of the summary that the hyperprior hands to the curvature cell.
+    factor_min, factor_max : float
+        Range of the curvature factor o. Factors below 1 are bolder than the analytic majorant.
+    max_step : float
+        Bound on |δ|, the change of a log-variance in one step.
+    n_steps : int
+        Steps taken at use.
+    """
+
+    scales: tuple[PatchScale, ...] = _DEFAULT_SCALES
+    mixing_extent: float = 8.0
+    hidden: int = 40
+    state: int = 24
+    context: int = 12
+    factor_min: float = 0.1
+    factor_max: float = 2.0
+    max_step: float = 4.0
+    n_steps: int = 12
+
+    def __post_init__(self):
+        if not self.scales or self.scales[0].profile != "point":
+            raise ValueError("The first scale of the dictionary must be the point.")
+        if not 0 < self.factor_min < 1 <= self.factor_max:
+            raise ValueError(
+                "The curvature factor's range must satisfy 0 < factor_min < 1 <= factor_max, got "
+                f"{self.factor_min} and {self.factor_max}."
+            )
+        for name in ("mixing_extent", "hidden", "state", "context", "max_step", "n_steps"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+
+    @property
+    def n_scales(self):
+        """Number of dictionary scales."""
+        return len(self.scales)
+
+    def to_dict(self):
+        """Return plain types, for a model card."""
+        plain = asdict(self)
+        plain["scales"] = [[scale.profile, scale.extent] for scale in self.scales]
+        return plain
+
+    @classmethod
+    def from_dict(cls, plain):
+        """Inverse of :meth:`to_dict`; an unknown key is a TypeError."""
+        plain = dict(plain)
+        plain["scales"] = tuple(PatchScale(*scale) for scale in plain["scales"])
+        return cls(**plain)

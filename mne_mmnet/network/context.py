@@ -1,0 +1,159 @@
+"""What the networks are told about a data set before the first step.
+
+Everything is scale-free (data × c changes nothing) and says the same of every montage, grid and
+number of samples: subspace correlations, normalised source images and relative norms, each seen
+from the atoms; and a few numbers about the recording as a whole.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..objective import SourceModel, factor_dtype, robust_cholesky
+
+# sizes of the signal subspace with which atoms are correlated (MUSIC)
+_SUBSPACES = (1, 2, 4)
+# share of white noise in the covariance that the normalised images assume, rest background
+_WHITE_SHARES = (0.3, 0.03)
+_LOG_FLOOR = -12.0
+_N_EIGEN = 4
+
+N_ATOM_FEATURES = len(_SUBSPACES) + 2 * len(_WHITE_SHARES) + 1
+N_GLOBAL_FEATURES = _N_EIGEN + 6
+
+
+@dataclass(frozen=True)
+class Context:
+    """Features of one batch of data sets.
+
+    Parameters
+    ----------
+    atoms : torch.Tensor of shape (n_batch, n_sources, n_scales * n_atom_features)
+        Features of the atoms of each location.
+    norms : torch.Tensor of shape (n_batch, n_sources, 1)
+        Log of the location's lead-field norm, relative to the mean.
+    recording : torch.Tensor of shape (n_batch, n_global_features)
+        Features of the recording.
+    start : torch.Tensor of shape (n_batch, n_atoms)
+        Log of the normalised (sLORETA-like) image, peak 0: where the search starts.
+    log_power : torch.Tensor of shape (n_batch,)
+        Log of the data power a channel over that of the noise; 0 where the noise is unknown.
+    noise_known : torch.Tensor of shape (n_batch,)
+        1 where the data were whitened by a measured noise covariance, 0 elsewhere.
+    """
+
+    atoms: torch.Tensor
+    norms: torch.Tensor
+    recording: torch.Tensor
+    start: torch.Tensor
+    log_power: torch.Tensor
+    noise_known: torch.Tensor
+
+
+def _relative_log(x):
+    """Log relative to the largest of each sample, bounded below."""
+    log = x.clamp_min(1e-30).log()
+    return (log - log.amax(1, keepdim=True)).clamp_min(_LOG_FLOOR)
+
+
+def _spectrum(data):
+    """Eigenvalues (descending, mean 1) and left singular vectors of the data factor."""
+    dtype = factor_dtype(data.device)
+    left, singular, _ = torch.linalg.svd(data.to(dtype), full_matrices=False)
+    return singular.square(), left
+
+
+def compute_context(
+    model: SourceModel,
+    background,  # (n_models, n_rank, n_rank)
+    data,  # (n_batch, n_rank, n_factors), Y with tr(Y Yᵀ) = n_rank
+    log_power,  # (n_batch,)
+    noise_known,  # (n_batch,)
+):
+    """Features of a batch of data sets.
+
+    Parameters
+    ----------
+    model : SourceModel
+        Lead field and dictionary.
+    background : torch.Tensor of shape (n_models, n_rank, n_rank)
+        ``model.background``.
+    data : torch.Tensor of shape (n_batch, n_rank, n_factors)
+        Y, normalised to tr(Y Yᵀ) = n_rank.
+    log_power, noise_known : torch.Tensor of shape (n_batch,)
+        As in :class:`Context`.
+
+    Returns
+    -------
+    context : Context
+        The features.
+    """
+    n_batch, n_rank, _ = data.shape
+    eigenvalues, left = _spectrum(data)
+    dtype = eigenvalues.dtype
+    features = []
+
+    # MUSIC: squared correlation of an atom with the first r singular vectors
+    width = min(max(_SUBSPACES), left.shape[-1])
+    seen = left[..., :width].mT.to(data.dtype) @ model.atoms
+    shares = seen.square().cumsum(1)
+    for size in _SUBSPACES:
+        correlation = model.sum_orient(shares[:, min(size, width) - 1])
+        features.append(2.0 * correlation)
+
+    # sLORETA-like images under two fixed covariances: power q/z and its numerator q
+    eye = torch.eye(n_rank, dtype=dtype, device=data.device)
+    start = None
+    for white in _WHITE_SHARES:
+        sigma = white * eye + (1.0 - white) * background.to(dtype)
+        chol = robust_cholesky(sigma)
+        whiten = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
+        seen = whiten.to(data.dtype) @ model.atoms
+        z = model.sum_orient((seen * seen).sum(1))
+        projected = (whiten @ data.to(dtype)).to(data.dtype).mT @ seen
+        q = model.sum_orient((projected * projected).sum(1))
+        score = _relative_log(q / z)
+        features += [score, _relative_log(q)]
+        start = score if start is None else start
+
+    # the data's own covariance as the noise model: a minimum-variance beamformer's image
+    sigma = 0.1 * eye + 0.9 * (data @ data.mT).to(dtype)
+    chol = robust_cholesky(sigma)
+    whiten = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
+    seen = whiten.to(data.dtype) @ model.atoms
+    z = model.sum_orient((seen * seen).sum(1))
+    features.append(_relative_log(1.0 / z.clamp_min(1e-12)))
+
+    # (n_batch, n_features, n_scales, n_sources) -> per location
+    stacked = torch.stack(features, 1).unflatten(-1, (model.n_scales, model.n_sources))
+    atoms = stacked.permute(0, 3, 1, 2).reshape(n_batch, model.n_sources, -1)
+
+    log_norm = -model.scale[:, : model.n_sources].log()
+    norms = (log_norm - log_norm.mean(1, keepdim=True)).expand(n_batch, -1)[..., None]
+
+    shares = eigenvalues / eigenvalues.sum(-1, keepdim=True)
+    top = torch.zeros(n_batch, _N_EIGEN, dtype=dtype, device=data.device)
+    n_top = min(_N_EIGEN, shares.shape[-1])
+    top[:, :n_top] = shares[:, :n_top]
+    entropy = -(shares * shares.clamp_min(1e-30).log()).sum(-1)
+    middle = eigenvalues[:, min(n_rank // 2, eigenvalues.shape[-1] - 1)]
+    full = torch.full_like(entropy, min(eigenvalues.shape[-1] / n_rank, 1.0))
+    size = torch.full_like(entropy, n_rank / 64.0).log()
+    recording = torch.cat(
+        [
+            top,
+            torch.stack(
+                [
+                    entropy / 3.0,
+                    middle.clamp_min(1e-6).log() / 5.0,
+                    full,
+                    size,
+                    noise_known.to(dtype),
+                    (noise_known * log_power).to(dtype).clamp(-3.0, 10.0) / 3.0,
+                ],
+                1,
+            ),
+        ],
+        1,
+    ).to(data.dtype)
+    return Context(atoms, norms, recording, start, log_power, noise_known)

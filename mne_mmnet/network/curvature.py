@@ -1,0 +1,116 @@
+"""Recurrent curvature network: the factor o by which the majorant's curvature is scaled."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+from ..majorant import EvidenceMajorant
+from ..objective import N_NOISE
+from .config import NetworkConfig
+from .mixing import mix
+
+_N_STEP_FEATURES = 6
+_N_NOISE_FEATURES = 3 * N_NOISE
+
+
+class CurvatureCell(nn.Module):
+    """One recurrent cell per location, weights shared by all.
+
+    It reads the scale-free state of the location's atoms (log a, log b, log b/a, relative
+    variance, relative posterior power, relative beamformer power), the hyperprior's summary, the
+    noise terms, and its neighbours' states, and answers one curvature factor an atom.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The shape.
+    """
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        self.config = config
+        n_scales, state = config.n_scales, config.state
+        n_in = n_scales * _N_STEP_FEATURES + config.context + _N_NOISE_FEATURES + state
+        self.read = nn.Linear(n_in, config.hidden)
+        self.cell = nn.GRUCell(config.hidden, state)
+        self.answer = nn.Linear(state, n_scales)
+        self.noise = nn.Parameter(torch.zeros(N_NOISE))
+        nn.init.zeros_(self.answer.weight)
+        # the untrained network answers o = 0.7
+        nn.init.constant_(self.answer.bias, self._inverse_squash(0.7))
+        nn.init.constant_(self.noise, self._inverse_squash(0.7))
+
+    def _squash(self, x):
+        low, high = math.log(self.config.factor_min), math.log(self.config.factor_max)
+        return (low + (high - low) * torch.sigmoid(x)).exp()
+
+    def _inverse_squash(self, factor):
+        low, high = math.log(self.config.factor_min), math.log(self.config.factor_max)
+        share = (math.log(factor) - low) / (high - low)
+        return math.log(share / (1.0 - share))
+
+    def initial_state(self, n_batch, n_sources, like):
+        """Return zeros of shape (n_batch * n_sources, state)."""
+        return like.new_zeros(n_batch * n_sources, self.config.state)
+
+    def forward(self, v, majorant: EvidenceMajorant, summary, mixing, state, log_rank):
+        """Curvature factors at one iterate.
+
+        Parameters
+        ----------
+        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+            Log-variances.
+        majorant : EvidenceMajorant
+            The majorant at v.
+        summary : torch.Tensor of shape (n_batch, n_sources, context)
+            From the hyperprior.
+        mixing : torch.Tensor of shape (n_sources, n_sources)
+            Average over the graph.
+        state : torch.Tensor of shape (n_batch * n_sources, state)
+            Recurrent state.
+        log_rank : float
+            log(n_rank), the scale of the variances.
+
+        Returns
+        -------
+        factor : torch.Tensor of shape (n_batch, n_atoms + 2)
+            o, in [factor_min, factor_max].
+        state : torch.Tensor of shape (n_batch * n_sources, state)
+            The next state.
+        """
+        n_batch, n_sources, _ = summary.shape
+        n_atoms = v.shape[1] - N_NOISE
+        log_a = majorant.a.clamp_min(1e-12).log()
+        log_b = majorant.b.clamp_min(1e-12).log()
+        u, atom_b = v[:, :n_atoms], log_b[:, :n_atoms]
+        image = atom_b - u
+        ratio = (log_b - log_a).clamp(-8.0, 8.0)
+        features = torch.stack(
+            [
+                log_a[:, :n_atoms].clamp_min(-12.0) / 4.0,
+                atom_b.clamp_min(-12.0) / 4.0,
+                ratio[:, :n_atoms] / 2.0,
+                (u - log_rank).clamp_min(-12.0) / 4.0,
+                (atom_b - atom_b.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
+                (image - image.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
+            ],
+            1,
+        ).unflatten(-1, (self.config.n_scales, n_sources))
+        features = features.permute(0, 3, 1, 2).reshape(n_batch, n_sources, -1)
+        noise = torch.cat(
+            [
+                v[:, n_atoms:] / 4.0,
+                log_a[:, n_atoms:].clamp_min(-12.0) / 4.0,
+                ratio[:, n_atoms:] / 2.0,
+            ],
+            1,
+        )
+        noise = noise[:, None].expand(-1, n_sources, -1)
+        near = mix(mixing, state.view(n_batch, n_sources, -1))
+        read = silu(self.read(torch.cat([features, summary, noise, near], -1)))
+        state = self.cell(read.flatten(0, 1), state)
+        atoms = self.answer(state).view(n_batch, n_sources, -1).mT.reshape(n_batch, n_atoms)
+        logits = torch.cat([atoms, self.noise.expand(n_batch, -1)], 1)
+        return self._squash(logits), state

@@ -1,0 +1,23 @@
+"""The two learned parts of the evidence route under one roof."""
+
+from torch import nn
+
+from .config import NetworkConfig
+from .curvature import CurvatureCell
+from .hyperprior import Hyperprior
+
+
+class EvidenceNetwork(nn.Module):
+    """Hyperprior and curvature cell, as trained and saved together.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The shape.
+    """
+
+    def __init__(self, config: NetworkConfig | None = None):
+        super().__init__()
+        self.config = NetworkConfig() if config is None else config
+        self.hyperprior = Hyperprior(self.config)
+        self.curvature = CurvatureCell(self.config)

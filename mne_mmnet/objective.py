@@ -1,0 +1,243 @@
+"""The evidence objective of DESIGN §2b: value, majorant coefficients and read-out.
+
+Notation, in the whitened and power-normalised sensor space of dimension n::
+
+    Σ(u, ℓ) = e^{ℓ₁} I + e^{ℓ₂} B + L̃ diag(e^u) L̃ᵀ ,   C = Y Yᵀ
+    J(u, ℓ) = log|Σ| + tr(C Σ⁻¹) + Σ_i w_i e^{u_i} + Σ_m ν_m (e^{ℓ_m−μ_m} + e^{μ_m−ℓ_m})
+
+The variances of the atoms (u) and of the two noise terms (ℓ: white, background brain) enter in the
+same way, so they are handled as one vector v = (u, ℓ) of log-variances of length n_atoms + 2.
+"""
+
+from dataclasses import dataclass
+
+import torch
+
+from .source_model import SourceModel
+
+# log-variances stay in this box, in units of the mean data power a channel. The lower bound of the
+# white noise keeps cond(Σ) ≲ n²·1e4, which a float64 Cholesky of a float32 Σ can stand.
+U_MIN, U_MAX = -16.0, 10.0
+NOISE_MIN, NOISE_MAX = -9.2, 4.0
+N_NOISE = 2
+
+
+def factor_dtype(device):
+    """Precision of the n × n factorisation: float64 wherever the device has it."""
+    return torch.float32 if torch.device(device).type == "mps" else torch.float64
+
+
+def robust_cholesky(sigma):
+    """Cholesky factor of Σ, with jitter on the samples that need it.
+
+    The jitter is 10^k ε tr(Σ)/n, k = 0 … 6, ε the machine epsilon of float32: the error with which
+    Σ itself was summed. It is added only to samples whose plain factorisation fails.
+
+    Parameters
+    ----------
+    sigma : torch.Tensor of shape (n_batch, n_rank, n_rank)
+        Symmetric positive definite up to rounding.
+
+    Returns
+    -------
+    chol : torch.Tensor of shape (n_batch, n_rank, n_rank)
+        Lower triangular.
+
+    Raises
+    ------
+    FloatingPointError
+        If a matrix is not finite or stays indefinite under the largest jitter.
+    """
+    chol, info = torch.linalg.cholesky_ex(sigma)
+    if not bool(info.any()):
+        return chol
+    n_rank = sigma.shape[-1]
+    trace = sigma.diagonal(dim1=-2, dim2=-1).sum(-1)
+    eye = torch.eye(n_rank, dtype=sigma.dtype, device=sigma.device)
+    for power in range(7):
+        jitter = (info > 0) * (10.0**power * torch.finfo(torch.float32).eps / n_rank) * trace
+        chol, info_now = torch.linalg.cholesky_ex(sigma + jitter[:, None, None] * eye)
+        if not bool(info_now.any()):
+            return chol
+        info = torch.maximum(info, info_now)
+    raise FloatingPointError(
+        "The model covariance is not positive definite; are data and lead field finite?"
+    )
+
+
+@dataclass(frozen=True)
+class Factor:
+    """Σ factored at one point, and the objective there.
+
+    Parameters
+    ----------
+    whiten : torch.Tensor of shape (n_batch, n_rank, n_rank)
+        K⁻¹, Σ = K Kᵀ.
+    data : torch.Tensor of shape (n_batch, n_rank, n_factors)
+        K⁻¹ Y.
+    value : torch.Tensor of shape (n_batch,)
+        J.
+    """
+
+    whiten: torch.Tensor
+    data: torch.Tensor
+    value: torch.Tensor
+
+
+@dataclass(frozen=True)
+class EvidenceObjective:
+    """J(v) for a batch of data sets; fixed once made.
+
+    Parameters
+    ----------
+    model : SourceModel
+        Lead field and dictionary.
+    background : torch.Tensor of shape (n_models, n_rank, n_rank)
+        B, ``model.background`` (made once, since it does not change with the data).
+    data : torch.Tensor of shape (n_batch, n_rank, n_factors)
+        Y, any factor of the data covariance C = Y Yᵀ.
+    cost : torch.Tensor of shape (n_batch, n_atoms + 2)
+        Coefficients of e^v: w_i for the atoms, ν e^{−μ} for the noise terms.
+    barrier : torch.Tensor of shape (n_batch, n_atoms + 2)
+        Coefficients of e^{−v}: 0 for the atoms, ν e^{μ} for the noise terms. The noise terms'
+        are what makes J bounded below when C is rank-deficient.
+    """
+
+    model: SourceModel
+    background: torch.Tensor
+    data: torch.Tensor
+    cost: torch.Tensor
+    barrier: torch.Tensor
+
+    def project(self, v):
+        """Nearest point of the box in which the log-variances live."""
+        n_atoms = self.model.n_atoms
+        return torch.cat(
+            [
+                v[:, :n_atoms].clamp(U_MIN, U_MAX),
+                v[:, n_atoms:].clamp(NOISE_MIN, NOISE_MAX),
+            ],
+            dim=1,
+        )
+
+    def covariance(self, v):
+        """Σ(v), shape (n_batch, n_rank, n_rank), in the precision of the factorisation."""
+        n_atoms, atoms = self.model.n_atoms, self.model.atoms
+        variance = v.exp()
+        weights = self.model.repeat_orient(variance[:, :n_atoms])
+        brain = (atoms * weights[:, None, :]) @ atoms.mT
+        dtype = factor_dtype(v.device)
+        white, background = variance[:, n_atoms:, None, None].to(dtype).unbind(1)
+        eye = torch.eye(self.model.n_rank, dtype=dtype, device=v.device)
+        sigma = brain.to(dtype) + white * eye + background * self.background.to(dtype)
+        return 0.5 * (sigma + sigma.mT)
+
+    def factorise(self, v):
+        """Factor Σ(v) and evaluate J(v).
+
+        Parameters
+        ----------
+        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+            Log-variances.
+
+        Returns
+        -------
+        factor : Factor
+            The factor and the value.
+        """
+        chol = robust_cholesky(self.covariance(v))
+        eye = torch.eye(chol.shape[-1], dtype=chol.dtype, device=chol.device).expand_as(chol)
+        whiten = torch.linalg.solve_triangular(chol, eye, upper=False)
+        data = whiten @ self.data.to(chol.dtype)
+        exact = v.to(chol.dtype)
+        value = (
+            2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+            + data.square().sum((-2, -1))
+            + (self.cost * exact.exp()).sum(-1)
+            + (self.barrier * (-exact).exp()).sum(-1)
+        )
+        return Factor(whiten, data, value)
+
+    def coefficients(self, v, factor):
+        """Coefficients of the separable majorant a e^δ + b e^{−δ} at v.
+
+        a_i = e^{v_i} (z_i + w_i) and b_i = e^{v_i} q_i + barrier_i e^{−v_i}, with
+        z_i = tr(L̃_iᵀ Σ⁻¹ L̃_i) and q_i = tr(L̃_iᵀ Σ⁻¹ C Σ⁻¹ L̃_i); the gradient of J is a − b
+        (DESIGN §2b).
+
+        Parameters
+        ----------
+        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+            Log-variances.
+        factor : Factor
+            ``self.factorise(v)``.
+
+        Returns
+        -------
+        a, b : torch.Tensor of shape (n_batch, n_atoms + 2)
+            Both non-negative.
+        """
+        whiten = factor.whiten.to(v.dtype)
+        data = factor.data.to(v.dtype)
+        # z and q from K⁻¹L̃ rather than Σ⁻¹L̃: squares of numbers with error ε √cond(Σ), not
+        # differences with error ε cond(Σ)
+        seen = whiten @ self.model.atoms
+        z_atoms = self.model.sum_orient((seen * seen).sum(1))
+        projected = data.mT @ seen
+        q_atoms = self.model.sum_orient((projected * projected).sum(1))
+        inverse_root = factor.whiten.mT @ factor.data
+        z_white = factor.whiten.square().sum((-2, -1))
+        q_white = inverse_root.square().sum((-2, -1))
+        background = self.background.to(factor.whiten.dtype)
+        z_background = ((factor.whiten @ background) * factor.whiten).sum((-2, -1))
+        q_background = (inverse_root * (background @ inverse_root)).sum((-2, -1))
+        z = torch.cat([z_atoms, torch.stack([z_white, z_background], 1).to(v.dtype)], 1)
+        q = torch.cat([q_atoms, torch.stack([q_white, q_background], 1).to(v.dtype)], 1)
+        variance = v.exp()
+        a = variance * (z + self.cost.to(v.dtype))
+        b = variance * q + self.barrier.to(v.dtype) / variance
+        return a, b
+
+    def posterior_mean(self, v, factor, data):
+        """Posterior mean of the source currents, X = S̃ diag(e^u) L̃ᵀ Σ⁻¹ y.
+
+        Parameters
+        ----------
+        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+            Log-variances.
+        factor : Factor
+            ``self.factorise(v)``.
+        data : torch.Tensor of shape (n_batch, n_rank, n_times)
+            Whitened data y.
+
+        Returns
+        -------
+        currents : torch.Tensor of shape (n_batch, n_sources, n_orient, n_times)
+            In A·m times the unit of ``data``.
+        """
+        model = self.model
+        dual = factor.whiten.mT @ (factor.whiten @ data.to(factor.whiten.dtype))
+        gain = model.repeat_orient(v[:, : model.n_atoms].exp() * model.scale)
+        amplitudes = gain[:, :, None] * (model.atoms.mT @ dual.to(v.dtype))
+        n_batch, n_columns, n_times = amplitudes.shape
+        # one sparse product for the whole batch
+        flat = amplitudes.permute(1, 0, 2).reshape(n_columns, n_batch * n_times)
+        currents = (model.synthesis @ flat.to(model.synthesis.device)).to(v.device)
+        currents = currents.view(model.n_sources, model.n_orient, n_batch, n_times)
+        return currents.permute(2, 0, 1, 3)
+
+    def select(self, index):
+        """Return the objective of some samples of the batch.
+
+        Parameters
+        ----------
+        index : torch.Tensor of shape (n_selected,), int64
+            Which samples.
+        """
+        return EvidenceObjective(
+            model=self.model.select(index),
+            background=self.background[index] if len(self.background) > 1 else self.background,
+            data=self.data[index],
+            cost=self.cost[index],
+            barrier=self.barrier[index],
+        )

@@ -1,0 +1,69 @@
+"""Precomputed lead fields as one file, readable where there is no MNE."""
+
+import os
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from scipy import sparse
+
+
+@dataclass(frozen=True)
+class HeadArchive:
+    """Lead fields of one source space on several heads.
+
+    Parameters
+    ----------
+    gains : array of shape (n_heads, n_electrodes, n_sources, 3), float32
+        V/(A·m), along x, y, z.
+    electrodes : array of shape (n_electrodes, 3)
+        Nominal positions in mm (head coordinates).
+    groups : array of shape (n_electrodes,), int
+        The montage that an electrode belongs to.
+    positions, normals : array of shape (n_sources, 3)
+        Source locations (mm) and unit normals.
+    adjacency : scipy.sparse.csr_array of shape (n_sources, n_sources)
+        Edge lengths of the source-space graph in mm.
+    """
+
+    gains: np.ndarray
+    electrodes: np.ndarray
+    groups: np.ndarray
+    positions: np.ndarray
+    normals: np.ndarray
+    adjacency: sparse.csr_array
+
+    def save(self, path):
+        """Write to an ``.npz`` file, atomically."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        coo = self.adjacency.tocoo()
+        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                np.savez(
+                    file,
+                    gains=self.gains,
+                    electrodes=self.electrodes,
+                    groups=self.groups,
+                    positions=self.positions,
+                    normals=self.normals,
+                    edges=np.stack([coo.row, coo.col]),
+                    lengths=coo.data,
+                )
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+
+    @classmethod
+    def read(cls, path):
+        """Inverse of :meth:`save`."""
+        with np.load(path, allow_pickle=False) as file:
+            n_sources = len(file["positions"])
+            adjacency = sparse.csr_array(
+                (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
+            )
+            arrays = [file[k] for k in ("gains", "electrodes", "groups", "positions", "normals")]
+        return cls(*arrays, adjacency)

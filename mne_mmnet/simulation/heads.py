@@ -1,0 +1,109 @@
+"""A family of perturbed template heads, computed once and cached as one file."""
+
+import hashlib
+import json
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+from mne.utils import ProgressBar, logger, verbose
+
+from .._mne import source_graph
+from ..template import _cache_dir, make_template_bem, make_template_forward
+from .archive import HeadArchive
+
+# MNE 1.13 renamed the first one
+_MONTAGES = (
+    "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005",
+    "biosemi256",
+    "GSN-HydroCel-256",
+)
+_FORMAT = 1
+
+
+def _electrode_info():
+    """All electrodes of the montages, in head coordinates, as one info."""
+    infos = []
+    for montage in _MONTAGES:
+        names = mne.channels.make_standard_montage(montage).ch_names
+        info = mne.create_info(names, 1.0, "eeg")
+        info.set_montage(montage)
+        mne.rename_channels(info, {name: f"{montage}-{name}" for name in names})
+        infos.append(info)
+    groups = np.repeat(np.arange(len(infos)), [len(info["ch_names"]) for info in infos])
+    names = [name for info in infos for name in info["ch_names"]]
+    merged = mne.create_info(names, 1.0, "eeg")
+    positions = np.array([ch["loc"][:3] for info in infos for ch in info["chs"]])
+    # one electrode of a standard montage lies where another one does (T7 and T3): keep one
+    _, unique = np.unique(
+        np.round(np.column_stack([groups, positions * 1e3]), 1), axis=0, return_index=True
+    )
+    unique = np.sort(unique)
+    merged = mne.pick_info(merged, unique)
+    return merged, positions[unique], groups[unique]
+
+
+@verbose
+def make_head_archive(path=None, *, n_heads=8, spacing="ico3", seed=0, verbose=None):
+    """Lead fields of perturbed template heads.
+
+    The first head is the standard one. Every other has a skull conductivity ratio of 1:20 to 1:80
+    (log-uniform), a skull 0.8 to 1.25 times as thick, and electrodes moved by 0 to 5 mm a side.
+
+    Parameters
+    ----------
+    path : path-like | None
+        File to read, or to write where it does not exist. None is a file in the user's cache.
+    n_heads : int
+        Number of heads.
+    spacing : str
+        Source-space spacing, as in :func:`mne_mmnet.make_template_forward`.
+    seed : int
+        Seed of the perturbations.
+    %(verbose)s
+
+    Returns
+    -------
+    heads : HeadArchive
+        The lead fields.
+    """
+    if path is None:
+        key = json.dumps([_FORMAT, n_heads, spacing, seed])
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        path = _cache_dir() / "heads" / f"heads-{digest}.npz"
+    path = Path(path)
+    if path.exists():
+        return HeadArchive.read(path)
+    rng = np.random.default_rng(seed)
+    nominal, electrodes, groups = _electrode_info()
+    gains = []
+    logger.info(f"Computing the lead fields of {n_heads} heads ({len(electrodes)} electrodes) …")
+    for head in ProgressBar(range(n_heads), mesg="Heads"):
+        ratio = np.exp(rng.uniform(np.log(20.0), np.log(80.0))) if head else 50.0
+        thickness = rng.uniform(0.8, 1.25) if head else 1.0
+        jitter = rng.uniform(0.0, 5.0) * 1e-3 if head else 0.0
+        info = nominal.copy()
+        moved = electrodes + jitter * rng.standard_normal(electrodes.shape) / np.sqrt(3)
+        for channel, position in zip(info["chs"], moved, strict=True):
+            channel["loc"][:3] = position
+        bem = make_template_bem(
+            conductivity=(0.3, 0.3 / ratio, 0.3), skull_thickness=thickness, verbose="error"
+        )
+        with warnings.catch_warnings():
+            # generic spherical montages stand off the template's scalp; they are projected on it
+            warnings.filterwarnings("ignore", message=".*from the scalp.*", category=RuntimeWarning)
+            fwd = make_template_forward(info, spacing, bem=bem, verbose="error")
+        gain = fwd["sol"]["data"].reshape(len(electrodes), -1, 3)
+        gains.append(gain.astype(np.float32))
+    adjacency = source_graph(fwd["src"])
+    archive = HeadArchive(
+        gains=np.stack(gains),
+        electrodes=electrodes * 1e3,
+        groups=groups,
+        positions=fwd["source_rr"] * 1e3,
+        normals=np.concatenate([space["nn"][space["vertno"]] for space in fwd["src"]]),
+        adjacency=adjacency,
+    )
+    archive.save(path)
+    return archive

@@ -1,0 +1,86 @@
+"""Where simulated activity lies: patches of several profiles on a source-space graph."""
+
+import numpy as np
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+
+_PROFILES = ("point", "diffused", "gaussian", "flat", "irregular")
+_PROFILE_SHARES = (0.3, 0.2, 0.2, 0.1, 0.2)
+
+
+class PatchSampler:
+    """Draws patches on one graph.
+
+    Parameters
+    ----------
+    adjacency : scipy.sparse array of shape (n_sources, n_sources)
+        Symmetric edge lengths in mm.
+    """
+
+    def __init__(self, adjacency):
+        adjacency = sparse.csr_array(adjacency)
+        self.n_sources = adjacency.shape[0]
+        self.distances = dijkstra(adjacency, directed=False, limit=80.0).astype(np.float32)
+        links = (adjacency > 0).astype(float)
+        self._neighbours = np.split(links.indices, links.indptr[1:-1])
+        degree = np.asarray(links.sum(axis=1)).ravel()
+        self._laplacian = sparse.csr_array(sparse.diags_array(degree) - links)
+
+    def draw(self, rng, max_extent):
+        """Draw one patch.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Source of randomness.
+        max_extent : float
+            Largest radius or standard deviation, in mm.
+
+        Returns
+        -------
+        maps : array of shape (n_components, n_sources)
+            One or two spatial components (peak 1), each to be given a time course.
+        centre : int
+            The first component's peak.
+        """
+        profile = rng.choice(_PROFILES, p=_PROFILE_SHARES)
+        centre = int(rng.integers(self.n_sources))
+        distance = self.distances[centre]
+        extent = rng.uniform(5.0, max_extent)
+        if profile == "point":
+            patch = (np.arange(self.n_sources) == centre).astype(float)
+        elif profile == "diffused":
+            patch = self._diffuse(centre, rng.uniform(0.05, 0.15), int(rng.integers(1, 4)))
+        elif profile == "gaussian":
+            patch = np.exp(-0.5 * (distance / extent) ** 2) * (distance < 2.5 * extent)
+        elif profile == "flat":
+            patch = (distance <= extent).astype(float)
+        else:
+            return self._irregular(rng, centre, extent)
+        return patch[None], centre
+
+    def _diffuse(self, centre, rate, order):
+        """(I − rate · Laplacian)^order applied to a point: a sharp centre with weak skirts."""
+        patch = np.zeros(self.n_sources)
+        patch[centre] = 1.0
+        for _ in range(order):
+            patch = patch - rate * (self._laplacian @ patch)
+        return patch / patch.max()
+
+    def _irregular(self, rng, seed, extent):
+        """Grow a connected region at random; one or two Gaussian components inside it."""
+        size = max(2, int(len(np.flatnonzero(self.distances[seed] <= extent)) * rng.uniform(0.4, 1)))
+        region, frontier = [seed], set(self._neighbours[seed].tolist())
+        while len(region) < size and frontier:
+            new = int(rng.choice(np.fromiter(frontier, int)))
+            region.append(new)
+            frontier |= set(self._neighbours[new].tolist())
+            frontier -= set(region)
+        region = np.array(region)
+        n_components = int(rng.integers(1, 3))
+        maps = np.zeros((n_components, self.n_sources))
+        centres = rng.choice(region, size=min(n_components, len(region)), replace=False)
+        for component, centre in enumerate(centres):
+            width = rng.uniform(0.4, 1.2) * extent
+            maps[component, region] = np.exp(-0.5 * (self.distances[centre, region] / width) ** 2)
+        return maps[: len(centres)], int(centres[0])

@@ -1,0 +1,76 @@
+"""When simulated activity happens."""
+
+import numpy as np
+
+
+def power_law(rng, exponent, shape):
+    """Noise with a 1/f^exponent power spectrum, unit standard deviation along the last axis.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    exponent : float
+        0 is white.
+    shape : tuple of int
+        The last entry is the number of samples.
+
+    Returns
+    -------
+    noise : array of shape ``shape``
+        The noise.
+    """
+    n_times = shape[-1]
+    if n_times < 4:
+        return rng.standard_normal(shape)
+    n_padded = 2 * n_times
+    frequency = np.fft.rfftfreq(n_padded)
+    frequency[0] = frequency[1]
+    spectrum = np.fft.rfft(rng.standard_normal((*shape[:-1], n_padded)))
+    noise = np.fft.irfft(spectrum * frequency ** (-exponent / 2.0), n_padded)[..., :n_times]
+    return noise / noise.std(axis=-1, keepdims=True).clip(1e-12)
+
+
+def draw_timecourses(rng, n_sources, n_times, correlation):
+    """Time courses of one recording's sources.
+
+    Each recording uses one kind: event-related (a Gaussian bump, possibly with a carrier),
+    oscillation, or 1/f.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    n_sources, n_times : int
+        How many.
+    correlation : float
+        Share of a common time course, 0 to below 1.
+
+    Returns
+    -------
+    timecourses : array of shape (n_sources, n_times)
+        Peak 1 in absolute value.
+    """
+    time = np.linspace(0.0, 1.0, n_times) if n_times > 1 else np.zeros(1)
+    kind = rng.choice(["event", "oscillation", "power_law"])
+
+    def draw():
+        if kind == "power_law" or n_times < 4:
+            return power_law(rng, rng.uniform(0.0, 3.0), (n_times,))
+        wave = np.cos(2 * np.pi * (rng.uniform(0.5, 6.0) * time + rng.uniform()))
+        if kind == "oscillation":
+            return wave
+        bump = np.exp(-0.5 * ((time - rng.uniform(0.1, 0.9)) / rng.uniform(0.04, 0.25)) ** 2)
+        return bump * (wave if rng.uniform() < 0.5 else 1.0) * rng.choice([-1.0, 1.0])
+
+    common = draw()
+    mixed = []
+    for _ in range(n_sources):
+        own = draw()
+        own = own / np.linalg.norm(own).clip(1e-12)
+        mixed.append(
+            np.sqrt(1 - correlation) * own
+            + np.sqrt(correlation) * common / np.linalg.norm(common).clip(1e-12)
+        )
+    mixed = np.array(mixed)
+    return mixed / np.abs(mixed).max(axis=1, keepdims=True).clip(1e-12)

@@ -1,0 +1,167 @@
+"""A lead field on a multi-scale dictionary, as tensors."""
+
+import warnings
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+
+# atoms weaker than this share of the strongest are not seen by the sensors: no current there
+_BLIND = 1e-9
+
+
+@dataclass(frozen=True)
+class SourceModel:
+    """A lead field on a multi-scale dictionary, on a device.
+
+    The leading dimension ``n_models`` is 1, or the batch size when every sample has a head of its
+    own (training).
+
+    Parameters
+    ----------
+    atoms : torch.Tensor of shape (n_models, n_rank, n_atoms * n_orient)
+        The dictionary seen by the sensors, L̃: every atom has Frobenius norm 1.
+    scale : torch.Tensor of shape (n_models, n_atoms)
+        1 / ‖L S_i‖, which turns the amplitude of a unit-norm atom into A·m.
+    synthesis : torch.Tensor, sparse CSR of shape (n_sources * n_orient, n_atoms * n_orient)
+        Atom amplitudes to source currents, S.
+    mixing : torch.Tensor of shape (n_sources, n_sources)
+        Row-stochastic average over the graph (sparse CSR; dense where the device has no CSR).
+    n_orient : int
+        Columns a location: 1 or 3.
+    """
+
+    atoms: torch.Tensor
+    scale: torch.Tensor
+    synthesis: torch.Tensor
+    mixing: torch.Tensor
+    n_orient: int
+
+    @property
+    def n_rank(self):
+        """Dimension of the whitened sensor space."""
+        return self.atoms.shape[1]
+
+    @property
+    def n_atoms(self):
+        """Number of atoms: n_scales * n_sources."""
+        return self.scale.shape[1]
+
+    @property
+    def n_sources(self):
+        """Number of source locations."""
+        return self.mixing.shape[0]
+
+    @property
+    def n_scales(self):
+        """Number of dictionary scales."""
+        return self.n_atoms // self.n_sources
+
+    @property
+    def background(self):
+        """Covariance of unstructured brain activity, B = L Lᵀ n / tr(L Lᵀ).
+
+        Shape (n_models, n_rank, n_rank). L is the point scale with unit-norm columns: every
+        location sends the same power to the sensors, none is favoured for lying close to them.
+        """
+        points = self.atoms[..., : self.n_sources * self.n_orient]
+        gram = points @ points.mT
+        return gram * (self.n_rank / gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None])
+
+    def sum_orient(self, x):
+        """Sum the last dimension, n_atoms * n_orient, over the orientations of each atom."""
+        return x if self.n_orient == 1 else x.unflatten(-1, (-1, self.n_orient)).sum(-1)
+
+    def select(self, index):
+        """Return the model of some samples of a batch (itself, where all share one)."""
+        if len(self.scale) == 1:
+            return self
+        return replace(self, atoms=self.atoms[index], scale=self.scale[index])
+
+    def repeat_orient(self, x):
+        """Repeat the last dimension, n_atoms, for the orientations of each atom."""
+        return x if self.n_orient == 1 else x.repeat_interleave(self.n_orient, dim=-1)
+
+
+def to_torch_csr(matrix, device="cpu", dtype=torch.float32):
+    """Sparse SciPy array as a torch CSR tensor; dense where the device has no CSR.
+
+    Parameters
+    ----------
+    matrix : scipy.sparse array
+        Any format.
+    device : torch.device | str
+        Where to put it.
+    dtype : torch.dtype
+        Type of the values.
+
+    Returns
+    -------
+    tensor : torch.Tensor
+        Of the same shape.
+    """
+    matrix = matrix.tocsr()
+    matrix.sort_indices()
+    if torch.device(device).type == "mps":
+        return torch.as_tensor(matrix.toarray(), dtype=dtype, device=device)
+    with warnings.catch_warnings():
+        # torch calls its CSR layout "beta" at first use; the products used here are tested
+        warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
+        return torch.sparse_csr_tensor(
+            torch.as_tensor(matrix.indptr.astype(np.int64)),
+            torch.as_tensor(matrix.indices.astype(np.int64)),
+            torch.as_tensor(matrix.data, dtype=dtype),
+            size=matrix.shape,
+            check_invariants=False,  # SciPy vouches for them
+        ).to(device)
+
+
+def build_source_model(leadfield, synthesis, mixing):
+    """Lead field → dictionary with unit-norm atoms.
+
+    Parameters
+    ----------
+    leadfield : torch.Tensor of shape (n_models, n_rank, n_sources, n_orient)
+        Whitened lead field, per A·m, orientation weights applied. Any scale: its own precision
+        (float64 for user data) is kept until the atoms are normalised.
+    synthesis : torch.Tensor, sparse CSR of shape (n_sources * n_orient, n_atoms * n_orient)
+        Of :func:`mne_mmnet.dictionary.synthesis_matrix`, in the precision of ``leadfield``.
+    mixing : torch.Tensor of shape (n_sources, n_sources)
+        Of :func:`mne_mmnet.dictionary.mixing_matrix`, in float32 on the target device.
+
+    Returns
+    -------
+    model : SourceModel
+        In float32 on the device of ``mixing``. Its ``scale`` is relative to ``unit``.
+    unit : float
+        The mean of 1 / ‖L S_i‖ over atoms: currents come out in A·m after multiplication by it.
+
+    Raises
+    ------
+    ValueError
+        If the lead field is zero or not finite.
+    """
+    n_models, n_rank, n_sources, n_orient = leadfield.shape
+    flat = leadfield.reshape(n_models * n_rank, n_sources * n_orient)
+    # (S ᵀ Lᵀ)ᵀ: the sparse factor must come first
+    atoms = (synthesis.mT @ flat.mT).mT.reshape(n_models, n_rank, -1, n_orient)
+    norm = atoms.square().sum((1, 3)).sqrt()
+    largest = norm.max()
+    if not (torch.isfinite(largest) and largest > 0):
+        raise ValueError(
+            "The lead field is zero or not finite: no source reaches the sensors. Recompute the "
+            "forward solution."
+        )
+    seen = norm > _BLIND * largest
+    scale = torch.where(seen, 1.0 / norm.clamp_min(1e-300), 0.0)
+    atoms = (atoms * scale[:, None, :, None]).reshape(n_models, n_rank, -1)
+    unit = scale[seen].mean()
+    device = mixing.device
+    model = SourceModel(
+        atoms=atoms.to(device, torch.float32).contiguous(),
+        scale=(scale / unit).to(device, torch.float32),
+        synthesis=synthesis.to(torch.float32) if device.type == "mps" else synthesis.to(device, torch.float32),
+        mixing=mixing,
+        n_orient=n_orient,
+    )
+    return model, float(unit)

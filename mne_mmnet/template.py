@@ -1,0 +1,363 @@
+"""The template head: a cortex, a three-layer head model and forward solutions, without a download.
+
+All of it is made from files that lie inside the packages ``mne`` (scalp and inner skull of fsaverage, fiducials,
+coregistration) and ``nilearn`` (fsaverage5 cortex), and is kept in the user's cache.
+"""
+
+import hashlib
+import logging
+import os
+import uuid
+from pathlib import Path
+
+import mne
+import numpy as np
+from mne.utils import ProgressBar, _validate_type, logger, verbose, warn
+
+from . import _surfaces
+
+_CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
+_FAR = 0.03  # m: an electrode this far from the scalp is worth a warning; the standard montages reach 28 mm
+_FSAVERAGE_SURF = tuple(
+    f"surf/{hemi}.{name}" for hemi in ("lh", "rh") for name in ("white", "sphere")
+)
+_FSAVERAGE_SHELLS = tuple(
+    f"bem/{name}.surf" for name in ("inner_skull", "outer_skull", "outer_skin")
+)
+_FSAVERAGE_SOLUTION = "bem/fsaverage-5120-5120-5120-bem-sol.fif"
+
+
+def _cache_dir():
+    """Return the cache of this layout; another layout lives beside it, undisturbed."""
+    root = os.environ.get("MNE_MMNET_CACHE")
+    if not root:
+        import pooch
+
+        root = pooch.os_cache("mne_mmnet")
+    return Path(root).expanduser() / f"v{_surfaces.LAYOUT}"
+
+
+@verbose
+def fetch_template(subjects_dir=None, *, verbose=None):
+    """Write the template subject ``fsaverage5`` once, from files that are already installed.
+
+    Nothing is downloaded. The subject appears whole or not at all, also when several processes ask for it at
+    the same time, and a complete one is never modified.
+
+    Parameters
+    ----------
+    subjects_dir : path-like | None
+        Where to put the subject. None is the user's cache: a folder in the directory that the environment variable
+        ``MNE_MMNET_CACHE`` names, else in the system's cache directory (``~/.cache/mne_mmnet`` on Linux).
+    %(verbose)s
+
+    Returns
+    -------
+    subjects_dir : pathlib.Path
+        The directory that holds ``fsaverage5``, to be used as MNE's ``subjects_dir``.
+
+    Raises
+    ------
+    FileExistsError
+        If another subject of that name is there already.
+
+    See Also
+    --------
+    find_template : Prefers MNE's own fsaverage.
+
+    Notes
+    -----
+    The subject has ``surf/{lh,rh}.{white,pial,inflated,sphere,sphere.reg,curv,sulc}`` with 10242 vertices for each
+    hemisphere, and in ``bem`` the closed, nested surfaces ``inner_skull.surf``, ``outer_skull.surf`` and
+    ``outer_skin.surf`` (2562 vertices each, mm), the scalp, the fiducials and the coregistration. Coordinates are
+    those of fsaverage (surface RAS, which equal MNI305). It has no MRI volumes and no parcellation.
+    """
+    if subjects_dir is None:
+        subjects_dir = _cache_dir() / "subjects"
+    subjects_dir = Path(subjects_dir).expanduser()
+    target = subjects_dir / _surfaces.SUBJECT
+    if not _surfaces.is_template(target):
+        logger.info(f"Writing the template subject {target} ...")
+        _surfaces.build_template(subjects_dir)
+        logger.info("[done]")
+    return subjects_dir
+
+
+@verbose
+def find_template(subjects_dir=None, *, verbose=None):
+    """Choose the template head: MNE's own fsaverage where there is one, else ``fsaverage5`` from the cache.
+
+    Parameters
+    ----------
+    subjects_dir : path-like | None
+        Where to look for a subject. None is MNE's configured ``SUBJECTS_DIR``. Nothing is written there.
+    %(verbose)s
+
+    Returns
+    -------
+    subject : str
+        ``"fsaverage"`` or ``"fsaverage5"``.
+    subjects_dir : pathlib.Path
+        The directory that holds it.
+    """
+    if subjects_dir is None:
+        subjects_dir = mne.get_config("SUBJECTS_DIR")
+    if subjects_dir is not None:
+        subjects_dir = Path(subjects_dir).expanduser()
+        fsaverage = subjects_dir / "fsaverage"
+        has_bem = (fsaverage / _FSAVERAGE_SOLUTION).is_file() or _has(fsaverage, _FSAVERAGE_SHELLS)
+        if has_bem and _has(fsaverage, _FSAVERAGE_SURF):
+            return "fsaverage", subjects_dir
+        if _surfaces.is_template(subjects_dir / _surfaces.SUBJECT):
+            return _surfaces.SUBJECT, subjects_dir
+    return _surfaces.SUBJECT, fetch_template()
+
+
+def _has(directory, names):
+    return all((directory / name).is_file() for name in names)
+
+
+def _check_conductivity(conductivity):
+    values = np.atleast_1d(np.asarray(conductivity, float))
+    if values.shape != (3,) or not (np.isfinite(values) & (values > 0)).all():
+        raise ValueError(
+            "conductivity must be three positive numbers (S/m) for brain, skull and scalp, "
+            f"got {conductivity!r}."
+        )
+    return tuple(values.tolist())
+
+
+@verbose
+def make_template_bem(
+    *,
+    ico=3,
+    conductivity=_CONDUCTIVITY,
+    subjects_dir=None,
+    skull_thickness=1.0,
+    verbose=None,
+):
+    """Make the three-layer head model of the template head.
+
+    Parameters
+    ----------
+    ico : int
+        Grade of the surfaces: 3 (642 vertices each, seconds) or 4 (2562 vertices each, about a minute and 0.5 GB).
+    conductivity : array-like of shape (3,)
+        Conductivities of brain, skull and scalp (S/m).
+    subjects_dir : path-like | None
+        Where to look for MNE's own fsaverage, see :func:`find_template`. Its ready-made solution is taken when it
+        has one, whatever ``ico``, as long as conductivity and skull thickness are the standard ones.
+    skull_thickness : float
+        Multiplies the thickness of the skull, of which at least 2 mm remain. The scalp keeps its thickness and moves
+        with the skull.
+    %(verbose)s
+
+    Returns
+    -------
+    bem : instance of mne.bem.ConductorModel
+        The solution, in MRI coordinates. Those with standard conductivity and thickness are kept in the cache.
+
+    Raises
+    ------
+    ValueError
+        If ``ico``, ``conductivity`` or ``skull_thickness`` makes no sense.
+    """
+    if ico not in (3, 4):
+        raise ValueError(f"ico must be 3 or 4, got {ico!r}.")
+    conductivity = _check_conductivity(conductivity)
+    if not (np.isfinite(skull_thickness) and skull_thickness > 0):
+        raise ValueError(f"skull_thickness must be a positive factor, got {skull_thickness!r}.")
+    subject, subjects_dir = find_template(subjects_dir)
+    standard = conductivity == _CONDUCTIVITY and skull_thickness == 1.0
+    solution = subjects_dir / subject / _FSAVERAGE_SOLUTION
+    if subject == "fsaverage" and standard and solution.is_file():
+        return mne.read_bem_solution(solution)
+    if not _has(subjects_dir / subject, _FSAVERAGE_SHELLS):
+        raise ValueError(
+            f"{subjects_dir / subject / 'bem'} lacks the surfaces inner_skull.surf, outer_skull.surf and "
+            "outer_skin.surf, which this conductivity or skull_thickness needs. Complete it with "
+            "mne.datasets.fetch_fsaverage(), or use the standard values."
+        )
+    surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
+    if not standard:
+        if skull_thickness != 1.0:
+            surfs = _surfaces.reshape_skull(surfs, ico, skull_thickness)
+        return mne.make_bem_solution(surfs)
+
+    # named by its content, so that no other head can be mistaken for it
+    digest = hashlib.sha256(np.float64(conductivity).tobytes())
+    for surf in surfs:
+        digest.update(np.ascontiguousarray(surf["rr"], np.float32).tobytes())
+    fname = _cache_dir() / "bem" / f"{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
+    if not fname.is_file():
+        fname.parent.mkdir(parents=True, exist_ok=True)
+        scratch = fname.with_name(f".{uuid.uuid4().hex}-bem-sol.fif")
+        try:
+            mne.write_bem_solution(scratch, mne.make_bem_solution(surfs))
+            os.replace(scratch, fname)
+        finally:
+            scratch.unlink(missing_ok=True)
+    # Also the first call reads the file: its single precision gives every call the same numbers.
+    return mne.read_bem_solution(fname)
+
+
+def _pick_electrodes(info):
+    """Pick the EEG channels that have a position; returns a new Info."""
+    picks = mne.pick_types(info, meg=False, eeg=True, exclude=[])
+    if len(picks) == 0:
+        raise ValueError(
+            "info has no EEG channels. Set their type first, e.g. with raw.set_channel_types(...)."
+        )
+    loc = np.array([info["chs"][pick]["loc"][:3] for pick in picks])
+    known = np.isfinite(loc).all(axis=1) & loc.any(axis=1)
+    lost = [info["ch_names"][pick] for pick in picks[~known]]
+    fatal = [name for name in lost if name not in info["bads"]]
+    if fatal:
+        raise ValueError(
+            f"{len(fatal)} EEG channel(s) have no position: {', '.join(fatal)}. Give them one with "
+            "set_montage(...), or drop them, mark them as bad or change their type."
+        )
+    if not known.any():
+        raise ValueError(
+            "No EEG channel has a position (all are marked as bad). Use set_montage(...)."
+        )
+    if lost:
+        logger.info(f"Bad channels without a position are left out: {', '.join(lost)}")
+    return mne.pick_info(info, picks[known], copy=True)
+
+
+def _make_source_space(spacing, subject, subjects_dir):
+    """Set up the source space, or check the given one."""
+    if not isinstance(spacing, mne.SourceSpaces):
+        try:
+            return mne.setup_source_space(
+                subject, spacing, subjects_dir=subjects_dir, add_dist=False
+            )
+        except RuntimeError as exc:
+            raise ValueError(
+                f"spacing {spacing!r} cannot be made on subject {subject!r}: {exc} The finest on fsaverage5 are "
+                "'ico5' and 'oct6'; MNE's own fsaverage (mne.datasets.fetch_fsaverage) has more vertices."
+            ) from exc
+    for space in spacing:
+        name = space.get("subject_his_id")
+        if name not in (None, "", "fsaverage", _surfaces.SUBJECT):
+            raise ValueError(
+                f"The source space belongs to subject {name!r}, not to the template head. Use "
+                "mne.make_forward_solution with that subject's own BEM and coregistration."
+            )
+    return spacing
+
+
+def _warn_far_electrodes(fwd, bem):
+    """Warn about electrodes far from the scalp onto which they were projected."""
+    if bem["is_sphere"]:
+        return
+    # mri_head_t maps MRI to head
+    trans = mne.transforms.invert_transform(fwd["mri_head_t"])
+    loc = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
+    scalp = bem["surfs"][0]
+    distances = _surfaces.distance_to_surface(
+        mne.transforms.apply_trans(trans, loc), scalp["rr"], scalp["tris"]
+    )
+    far = np.flatnonzero(distances > _FAR)
+    if len(far):
+        names = ", ".join(
+            f"{fwd['info']['ch_names'][i]} ({1e3 * distances[i]:.0f} mm)" for i in far
+        )
+        warn(
+            f"{len(far)} electrode(s) lie more than {1e3 * _FAR:.0f} mm from the scalp of the template head: {names}. "
+            "They are projected onto it. Check the units (m) and the fiducials of the montage.",
+            module="mne_mmnet",
+            ignore_namespaces=("mne", "mne_mmnet"),
+        )
+
+
+@verbose
+def make_template_forward(
+    info,
+    spacing="ico3",
+    *,
+    bem=None,
+    bem_ico=3,
+    conductivity=_CONDUCTIVITY,
+    subjects_dir=None,
+    mindist=0.0,
+    n_jobs=None,
+    verbose=None,
+):
+    """Compute a forward solution on the template head for any EEG montage.
+
+    Parameters
+    ----------
+    info : instance of mne.Info
+        Its EEG channels, bad ones included, need positions: from :meth:`mne.io.Raw.set_montage` or digitised. Bad
+        channels without a position are left out. Not modified.
+    spacing : str | int | instance of mne.SourceSpaces
+        Spacing of the cortical sources as in :func:`mne.setup_source_space` (``"ico3"``: 642 for each hemisphere,
+        ``"ico4"``: 2562, ``"oct5"``: 1026, ...), or a source space of the template subject.
+    bem : instance of mne.bem.ConductorModel | None
+        The head model. None makes that of :func:`make_template_bem` from the next two parameters, which are not
+        used otherwise.
+    bem_ico : int
+        Grade of the BEM surfaces, 3 or 4.
+    conductivity : array-like of shape (3,)
+        Conductivities of brain, skull and scalp (S/m).
+    subjects_dir : path-like | None
+        Where to look for MNE's own fsaverage, see :func:`find_template`.
+    mindist : float
+        Least distance (mm) of the sources from the inner skull; nearer ones are left out.
+    %(n_jobs)s
+    %(verbose)s
+
+    Returns
+    -------
+    fwd : instance of mne.Forward
+        Free orientation, EEG only; ``fwd["sol"]["data"]`` has shape (n_channels, 3 * n_sources) in V/(A·m). For
+        normals use :func:`mne.convert_forward_solution`.
+
+    Raises
+    ------
+    TypeError
+        If ``info`` or ``bem`` is of another type.
+    ValueError
+        If there are no EEG channels, if some have no position, if a source space of another subject is given, or if
+        ``spacing`` is finer than the template's surfaces.
+
+    Warns
+    -----
+    RuntimeWarning
+        If electrodes are more than 30 mm away from the template's scalp.
+
+    Notes
+    -----
+    Head coordinates, defined by nasion and preauricular points, are brought to the template by MNE's standard
+    coregistration of fsaverage (``trans="fsaverage"``), and the electrodes are projected onto the scalp.
+    """
+    _validate_type(info, mne.Info, "info")
+    _validate_type(bem, (mne.bem.ConductorModel, None), "bem")
+    info = _pick_electrodes(info)
+    bar = ProgressBar(4, mesg="Template forward")
+    # MNE's own account of each step would tear the bar apart
+    with mne.use_log_level(max(logger.level, logging.WARNING)):
+        subject, subjects_dir = find_template(subjects_dir)
+        bar.update(1)
+        if bem is None:
+            bem = make_template_bem(
+                ico=bem_ico, conductivity=conductivity, subjects_dir=subjects_dir
+            )
+        bar.update(2)
+        src = _make_source_space(spacing, subject, subjects_dir)
+        bar.update(3)
+        fwd = mne.make_forward_solution(
+            info, "fsaverage", src, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
+        )
+        bar.update(4)
+    del bar  # ends its line
+    omitted = sum(space["nuse"] for space in src) - fwd["nsource"]
+    if omitted:
+        logger.info(f"{omitted} sources outside the inner skull or too near to it are left out.")
+    logger.info(
+        f"Forward solution of subject {subject}: {fwd['nchan']} channels, {fwd['nsource']} sources [done]"
+    )
+    _warn_far_electrodes(fwd, bem)
+    return fwd

@@ -1,0 +1,221 @@
+"""Weights on disk: one safetensors file and one JSON model card beside it; never a pickle.
+
+A model named ``x`` is the pair ``x.safetensors`` and ``x.json``. The card says what the weights do
+not: the network's configuration, the domain it was trained on, how, and the sha256 of the weights.
+"""
+
+import hashlib
+import json
+import os
+import tempfile
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+FORMAT = 1
+_KEYS = ("format", "name", "sha256", "network", "domain", "provenance")
+# a header larger than this is no model of ours
+_MAX_HEADER = 1 << 20
+_MAX_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What is known about a set of weights.
+
+    Parameters
+    ----------
+    name : str
+        Name of the model.
+    sha256 : str
+        Digest of the safetensors file.
+    network : dict
+        Configuration of the network.
+    domain : dict
+        Training domain: ranges of what the simulations covered.
+    provenance : dict
+        Command, seed, versions, duration and validation results of the training.
+    format : int
+        Version of the file layout.
+    """
+
+    name: str
+    sha256: str
+    network: dict
+    domain: dict
+    provenance: dict
+    format: int = FORMAT
+
+
+def list_models():
+    """Names of the models that come with the package.
+
+    Returns
+    -------
+    names : list of str
+        Sorted; each can be given as ``model=``.
+    """
+    folder = resources.files("mne_mmnet.pretrained")
+    return sorted(
+        item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")
+    )
+
+
+def _locate(model):
+    """Path of the card of a model given by name or path."""
+    path = Path(os.fspath(model))
+    if path.suffix in (".safetensors", ".json"):
+        path = path.with_suffix("")
+    if path.name == os.fspath(model):  # a bare name: one of ours first
+        card = resources.files("mne_mmnet.pretrained") / f"{path.name}.json"
+        if card.is_file():
+            return Path(str(card))
+    card = path.with_name(path.name + ".json")
+    if not card.is_file():
+        raise FileNotFoundError(
+            f"There is no model {os.fspath(model)!r}. Give one of {list_models()} or the path of "
+            "a .safetensors file with its .json card beside it."
+        )
+    return card
+
+
+def read_card(model):
+    """Read a model card.
+
+    Parameters
+    ----------
+    model : str | path-like
+        Name of a shipped model, or path of a saved one.
+
+    Returns
+    -------
+    card : ModelCard
+        The card.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model.
+    ValueError
+        If the card is damaged or of a newer format.
+    """
+    path = _locate(model)
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise ValueError(f"{path} is no JSON model card ({error}). Get the file again.") from None
+    if not isinstance(plain, dict) or set(plain) != set(_KEYS):
+        raise ValueError(f"{path} must have exactly the keys {list(_KEYS)}. Get the file again.")
+    if plain["format"] != FORMAT:
+        raise ValueError(
+            f"{path} has format {plain['format']}, this version of mne_mmnet reads {FORMAT}. "
+            "Update mne_mmnet."
+        )
+    return ModelCard(**plain)
+
+
+def load_model(model="mmnet-base", device="cpu"):
+    """Load a network and its card.
+
+    Parameters
+    ----------
+    model : str | path-like
+        Name of a shipped model (see :func:`list_models`), or path of a saved one.
+    device : str | torch.device
+        Where to put it.
+
+    Returns
+    -------
+    network : mne_mmnet.network.EvidenceNetwork
+        In evaluation mode, not trainable.
+    card : ModelCard
+        The card.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such model.
+    ValueError
+        If card or weights are damaged, do not belong together, or are not finite.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load
+
+    from .network import EvidenceNetwork, NetworkConfig
+
+    card = read_card(model)
+    path = _locate(model).with_suffix(".safetensors")
+    if not path.is_file():
+        raise FileNotFoundError(f"The card of {card.name!r} is there, but {path} is not.")
+    remedy = "Get the file again, or reinstall mne_mmnet."
+    if path.stat().st_size > _MAX_BYTES:
+        raise ValueError(f"{path} is too large for a model of mne_mmnet. {remedy}")
+    blob = path.read_bytes()
+    if hashlib.sha256(blob).hexdigest() != card.sha256:
+        raise ValueError(f"{path} is damaged: its sha256 is not the card's. {remedy}")
+    if len(blob) < 8 or int.from_bytes(blob[:8], "little") > _MAX_HEADER:
+        raise ValueError(f"{path} has an impossible header. {remedy}")
+    try:
+        network = EvidenceNetwork(NetworkConfig.from_dict(card.network))
+    except (TypeError, ValueError, KeyError) as error:
+        raise ValueError(f"The card of {card.name!r} describes no network: {error}") from None
+    try:
+        tensors = load(blob)
+        network.load_state_dict(tensors)
+    except (SafetensorError, RuntimeError) as error:
+        raise ValueError(f"{path} does not hold the network of its card: {error}") from None
+    broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
+    if broken:
+        raise ValueError(f"{path} holds values that are not finite, in {broken}. {remedy}")
+    return network.to(device).eval().requires_grad_(False), card
+
+
+def _write_atomically(path, blob):
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(blob)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def save_model(network, path, *, domain, provenance):
+    """Write a network as ``<path>.safetensors`` and ``<path>.json``, each atomically.
+
+    Parameters
+    ----------
+    network : mne_mmnet.network.EvidenceNetwork
+        The network.
+    path : path-like
+        With or without the suffix ``.safetensors``. Its last part is the model's name.
+    domain, provenance : dict
+        For the card, see :class:`ModelCard`.
+
+    Returns
+    -------
+    card : ModelCard
+        What was written.
+    """
+    from safetensors.torch import save
+
+    path = Path(path)
+    path = path.with_suffix("") if path.suffix == ".safetensors" else path
+    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    blob = save(tensors)
+    card = ModelCard(
+        name=path.name,
+        sha256=hashlib.sha256(blob).hexdigest(),
+        network=network.config.to_dict(),
+        domain=domain,
+        provenance=provenance,
+    )
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _write_atomically(path.with_name(path.name + ".safetensors"), blob)
+    plain = {key: getattr(card, key) for key in _KEYS}
+    text = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
+    _write_atomically(path.with_name(path.name + ".json"), text.encode())
+    return card
