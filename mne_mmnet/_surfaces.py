@@ -1,9 +1,10 @@
 """Geometry of the template head: ray casting, nested shells, and the subject's files.
 
-The three shells of the boundary-element model share one set of rays. Each vertex of an icosphere is moved along
-its ray ``d_i`` from a common centre to the radius ``r_i`` at which the ray leaves the shell. Inside one facet the
-radius in direction ``d = Σ w_i d_i`` (w ≥ 0) is given by ``1/r = Σ w_i / r_i``, so shells whose radii are ordered
-at every vertex are ordered everywhere: they cannot intersect, whatever their shape.
+The three shells of the boundary-element model share one set of rays. Each vertex of an icosphere
+is moved along its ray ``d_i`` from a common centre to the radius ``r_i`` at which the ray leaves
+the shell. Inside one facet the radius in direction ``d = Σ w_i d_i`` (w ≥ 0) is given by ``1/r =
+Σ w_i / r_i``, so shells whose radii are ordered at every vertex are ordered everywhere: they
+cannot intersect, whatever their shape.
 """
 
 import json
@@ -16,7 +17,7 @@ import mne
 import nibabel
 import numpy as np
 
-# Raise it whenever the files below change: a cache of another layout is then left alone and a new one is made.
+# Raise it whenever the files below change: the caches of other layouts are left alone.
 LAYOUT = 1
 SUBJECT = "fsaverage5"
 MARKER = "mne_mmnet.json"
@@ -75,7 +76,8 @@ def icosphere(ico):
     directions : array of shape (n_vertices, 3)
         Unit vectors.
     tris : array of shape (n_triangles, 3)
-        Vertex numbers, counter-clockwise seen from outside. MNE decimates only surfaces of this very order.
+        Vertex numbers, counter-clockwise seen from outside. MNE decimates only surfaces of this
+        very order.
     """
     surf = mne.read_bem_surfaces(_MNE_DATA / "icos.fif.gz", s_id=9000 + ico, verbose="error")
     directions = surf["rr"] / np.linalg.norm(surf["rr"], axis=1, keepdims=True)
@@ -127,7 +129,8 @@ def skull_radii(inner, skin, outer=None, thickness=1.0):
     inner, skin : array of shape (n_rays,)
         Radii (m) of inner skull and skin.
     outer : array of shape (n_rays,) | None
-        Radii (m) of a known outer skull. None takes a fixed fraction of the way, between 3 and 8 mm.
+        Radii (m) of a known outer skull. None takes a fixed fraction of the way, between 3 and 8
+        mm.
     thickness : float
         Multiplies the thickness of the skull. The scalp keeps its own and moves with the skull.
 
@@ -196,8 +199,8 @@ def template_shells(ico=BEM_ICO):
     Returns
     -------
     shells : dict
-        ``"inner_skull"``, ``"outer_skull"`` and ``"outer_skin"``, each an array of shape (n_vertices, 3) in
-        metres, surface RAS of fsaverage.
+        ``"inner_skull"``, ``"outer_skull"`` and ``"outer_skin"``, each an array of shape
+        (n_vertices, 3) in metres, surface RAS of fsaverage.
     tris : array of shape (n_triangles, 3)
         The triangles they share.
     """
@@ -223,7 +226,8 @@ def reshape_skull(surfs, ico, thickness):
     Parameters
     ----------
     surfs : list of dict
-        Skin, outer skull and inner skull as :func:`mne.make_bem_model` gives them (m, MRI coordinates).
+        Skin, outer skull and inner skull as :func:`mne.make_bem_model` gives them (m, MRI
+        coordinates).
     ico : int
         Grade of the shells returned.
     thickness : float
@@ -312,7 +316,8 @@ def build_template(subjects_dir):
     Parameters
     ----------
     subjects_dir : pathlib.Path
-        Where to put it; made if missing. Two processes may do this at once: the later one discards its own copy.
+        Where to put it; made if missing. Two processes may do this at once: the later one
+        discards its own copy.
 
     Raises
     ------
@@ -320,6 +325,7 @@ def build_template(subjects_dir):
         If something else stands where the subject belongs. It is never touched.
     """
     target = subjects_dir / SUBJECT
+    _refuse_foreign(target)
     subjects_dir.mkdir(parents=True, exist_ok=True)
     # beside the target, because a rename is atomic only within one file system
     with tempfile.TemporaryDirectory(
@@ -334,8 +340,13 @@ def build_template(subjects_dir):
             # a directory that is not empty is never replaced: then another process has won
             if not target.exists():
                 raise
-    if not is_template(target):
+    _refuse_foreign(target)
+
+
+def _refuse_foreign(target):
+    if target.exists() and not is_template(target):
         raise FileExistsError(
-            f"{target} is not a complete template subject of this version, and it is not overwritten. Move it away "
-            "or choose another directory (subjects_dir, or the environment variable MNE_MMNET_CACHE)."
+            f"{target} is not a complete template subject of this version, and it is not "
+            "overwritten. Move it away or choose another directory (subjects_dir, or the "
+            "environment variable MNE_MMNET_CACHE)."
         )

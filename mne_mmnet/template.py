@@ -1,7 +1,8 @@
 """The template head: a cortex, a three-layer head model and forward solutions, without a download.
 
-All of it is made from files that lie inside the packages ``mne`` (scalp and inner skull of fsaverage, fiducials,
-coregistration) and ``nilearn`` (fsaverage5 cortex), and is kept in the user's cache.
+All of it is made from files that lie inside the packages ``mne`` (scalp and inner skull of
+fsaverage, fiducials, coregistration) and ``nilearn`` (fsaverage5 cortex), and is kept in the
+user's cache.
 """
 
 import hashlib
@@ -17,13 +18,10 @@ from mne.utils import ProgressBar, _validate_type, logger, verbose, warn
 from . import _surfaces
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
-_FAR = 0.03  # m: an electrode this far from the scalp is worth a warning; the standard montages reach 28 mm
-_FSAVERAGE_SURF = tuple(
-    f"surf/{hemi}.{name}" for hemi in ("lh", "rh") for name in ("white", "sphere")
-)
-_FSAVERAGE_SHELLS = tuple(
-    f"bem/{name}.surf" for name in ("inner_skull", "outer_skull", "outer_skin")
-)
+# m: an electrode this far from the scalp is worth a warning; MNE's measured montages reach 28 mm
+_FAR = 0.03
+_FSAVERAGE_SURF = ("surf/lh.white", "surf/rh.white", "surf/lh.sphere", "surf/rh.sphere")
+_SHELLS = ("bem/inner_skull.surf", "bem/outer_skull.surf", "bem/outer_skin.surf")
 _FSAVERAGE_SOLUTION = "bem/fsaverage-5120-5120-5120-bem-sol.fif"
 
 
@@ -34,21 +32,22 @@ def _cache_dir():
         import pooch
 
         root = pooch.os_cache("mne_mmnet")
-    return Path(root).expanduser() / f"v{_surfaces.LAYOUT}"
+    return Path(root).expanduser().absolute() / f"v{_surfaces.LAYOUT}"
 
 
 @verbose
 def fetch_template(subjects_dir=None, *, verbose=None):
     """Write the template subject ``fsaverage5`` once, from files that are already installed.
 
-    Nothing is downloaded. The subject appears whole or not at all, also when several processes ask for it at
-    the same time, and a complete one is never modified.
+    Nothing is downloaded. The subject appears whole or not at all, also when several processes
+    ask for it at the same time, and a complete one is never modified.
 
     Parameters
     ----------
     subjects_dir : path-like | None
-        Where to put the subject. None is the user's cache: a folder in the directory that the environment variable
-        ``MNE_MMNET_CACHE`` names, else in the system's cache directory (``~/.cache/mne_mmnet`` on Linux).
+        Where to put the subject. None is the user's cache: a folder in the directory that the
+        environment variable ``MNE_MMNET_CACHE`` names, else in the system's cache directory
+        (``~/.cache/mne_mmnet`` on Linux).
     %(verbose)s
 
     Returns
@@ -67,14 +66,15 @@ def fetch_template(subjects_dir=None, *, verbose=None):
 
     Notes
     -----
-    The subject has ``surf/{lh,rh}.{white,pial,inflated,sphere,sphere.reg,curv,sulc}`` with 10242 vertices for each
-    hemisphere, and in ``bem`` the closed, nested surfaces ``inner_skull.surf``, ``outer_skull.surf`` and
-    ``outer_skin.surf`` (2562 vertices each, mm), the scalp, the fiducials and the coregistration. Coordinates are
-    those of fsaverage (surface RAS, which equal MNI305). It has no MRI volumes and no parcellation.
+    The subject has ``surf/{lh,rh}.{white,pial,inflated,sphere,sphere.reg,curv,sulc}`` with 10242
+    vertices for each hemisphere, and in ``bem`` the closed, nested surfaces
+    ``inner_skull.surf``, ``outer_skull.surf`` and ``outer_skin.surf`` (2562 vertices each, mm),
+    the scalp, the fiducials and the coregistration. Coordinates are those of fsaverage (surface
+    RAS, which equal MNI305). It has no MRI volumes and no parcellation.
     """
     if subjects_dir is None:
         subjects_dir = _cache_dir() / "subjects"
-    subjects_dir = Path(subjects_dir).expanduser()
+    subjects_dir = Path(subjects_dir).expanduser().absolute()
     target = subjects_dir / _surfaces.SUBJECT
     if not _surfaces.is_template(target):
         logger.info(f"Writing the template subject {target} ...")
@@ -85,12 +85,13 @@ def fetch_template(subjects_dir=None, *, verbose=None):
 
 @verbose
 def find_template(subjects_dir=None, *, verbose=None):
-    """Choose the template head: MNE's own fsaverage where there is one, else ``fsaverage5`` from the cache.
+    """Choose the template head: MNE's own fsaverage, else ``fsaverage5`` from the cache.
 
     Parameters
     ----------
     subjects_dir : path-like | None
-        Where to look for a subject. None is MNE's configured ``SUBJECTS_DIR``. Nothing is written there.
+        Where to look for a subject. None is MNE's configured ``SUBJECTS_DIR``. Nothing is
+        written there.
     %(verbose)s
 
     Returns
@@ -103,9 +104,9 @@ def find_template(subjects_dir=None, *, verbose=None):
     if subjects_dir is None:
         subjects_dir = mne.get_config("SUBJECTS_DIR")
     if subjects_dir is not None:
-        subjects_dir = Path(subjects_dir).expanduser()
+        subjects_dir = Path(subjects_dir).expanduser().absolute()
         fsaverage = subjects_dir / "fsaverage"
-        has_bem = (fsaverage / _FSAVERAGE_SOLUTION).is_file() or _has(fsaverage, _FSAVERAGE_SHELLS)
+        has_bem = (fsaverage / _FSAVERAGE_SOLUTION).is_file() or _has(fsaverage, _SHELLS)
         if has_bem and _has(fsaverage, _FSAVERAGE_SURF):
             return "fsaverage", subjects_dir
         if _surfaces.is_template(subjects_dir / _surfaces.SUBJECT):
@@ -141,21 +142,24 @@ def make_template_bem(
     Parameters
     ----------
     ico : int
-        Grade of the surfaces: 3 (642 vertices each, seconds) or 4 (2562 vertices each, about a minute and 0.5 GB).
+        Grade of the surfaces: 3 (642 vertices each, seconds) or 4 (2562 vertices each, about a
+        minute and 0.5 GB).
     conductivity : array-like of shape (3,)
         Conductivities of brain, skull and scalp (S/m).
     subjects_dir : path-like | None
-        Where to look for MNE's own fsaverage, see :func:`find_template`. Its ready-made solution is taken when it
-        has one, whatever ``ico``, as long as conductivity and skull thickness are the standard ones.
+        Where to look for MNE's own fsaverage, see :func:`find_template`. Its ready-made solution
+        is taken when it has one, whatever ``ico``, as long as conductivity and skull thickness
+        are the standard ones.
     skull_thickness : float
-        Multiplies the thickness of the skull, of which at least 2 mm remain. The scalp keeps its thickness and moves
-        with the skull.
+        Multiplies the thickness of the skull, of which at least 2 mm remain. The scalp keeps its
+        thickness and moves with the skull.
     %(verbose)s
 
     Returns
     -------
     bem : instance of mne.bem.ConductorModel
-        The solution, in MRI coordinates. Those with standard conductivity and thickness are kept in the cache.
+        The solution, in MRI coordinates. Those with standard conductivity and thickness are kept
+        in the cache.
 
     Raises
     ------
@@ -172,33 +176,37 @@ def make_template_bem(
     solution = subjects_dir / subject / _FSAVERAGE_SOLUTION
     if subject == "fsaverage" and standard and solution.is_file():
         return mne.read_bem_solution(solution)
-    if not _has(subjects_dir / subject, _FSAVERAGE_SHELLS):
+    if not _has(subjects_dir / subject, _SHELLS):
         raise ValueError(
-            f"{subjects_dir / subject / 'bem'} lacks the surfaces inner_skull.surf, outer_skull.surf and "
+            f"{subjects_dir / subject / 'bem'} lacks inner_skull.surf, outer_skull.surf or "
             "outer_skin.surf, which this conductivity or skull_thickness needs. Complete it with "
             "mne.datasets.fetch_fsaverage(), or use the standard values."
         )
+    if standard:
+        fname = _bem_cache(subject, subjects_dir, ico)
+        if not fname.is_file():
+            surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
+            fname.parent.mkdir(parents=True, exist_ok=True)
+            scratch = fname.with_name(f".{uuid.uuid4().hex}-bem-sol.fif")
+            try:
+                mne.write_bem_solution(scratch, mne.make_bem_solution(surfs))
+                os.replace(scratch, fname)
+            finally:
+                scratch.unlink(missing_ok=True)
+        # Also the first call reads the file: its single precision gives all the same numbers.
+        return mne.read_bem_solution(fname)
     surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
-    if not standard:
-        if skull_thickness != 1.0:
-            surfs = _surfaces.reshape_skull(surfs, ico, skull_thickness)
-        return mne.make_bem_solution(surfs)
+    if skull_thickness != 1.0:
+        surfs = _surfaces.reshape_skull(surfs, ico, skull_thickness)
+    return mne.make_bem_solution(surfs)
 
-    # named by its content, so that no other head can be mistaken for it
-    digest = hashlib.sha256(np.float64(conductivity).tobytes())
-    for surf in surfs:
-        digest.update(np.ascontiguousarray(surf["rr"], np.float32).tobytes())
-    fname = _cache_dir() / "bem" / f"{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
-    if not fname.is_file():
-        fname.parent.mkdir(parents=True, exist_ok=True)
-        scratch = fname.with_name(f".{uuid.uuid4().hex}-bem-sol.fif")
-        try:
-            mne.write_bem_solution(scratch, mne.make_bem_solution(surfs))
-            os.replace(scratch, fname)
-        finally:
-            scratch.unlink(missing_ok=True)
-    # Also the first call reads the file: its single precision gives every call the same numbers.
-    return mne.read_bem_solution(fname)
+
+def _bem_cache(subject, subjects_dir, ico):
+    """Name the file of a standard solution by its surfaces: no other head is mistaken for it."""
+    digest = hashlib.sha256()
+    for name in _SHELLS:
+        digest.update((subjects_dir / subject / name).read_bytes())
+    return _cache_dir() / "bem" / f"{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
 
 
 def _pick_electrodes(info):
@@ -214,8 +222,8 @@ def _pick_electrodes(info):
     fatal = [name for name in lost if name not in info["bads"]]
     if fatal:
         raise ValueError(
-            f"{len(fatal)} EEG channel(s) have no position: {', '.join(fatal)}. Give them one with "
-            "set_montage(...), or drop them, mark them as bad or change their type."
+            f"{len(fatal)} EEG channel(s) have no position: {', '.join(fatal)}. Give them one "
+            "with set_montage(...), or drop them, mark them as bad or change their type."
         )
     if not known.any():
         raise ValueError(
@@ -235,8 +243,9 @@ def _make_source_space(spacing, subject, subjects_dir):
             )
         except RuntimeError as exc:
             raise ValueError(
-                f"spacing {spacing!r} cannot be made on subject {subject!r}: {exc} The finest on fsaverage5 are "
-                "'ico5' and 'oct6'; MNE's own fsaverage (mne.datasets.fetch_fsaverage) has more vertices."
+                f"spacing {spacing!r} cannot be made on subject {subject!r}: {exc} The finest "
+                "on fsaverage5 are 'ico5' and 'oct6'; MNE's own fsaverage "
+                "(mne.datasets.fetch_fsaverage) has more vertices."
             ) from exc
     for space in spacing:
         name = space.get("subject_his_id")
@@ -265,8 +274,9 @@ def _warn_far_electrodes(fwd, bem):
             f"{fwd['info']['ch_names'][i]} ({1e3 * distances[i]:.0f} mm)" for i in far
         )
         warn(
-            f"{len(far)} electrode(s) lie more than {1e3 * _FAR:.0f} mm from the scalp of the template head: {names}. "
-            "They are projected onto it. Check the units (m) and the fiducials of the montage.",
+            f"{len(far)} electrode(s) lie more than {1e3 * _FAR:.0f} mm from the scalp of the "
+            f"template head: {names}. They are projected onto it. Check the units (m) and the "
+            "fiducials of the montage.",
             module="mne_mmnet",
             ignore_namespaces=("mne", "mne_mmnet"),
         )
@@ -290,14 +300,15 @@ def make_template_forward(
     Parameters
     ----------
     info : instance of mne.Info
-        Its EEG channels, bad ones included, need positions: from :meth:`mne.io.Raw.set_montage` or digitised. Bad
-        channels without a position are left out. Not modified.
+        Its EEG channels, bad ones included, need positions: from :meth:`mne.io.Raw.set_montage`
+        or digitised. Bad channels without a position are left out. Not modified.
     spacing : str | int | instance of mne.SourceSpaces
-        Spacing of the cortical sources as in :func:`mne.setup_source_space` (``"ico3"``: 642 for each hemisphere,
-        ``"ico4"``: 2562, ``"oct5"``: 1026, ...), or a source space of the template subject.
+        Spacing of the cortical sources as in :func:`mne.setup_source_space` (``"ico3"``: 642 for
+        each hemisphere, ``"ico4"``: 2562, ``"oct5"``: 1026, ...), or a source space of the
+        template subject.
     bem : instance of mne.bem.ConductorModel | None
-        The head model. None makes that of :func:`make_template_bem` from the next two parameters, which are not
-        used otherwise.
+        The head model. None makes that of :func:`make_template_bem` from the next two
+        parameters, which are not used otherwise.
     bem_ico : int
         Grade of the BEM surfaces, 3 or 4.
     conductivity : array-like of shape (3,)
@@ -312,16 +323,16 @@ def make_template_forward(
     Returns
     -------
     fwd : instance of mne.Forward
-        Free orientation, EEG only; ``fwd["sol"]["data"]`` has shape (n_channels, 3 * n_sources) in V/(A·m). For
-        normals use :func:`mne.convert_forward_solution`.
+        Free orientation, EEG only; ``fwd["sol"]["data"]`` has shape (n_channels, 3 * n_sources)
+        in V/(A·m). For normals use :func:`mne.convert_forward_solution`.
 
     Raises
     ------
     TypeError
         If ``info`` or ``bem`` is of another type.
     ValueError
-        If there are no EEG channels, if some have no position, if a source space of another subject is given, or if
-        ``spacing`` is finer than the template's surfaces.
+        If there are no EEG channels, if some have no position, if a source space of another
+        subject is given, or if ``spacing`` is finer than the template's surfaces.
 
     Warns
     -----
@@ -330,8 +341,9 @@ def make_template_forward(
 
     Notes
     -----
-    Head coordinates, defined by nasion and preauricular points, are brought to the template by MNE's standard
-    coregistration of fsaverage (``trans="fsaverage"``), and the electrodes are projected onto the scalp.
+    Head coordinates, defined by nasion and preauricular points, are brought to the template by
+    MNE's standard coregistration of fsaverage (``trans="fsaverage"``), and the electrodes are
+    projected onto the scalp.
     """
     _validate_type(info, mne.Info, "info")
     _validate_type(bem, (mne.bem.ConductorModel, None), "bem")
@@ -357,7 +369,8 @@ def make_template_forward(
     if omitted:
         logger.info(f"{omitted} sources outside the inner skull or too near to it are left out.")
     logger.info(
-        f"Forward solution of subject {subject}: {fwd['nchan']} channels, {fwd['nsource']} sources [done]"
+        f"Forward solution of subject {subject}: {fwd['nchan']} channels, "
+        f"{fwd['nsource']} sources [done]"
     )
     _warn_far_electrodes(fwd, bem)
     return fwd

@@ -15,6 +15,8 @@ from ..objective import SourceModel, factor_dtype, robust_cholesky
 _SUBSPACES = (1, 2, 4)
 # share of white noise in the covariance that the normalised images assume, rest background
 _WHITE_SHARES = (0.3, 0.03)
+# eigenvalues below this share of the first count as zero
+_NO_POWER = 1e-4
 _LOG_FLOOR = -12.0
 _N_EIGEN = 4
 
@@ -96,7 +98,10 @@ def compute_context(
     # MUSIC: squared correlation of an atom with the first r singular vectors
     width = min(max(_SUBSPACES), left.shape[-1])
     seen = left[..., :width].mT.to(data.dtype) @ model.atoms
-    shares = seen.square().cumsum(1)
+    # directions without power are arbitrary: rounding must not decide what the network sees
+    power = eigenvalues[:, :width, None] / eigenvalues[:, :1, None].clamp_min(1e-30)
+    real = power**2 / (power**2 + _NO_POWER**2)
+    shares = (real.to(seen.dtype) * seen * seen).cumsum(1)
     for size in _SUBSPACES:
         correlation = model.sum_orient(shares[:, min(size, width) - 1])
         features.append(2.0 * correlation)
@@ -131,7 +136,7 @@ def compute_context(
     log_norm = -model.scale[:, : model.n_sources].log()
     norms = (log_norm - log_norm.mean(1, keepdim=True)).expand(n_batch, -1)[..., None]
 
-    shares = eigenvalues / eigenvalues.sum(-1, keepdim=True)
+    shares = eigenvalues / eigenvalues.sum(-1, keepdim=True).clamp_min(1e-30)
     top = torch.zeros(n_batch, _N_EIGEN, dtype=dtype, device=data.device)
     n_top = min(_N_EIGEN, shares.shape[-1])
     top[:, :n_top] = shares[:, :n_top]

@@ -37,9 +37,9 @@ class SimulationConfig:
         Share of batches inverted with three free columns a location.
     """
 
-    n_channels: tuple[int, int] = (19, 70)
+    n_channels: tuple[int, int] = (19, 64)
     n_sources: tuple[int, int] = (1, 5)
-    max_extent: float = 25.0
+    max_extent: float = 40.0
     snr_db: tuple[float, float] = (-6.0, 12.0)
     max_times: int = 80
     tilt: float = 0.35
@@ -87,9 +87,9 @@ def _tilt(rng, normals, distances, size):
     """Normals plus a smooth random field."""
     if size == 0:
         return normals
-    centres = rng.choice(len(normals), size=60, replace=False)
+    centres = rng.choice(len(normals), size=min(60, len(normals)), replace=False)
     weight = np.exp(-0.5 * (np.minimum(distances[:, centres], 1e3) / 25.0) ** 2)
-    field = weight @ rng.standard_normal((60, 3))
+    field = weight @ rng.standard_normal((len(centres), 3))
     field *= size / np.sqrt(np.mean(field**2) * 3.0)
     tilted = normals + field
     return tilted / np.linalg.norm(tilted, axis=1, keepdims=True)
@@ -136,7 +136,7 @@ def simulate_batch(heads: HeadArchive, sampler: PatchSampler, config, n_batch, r
     high = config.n_channels[1] if not free else min(32, config.n_channels[1])
     n_channels = int(rng.integers(config.n_channels[0], high + 1))
     n_times = int(
-        rng.choice([1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.1, 0.15, 0.75])
+        rng.choice([1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.05, 0.15, 0.8])
     )
     samples = [
         _simulate_one(heads, sampler, config, n_channels, n_times, free, rng)

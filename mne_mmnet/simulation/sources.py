@@ -5,7 +5,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 _PROFILES = ("point", "diffused", "gaussian", "flat", "irregular")
-_PROFILE_SHARES = (0.3, 0.2, 0.2, 0.1, 0.2)
+_PROFILE_SHARES = (0.3, 0.15, 0.15, 0.1, 0.3)
 
 
 class PatchSampler:

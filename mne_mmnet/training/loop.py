@@ -24,7 +24,7 @@ logger = logging.getLogger("mne")
 # the blurred term of the loss forgives misses of about this many mm
 _BLUR_MM = 15.0
 _VALIDATION_SEED = 987_654
-_N_VALIDATION = 16
+_N_VALIDATION = 24
 
 
 class _Graph:
@@ -91,7 +91,8 @@ def train(
     heads: HeadArchive,
     *,
     device="cpu",
-    save_every=100,
+    initial=None,
+    save_every=200,
     progress=iter,
 ):
     """Train a model, or go on where an interrupted run stopped.
@@ -106,6 +107,8 @@ def train(
         Lead fields.
     device : str
         A torch device.
+    initial : EvidenceNetwork | None
+        Weights to start from, of the same configuration. None draws them from the seed.
     save_every : int
         Batches between two checkpoints, at which the model is also validated.
     progress : callable
@@ -121,7 +124,8 @@ def train(
     Raises
     ------
     ValueError
-        If the directory holds a run with another configuration.
+        If the directory holds a run with another configuration, or the initial weights belong to
+        another network.
 
     Notes
     -----
@@ -136,6 +140,10 @@ def train(
 
     torch.manual_seed(config.seed)
     network = EvidenceNetwork(config.network).to(device)
+    if initial is not None:
+        if initial.config != config.network:
+            raise ValueError("The initial weights belong to another network configuration.")
+        network.load_state_dict(initial.state_dict())
     average = EvidenceNetwork(config.network).to(device)
     average.load_state_dict(network.state_dict())
     optimiser = torch.optim.AdamW(
@@ -181,7 +189,7 @@ def train(
         batch = simulate_batch(heads, sampler, config.simulation, config.batch_size, rng)
         n_steps = int(rng.integers(config.n_steps[0], config.n_steps[1] + 1))
         for group in optimiser.param_groups:
-            group["lr"] = _learning_rate(config, k)
+            group["lr"] = float(_learning_rate(config, k))
         loss, _ = _batch_loss(network, graph, batch, n_steps, device)
         optimiser.zero_grad()
         loss.backward()

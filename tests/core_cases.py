@@ -1,0 +1,79 @@
+"""Small random problems for the tests of the solver core: no MNE, no files."""
+
+from dataclasses import asdict
+
+import numpy as np
+import torch
+from scipy import sparse
+
+from mne_mmnet.dictionary import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
+from mne_mmnet.network import EvidenceNetwork, NetworkConfig
+from mne_mmnet.objective import N_NOISE, EvidenceObjective
+from mne_mmnet.simulation import SimulationConfig
+from mne_mmnet.source_model import SourceModel, build_source_model, to_torch_csr
+
+SMALL = NetworkConfig(
+    scales=(PatchScale("point"), PatchScale("gaussian", 8.0)),
+    hidden=12,
+    state=8,
+    context=4,
+    n_steps=6,
+)
+DOMAIN = asdict(SimulationConfig())
+
+
+def ring(n_sources, spacing=6.0):
+    """Sources on a circle, each joined to its two neighbours."""
+    index = np.arange(n_sources)
+    after = (index + 1) % n_sources
+    edges = sparse.coo_array(
+        (np.full(n_sources, spacing), (index, after)), shape=(n_sources, n_sources)
+    )
+    return sparse.csr_array(edges.maximum(edges.T))
+
+
+def make_model(leadfield, config=SMALL, adjacency=None):
+    """Source model of lead fields (n_models, n_rank, n_sources, n_orient) on a ring."""
+    leadfield = torch.as_tensor(leadfield, dtype=torch.float64)
+    n_sources, n_orient = leadfield.shape[2:]
+    adjacency = ring(n_sources) if adjacency is None else adjacency
+    patches = patch_matrices(adjacency, config.scales)
+    frames = np.broadcast_to(np.eye(3), (n_sources, 3, 3)) if n_orient == 3 else None
+    return build_source_model(
+        leadfield,
+        to_torch_csr(synthesis_matrix(patches, frames), dtype=torch.float64),
+        to_torch_csr(mixing_matrix(adjacency, config.mixing_extent)),
+    )
+
+
+def to_double(model):
+    """Return the same model in float64, for comparisons with autograd."""
+    return SourceModel(
+        model.atoms.double(),
+        model.scale.double(),
+        model.synthesis.double(),
+        model.mixing.double(),
+        model.n_orient,
+    )
+
+
+def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, n_orient=1, n_times=5):
+    """Float64 objective with random costs and barriers, and a random point inside the box."""
+    leadfield = rng.standard_normal((1, n_rank, n_sources, n_orient))
+    model = to_double(make_model(leadfield)[0])
+    n_variances = model.n_atoms + N_NOISE
+    data = torch.as_tensor(rng.standard_normal((n_batch, n_rank, n_times))) / n_times**0.5
+    cost = torch.as_tensor(rng.exponential(0.3, (n_batch, n_variances)))
+    barrier = torch.zeros(n_batch, n_variances, dtype=torch.float64)
+    barrier[:, -N_NOISE:] = torch.as_tensor(rng.exponential(0.3, (n_batch, N_NOISE)))
+    v = torch.as_tensor(rng.uniform(-5.0, 2.0, (n_batch, n_variances)))
+    return EvidenceObjective(model, model.background, data, cost, barrier), v
+
+
+def random_network(seed, spread, config=SMALL):
+    """Draw a network whose weights are all random, of standard deviation ``spread``."""
+    generator = torch.Generator().manual_seed(seed)
+    network = EvidenceNetwork(config).requires_grad_(False)
+    for parameter in network.parameters():
+        parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+    return network.eval()

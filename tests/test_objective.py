@@ -1,0 +1,149 @@
+"""The evidence objective against slow, obvious computations."""
+
+import numpy as np
+import pytest
+import torch
+
+from core_cases import make_model, random_objective, ring
+from mne_mmnet.objective import N_NOISE, robust_cholesky
+
+ORIENT = pytest.mark.parametrize("n_orient", [1, 3])
+
+
+def naive_value(objective, v, k):
+    """J of sample k, term by term."""
+    model = objective.model
+    n_rank, n_atoms = model.n_rank, model.n_atoms
+    atoms = model.atoms[0].reshape(n_rank, n_atoms, model.n_orient).numpy()
+    variances = np.exp(v[k].numpy())
+    sigma = variances[-2] * np.eye(n_rank) + variances[-1] * objective.background[0].numpy()
+    for i in range(n_atoms):
+        sigma = sigma + variances[i] * atoms[:, i] @ atoms[:, i].T
+    data = objective.data[k].numpy()
+    return (
+        np.linalg.slogdet(sigma)[1]
+        + np.trace(data @ data.T @ np.linalg.inv(sigma))
+        + np.sum(objective.cost[k].numpy() * variances)
+        + np.sum(objective.barrier[k].numpy() / variances)
+    )
+
+
+@ORIENT
+def test_value(n_orient, rng):
+    """J is its definition."""
+    objective, v = random_objective(rng, n_orient=n_orient)
+    value = objective.factorise(v).value
+    for k in range(len(v)):
+        np.testing.assert_allclose(value[k], naive_value(objective, v, k), rtol=1e-10)
+
+
+@ORIENT
+def test_gradient(n_orient, rng):
+    """The gradient of J, by autograd, is a − b."""
+    objective, v = random_objective(rng, n_orient=n_orient)
+    v.requires_grad_(True)
+    factor = objective.factorise(v)
+    (gradient,) = torch.autograd.grad(factor.value.sum(), v)
+    a, b = objective.coefficients(v, factor)
+    torch.testing.assert_close(a - b, gradient, rtol=1e-8, atol=1e-8)
+    assert (a >= 0).all()
+    assert (b >= 0).all()
+
+
+@ORIENT
+def test_posterior_mean(n_orient, rng):
+    """The read-out is the mean of a Gaussian: prior covariance × lead fieldᵀ × Σ⁻¹ × data."""
+    leadfield = rng.standard_normal((1, 7, 9, n_orient))
+    objective, v = random_objective(rng, n_orient=n_orient)
+    float_model, unit = make_model(leadfield)
+    model = objective.model
+    objective = type(objective)(
+        type(model)(
+            float_model.atoms.double(),
+            float_model.scale.double(),
+            model.synthesis,
+            model.mixing,
+            n_orient,
+        ),
+        objective.background,
+        objective.data,
+        objective.cost,
+        objective.barrier,
+    )
+    data = torch.as_tensor(rng.standard_normal((2, 7, 4)))
+    currents = objective.posterior_mean(v, objective.factorise(v), data) * unit
+    # the prior covariance of the currents, spelled out with dense matrices
+    synthesis = model.synthesis.to_dense().numpy()
+    flat = leadfield[0].reshape(7, -1)
+    for k in range(2):
+        scale = objective.model.scale[0].numpy() * unit
+        prior = np.repeat(np.exp(v[k, :-N_NOISE].numpy()) * scale**2, n_orient)
+        cov = synthesis @ np.diag(prior) @ synthesis.T
+        noise = np.exp(v[k, -2].item()) * np.eye(7)
+        noise = noise + np.exp(v[k, -1].item()) * objective.background[0].numpy()
+        expected = cov @ flat.T @ np.linalg.solve(flat @ cov @ flat.T + noise, data[k].numpy())
+        np.testing.assert_allclose(
+            currents[k].reshape(-1, 4), expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max()
+        )
+
+
+def test_atoms_have_unit_norm(rng):
+    """Every atom has norm 1, and scale × norm of L S is the same for all."""
+    leadfield = rng.standard_normal((1, 7, 9, 3)) * rng.uniform(1e-3, 1e3, (1, 1, 9, 1))
+    model, unit = make_model(leadfield)
+    atoms = model.atoms[0].reshape(7, -1, 3)
+    np.testing.assert_allclose((atoms**2).sum((0, 2)), 1.0, rtol=1e-5)
+    reached = leadfield[0].reshape(7, -1) @ model.synthesis.to_dense().numpy()
+    norms = np.sqrt((reached.reshape(7, -1, 3) ** 2).sum((0, 2)))
+    np.testing.assert_allclose(norms * model.scale[0].numpy() * unit, 1.0, rtol=1e-5)
+
+
+def test_blind_source_gets_no_current(rng):
+    """A source that no sensor sees has no atom at the point scale."""
+    leadfield = rng.standard_normal((1, 7, 9, 1))
+    leadfield[:, :, 4] = 0.0
+    model, _ = make_model(leadfield)
+    assert model.scale[0, 4] == 0
+    assert torch.isfinite(model.atoms).all()
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_impossible_leadfield(value):
+    """A lead field of zeros or not-numbers is an error that says what to do."""
+    with pytest.raises(ValueError, match="Recompute the forward solution"):
+        make_model(np.full((1, 7, 9, 1), value))
+
+
+def test_background_is_normalised(rng):
+    """B has unit mean variance a channel."""
+    objective, _ = random_objective(rng)
+    trace = objective.background.diagonal(dim1=-2, dim2=-1).sum(-1)
+    np.testing.assert_allclose(trace, objective.model.n_rank)
+
+
+def test_select_is_a_subset(rng):
+    """Samples of a batch can be taken out without changing their objective."""
+    objective, v = random_objective(rng, n_batch=5)
+    index = torch.tensor([3, 1])
+    part = objective.select(index).factorise(v[index]).value
+    torch.testing.assert_close(part, objective.factorise(v).value[index])
+
+
+@pytest.mark.parametrize("rank", [0, 1, 3])
+def test_cholesky_of_singular(rank, rng):
+    """Singular and slightly indefinite matrices are factored with a jitter of rounding size."""
+    root = rng.standard_normal((6, rank))
+    good = torch.as_tensor(root @ root.T + np.eye(6))
+    bad = torch.as_tensor(root @ root.T - 1e-9 * np.eye(6) * (rank > 0))
+    chol = robust_cholesky(torch.stack([good, bad])) if rank else None
+    if rank == 0:
+        with pytest.raises(FloatingPointError, match="not positive definite"):
+            robust_cholesky(bad[None] * float("nan"))
+        return
+    torch.testing.assert_close(chol[0] @ chol[0].T, good, rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(chol[1] @ chol[1].T, bad, rtol=1e-4, atol=1e-4)
+
+
+def test_graph_of_the_cases():
+    """The ring has two neighbours for each source."""
+    assert set((ring(9) > 0).sum(axis=0).tolist()) == {2}

@@ -1,0 +1,227 @@
+"""The certificate (DESIGN §2c), for any weights, lead field and data."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from core_cases import SMALL, make_model, random_network
+from mne_mmnet.network import EvidenceNetwork
+from mne_mmnet.objective import NOISE_MAX, NOISE_MIN, U_MAX, U_MIN
+from mne_mmnet.solver import data_factor, iterate, normalise_data, pose, solve
+
+DATA = ("rank-1", "single sample", "noise", "smooth", "zeros", "one channel")
+LEADFIELDS = ("generic", "smooth", "duplicated rows", "rank-deficient", "scattered norms")
+
+
+def draw_leadfield(rng, kind, n_rank, n_sources, n_orient):
+    leadfield = rng.standard_normal((n_rank, n_sources, n_orient))
+    if kind == "smooth":  # neighbouring sources nearly alike: an ill-conditioned dictionary
+        leadfield = np.cumsum(leadfield, axis=1) + 100.0
+    elif kind == "duplicated rows":
+        leadfield[1::2] = leadfield[: 2 * (n_rank // 2) : 2]
+    elif kind == "rank-deficient":
+        leadfield[n_rank // 2 :] = 0.0
+    elif kind == "scattered norms":
+        leadfield *= 10.0 ** rng.uniform(-6, 6, (1, n_sources, 1))
+    return leadfield[None]
+
+
+def draw_data(rng, kind, n_batch, leadfield):
+    n_rank = leadfield.shape[1]
+    n_times = 1 if kind == "single sample" else int(rng.integers(2, 60))
+    if kind == "rank-1":
+        topography = leadfield[0, :, rng.integers(leadfield.shape[2], size=n_batch), 0]
+        return topography[:, :, None] * rng.standard_normal((n_batch, 1, n_times))
+    data = rng.standard_normal((n_batch, n_rank, n_times))
+    if kind == "smooth":
+        data = np.cumsum(data, axis=2) @ np.eye(n_times)
+    elif kind == "zeros":
+        data[: max(1, n_batch // 2)] = 0.0
+    elif kind == "one channel":
+        data[:, 1:] = 0.0
+    return data
+
+
+def run(network, model, data, known=0.0, n_steps=None):
+    """Solve; return currents relative to the data's amplitude, and the certificate."""
+    with torch.inference_mode():
+        scaled, amplitude = normalise_data(torch.as_tensor(data, dtype=torch.float64))
+        log_power = known * 2 * amplitude.clamp_min(1e-300).log().float()
+        problem = pose(network, model, scaled, log_power, torch.full((len(data),), known))
+        last, certificate = solve(network, problem, n_steps)
+        currents = problem.objective.posterior_mean(last.v, last.factor, scaled)
+    return currents, certificate, problem, last
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    spread=st.sampled_from([0.0, 1e-3, 0.1, 1.0, 30.0, 1e4]),
+    n_rank=st.sampled_from([18, 19, 31, 64, 127, 255]),
+    n_orient=st.sampled_from([1, 2, 3]),
+    leadfield_kind=st.sampled_from(LEADFIELDS),
+    data_kind=st.sampled_from(DATA),
+    scale=st.sampled_from([1e-20, 1e-6, 1.0, 1e20]),
+    known=st.sampled_from([0.0, 1.0]),
+)
+def test_certificate(
+    seed, spread, n_rank, n_orient, leadfield_kind, data_kind, scale, known
+):
+    """The objective never increases, the output is finite, the iterate stays in its box."""
+    rng = np.random.default_rng(seed)
+    n_orient = 3 if n_orient == 2 else n_orient
+    leadfield = draw_leadfield(rng, leadfield_kind, n_rank, 40, n_orient)
+    data = scale * draw_data(rng, data_kind, 3, leadfield)
+    model, unit = make_model(leadfield * scale)
+    network = random_network(seed, spread)
+    currents, certificate, problem, last = run(network, model, data, known)
+    assert torch.isfinite(currents).all()
+    assert np.isfinite(unit)
+    assert torch.isfinite(certificate.objective).all()
+    assert (certificate.objective.diff(dim=1) <= 0).all()
+    atoms, noise = last.v[:, : model.n_atoms], last.v[:, model.n_atoms :]
+    assert ((atoms >= U_MIN) & (atoms <= U_MAX)).all()
+    assert ((noise >= NOISE_MIN) & (noise <= NOISE_MAX)).all()
+    assert not (certificate.analytic & certificate.stalled).any()
+    # a rejected proposal is counted, and only then may a step be analytic or stalled
+    rescued = certificate.analytic | certificate.stalled
+    assert (certificate.retries[rescued] == 3).all()
+    if data_kind == "zeros":
+        assert (currents[0] == 0).all()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 2**31),
+    spread=st.sampled_from([1e-3, 0.3]),
+    n_rank=st.sampled_from([19, 63]),
+    n_orient=st.sampled_from([1, 3]),
+    data_kind=st.sampled_from(["rank-1", "single sample", "noise", "zeros"]),
+)
+def test_batch_of_one_and_many_agree(seed, spread, n_rank, n_orient, data_kind):
+    """A sample's answer does not depend on its batch mates."""
+    rng = np.random.default_rng(seed)
+    leadfield = draw_leadfield(rng, "generic", n_rank, 40, n_orient)
+    data = draw_data(rng, data_kind, 32, leadfield)
+    data *= 10.0 ** rng.uniform(-3, 3, (32, 1, 1))
+    model, _ = make_model(leadfield)
+    network = random_network(seed, spread)
+    together, certificate, *_ = run(network, model, data)
+    for k in (0, 13, 31):
+        alone, single, *_ = run(network, model, data[k : k + 1])
+        size = together[k].abs().max()
+        assert (alone[0] - together[k]).abs().max() <= 1e-3 * size
+        torch.testing.assert_close(
+            single.objective[0], certificate.objective[k], rtol=1e-4, atol=1e-3
+        )
+
+
+@pytest.mark.parametrize("kind", LEADFIELDS)
+def test_objective_against_float64(kind, rng):
+    """J as computed is J to 1e-4, so its descent is that of the real objective."""
+    leadfield = draw_leadfield(rng, kind, 32, 60, 1)
+    data = draw_data(rng, "noise", 4, leadfield)
+    model, _ = make_model(leadfield)
+    _, certificate, problem, last = run(random_network(3, 0.1), model, data)
+    objective = problem.objective
+    atoms = model.atoms[0].double().numpy()
+    background = objective.background[0].double().numpy()
+    for k in range(4):
+        v = last.v[k].double().numpy()
+        sigma = (atoms * np.exp(v[:-2])) @ atoms.T + np.exp(v[-2]) * np.eye(32)
+        sigma += np.exp(v[-1]) * background
+        factor = objective.data[k].double().numpy()
+        value = np.linalg.slogdet(sigma)[1] + np.sum(factor * np.linalg.solve(sigma, factor))
+        value += np.sum(objective.cost[k].double().numpy() * np.exp(v))
+        value += np.sum(objective.barrier[k].double().numpy() * np.exp(-v))
+        assert abs(value - certificate.objective[k, -1]) < 1e-4 * (1 + abs(value))
+
+
+@pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
+def test_broken_weights(broken, rng):
+    """Weights that are not numbers still descend, by the analytic majorant alone."""
+    leadfield = draw_leadfield(rng, "generic", 19, 40, 1)
+    model, _ = make_model(leadfield)
+    data = draw_data(rng, "noise", 3, leadfield)
+    network = random_network(0, 0.1)
+    for parameter in network.parameters():
+        parameter.fill_(broken)
+    currents, certificate, *_ = run(network, model, data)
+    assert torch.isfinite(currents).all()
+    assert (certificate.objective.diff(dim=1) <= 0).all()
+    assert certificate.objective[:, 0].min() > certificate.objective[:, -1].max() - 1e6
+    assert (certificate.objective[:, -1] < certificate.objective[:, 0]).all()
+
+
+def test_overconfident_network_is_caught(rng):
+    """A network that always answers its boldest step is rejected now and then, and rescued."""
+    leadfield = draw_leadfield(rng, "smooth", 19, 40, 1)
+    model, _ = make_model(leadfield)
+    data = draw_data(rng, "rank-1", 16, leadfield)
+    network = EvidenceNetwork(SMALL).requires_grad_(False)
+    network.curvature.answer.bias.fill_(-20.0)
+    network.curvature.noise.fill_(-20.0)
+    _, certificate, *_ = run(network, model, data, n_steps=12)
+    assert certificate.retries.sum() > 0
+    assert (certificate.objective.diff(dim=1) <= 0).all()
+
+
+def test_every_step_makes_progress(rng):
+    """The untrained network descends far below the start: the loop is not idle."""
+    leadfield = draw_leadfield(rng, "generic", 31, 60, 1)
+    model, _ = make_model(leadfield)
+    data = draw_data(rng, "rank-1", 4, leadfield)
+    _, certificate, *_ = run(EvidenceNetwork(SMALL), model, data, n_steps=12)
+    drop = certificate.objective[:, 0] - certificate.objective[:, -1]
+    assert (drop > 10.0).all()
+    assert not certificate.stalled[:, :8].any()  # later it may have converged to rounding
+
+
+def test_finds_a_noiseless_source(rng):
+    """One source, no noise: the strongest current is at its place."""
+    leadfield = draw_leadfield(rng, "generic", 31, 60, 1)
+    model, _ = make_model(leadfield)
+    data = leadfield[0, :, 17, 0][None, :, None] * rng.standard_normal((1, 1, 20))
+    currents, *_ = run(EvidenceNetwork(SMALL), model, data, n_steps=30)
+    assert int(currents[0, :, 0].square().sum(-1).argmax()) == 17
+
+
+def test_gradients_reach_all_weights(rng):
+    """Training sees every parameter through the unrolled loop."""
+    leadfield = draw_leadfield(rng, "generic", 19, 40, 1)
+    model, _ = make_model(leadfield)
+    data, _ = normalise_data(torch.as_tensor(draw_data(rng, "noise", 2, leadfield)))
+    torch.manual_seed(0)
+    network = EvidenceNetwork(SMALL)
+    for parameter in network.parameters():
+        torch.nn.init.normal_(parameter, std=0.1)
+    problem = pose(network, model, data, torch.zeros(2), torch.zeros(2))
+    *_, last = iterate(network, problem, 4)
+    currents = problem.objective.posterior_mean(last.v, last.factor, data)
+    currents.square().sum().backward()
+    for name, parameter in network.named_parameters():
+        assert parameter.grad is not None, name
+        assert torch.isfinite(parameter.grad).all(), name
+        assert parameter.grad.abs().sum() > 0, name
+
+
+@pytest.mark.parametrize("n_times", [1, 5, 19, 200])
+def test_data_factor(n_times, rng):
+    """Y Yᵀ is the data covariance, with no more columns than channels."""
+    data = torch.as_tensor(rng.standard_normal((2, 19, n_times)))
+    factor = data_factor(data)
+    assert factor.shape == (2, 19, min(19, n_times))
+    torch.testing.assert_close(factor @ factor.mT, data @ data.mT / n_times)
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e-20, 1.0, 1e20, 1e300])
+def test_normalise_data(scale, rng):
+    """Unit mean power at any scale; zeros stay zeros."""
+    data = torch.as_tensor(rng.standard_normal((3, 19, 7))) * scale
+    data[1] = 0.0
+    scaled, amplitude = normalise_data(data)
+    power = scaled.square().mean((1, 2))
+    torch.testing.assert_close(power, torch.tensor([1.0, 0.0, 1.0]))
+    torch.testing.assert_close(scaled.double() * amplitude[:, None, None], data, rtol=1e-6, atol=0)

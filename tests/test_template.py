@@ -1,0 +1,589 @@
+"""The template head: its files, its head model and its forward solutions."""
+
+import copy
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+from mne.utils import catch_logging
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_mmnet
+from mne_mmnet import _surfaces
+from mne_mmnet.template import (
+    fetch_template,
+    find_template,
+    make_template_bem,
+    make_template_forward,
+)
+
+# one worker builds the head model once for all of these
+pytestmark = pytest.mark.xdist_group("template")
+
+SHELLS = ("inner_skull", "outer_skull", "outer_skin")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    """Keep the user's own cache and subjects out of the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        path = tmp_path_factory.mktemp("cache")
+        patch.setenv("MNE_MMNET_CACHE", str(path))
+        patch.setenv("SUBJECTS_DIR", str(tmp_path_factory.mktemp("subjects")))
+        yield path
+
+
+@pytest.fixture(scope="module")
+def subjects_dir(cache):
+    return fetch_template()
+
+
+@pytest.fixture(scope="module")
+def bem(subjects_dir):
+    return make_template_bem()
+
+
+def _make_info(montage="easycap-M1", names=None):
+    montage = mne.channels.make_standard_montage(montage)
+    info = mne.create_info(names or montage.ch_names, 100.0, "eeg")
+    return info.set_montage(montage)
+
+
+@pytest.fixture(scope="module")
+def info():
+    return _make_info("biosemi32")
+
+
+@pytest.fixture(scope="module")
+def fwd(info, bem):
+    return make_template_forward(info)
+
+
+def _shell(subjects_dir, name):
+    rr, tris = mne.read_surface(subjects_dir / "fsaverage5" / "bem" / f"{name}.surf")
+    return rr / 1e3, tris
+
+
+def _polar(points):
+    """Split points (m) into directions and radii about the centre of the shells."""
+    offsets = points - _surfaces.CENTRE
+    radii = np.linalg.norm(offsets, axis=1)
+    return offsets / radii[:, np.newaxis], radii
+
+
+# Geometry ---------------------------------------------------------------------------------------
+
+
+def test_cast_rays_ellipsoid():
+    directions, tris = _surfaces.icosphere(4)
+    axes, centre = np.array([0.07, 0.09, 0.06]), np.array([0.01, -0.02, 0.005])
+    other = np.random.default_rng(0).standard_normal((500, 3))
+    other /= np.linalg.norm(other, axis=1, keepdims=True)
+    expected = 1 / np.linalg.norm(other / axes, axis=1)
+    radii = _surfaces.cast_rays(directions * axes + centre, tris, other, centre)
+    assert_allclose(radii, expected, rtol=3e-3)
+    assert (radii <= expected * (1 + 1e-9)).all()  # chords lie inside
+    # rays through the vertices themselves, where three or more triangles meet
+    rr = directions * axes + centre
+    unit = (rr - centre) / np.linalg.norm(rr - centre, axis=1, keepdims=True)
+    radii = _surfaces.cast_rays(rr, tris, unit, centre)
+    assert_allclose(radii, np.linalg.norm(rr - centre, axis=1), rtol=1e-5)
+
+
+def test_cast_rays_outermost_crossing():
+    directions, tris = _surfaces.icosphere(3)
+    rr = np.concatenate([directions, 2 * directions])
+    tris = np.concatenate([tris, tris + len(directions)])
+    radii = _surfaces.cast_rays(rr, tris, directions, np.zeros(3))
+    assert_allclose(radii, 2, rtol=1e-5)
+
+
+def test_cast_rays_open_surface():
+    directions, tris = _surfaces.icosphere(3)
+    with pytest.raises(RuntimeError, match="not closed"):
+        _surfaces.cast_rays(directions, tris[:-20], directions, np.zeros(3))
+
+
+def test_distance_to_surface_against_dense_sampling():
+    rng = np.random.default_rng(0)
+    rr = rng.standard_normal((6, 3))
+    tris = np.array([[0, 1, 2], [3, 4, 5]])
+    points = 2 * rng.standard_normal((40, 3))
+    weights = rng.dirichlet(np.ones(3) * 0.4, 40_000)
+    samples = np.concatenate([weights @ rr[tri] for tri in tris])
+    oracle = np.array([np.linalg.norm(samples - point, axis=1).min() for point in points])
+    distances = _surfaces.distance_to_surface(points, rr, tris)
+    assert (distances <= oracle + 1e-12).all()
+    assert_allclose(distances, oracle, atol=0.02)
+    assert_allclose(_surfaces.distance_to_surface(rr, rr, tris), 0, atol=1e-12)
+
+
+@pytest.mark.parametrize("thickness", [0.1, 0.7, 1.0, 2.0])
+def test_skull_thickness(thickness):
+    inner = np.array([0.06, 0.07, 0.08])
+    skin = inner + np.array([0.001, 0.010, 0.080])
+    outer, new_skin = _surfaces.skull_radii(inner, skin, thickness=thickness)
+    assert (outer - inner >= _surfaces.LAYER_MIN - 1e-12).all()
+    assert (new_skin - outer >= _surfaces.LAYER_MIN - 1e-12).all()
+    if thickness == 1.0:
+        assert_allclose(new_skin[1:], skin[1:])
+    if thickness > 0.5:
+        assert_allclose((outer - inner)[1:], thickness * np.array([0.005, 0.008]))
+
+
+# The subject ------------------------------------------------------------------------------------
+
+
+def test_subject_is_complete(subjects_dir, cache):
+    assert subjects_dir.is_relative_to(cache)
+    assert _surfaces.is_template(subjects_dir / "fsaverage5")
+    assert [path.name for path in subjects_dir.iterdir()] == ["fsaverage5"]
+    for hemi in ("lh", "rh"):
+        surf = subjects_dir / "fsaverage5" / "surf"
+        white, tris = mne.read_surface(surf / f"{hemi}.white")
+        assert white.shape == (10242, 3)
+        assert (np.mean(white[:, 0]) < 0) == (hemi == "lh")
+        for name in ("pial", "inflated", "sphere", "sphere.reg"):
+            assert_array_equal(mne.read_surface(surf / f"{hemi}.{name}")[1], tris)
+        sphere = mne.read_surface(surf / f"{hemi}.sphere.reg")[0]
+        assert_allclose(np.linalg.norm(sphere, axis=1), 100, rtol=1e-4)
+
+
+def test_surfaces_carry_their_origin(subjects_dir):
+    for name in ("surf/lh.pial", "bem/outer_skin.surf"):
+        *_, meta = mne.read_surface(subjects_dir / "fsaverage5" / name, read_metadata=True)
+        assert_array_equal(meta["cras"], 0)
+
+
+@pytest.mark.parametrize("name", SHELLS)
+def test_shell_is_watertight(subjects_dir, name):
+    rr, tris = _shell(subjects_dir, name)
+    edges = np.sort(tris[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+    unique, counts = np.unique(edges, axis=0, return_counts=True)
+    assert (counts == 2).all()
+    assert len(rr) - len(unique) + len(tris) == 2  # Euler characteristic of a sphere
+    a, b, c = rr[tris].transpose(1, 0, 2)
+    assert (np.einsum("ij,ij->i", a - _surfaces.CENTRE, np.cross(b - a, c - a)) > 0).all()
+
+
+@pytest.mark.parametrize("ico", [3, 4])
+def test_shells_are_nested(subjects_dir, ico):
+    if ico == 3:  # with all checks of MNE
+        surfs = mne.make_bem_model("fsaverage5", ico, subjects_dir=subjects_dir)
+    else:
+        shells = (_shell(subjects_dir, name) for name in SHELLS[::-1])
+        surfs = [dict(rr=rr, tris=tris) for rr, tris in shells]
+    skin, outer, inner = (_polar(surf["rr"]) for surf in surfs)
+    assert_allclose(skin[0], inner[0], atol=1e-6)  # common rays: nested everywhere, not just here
+    assert (outer[1] - inner[1] > 0.0029).all()
+    assert (skin[1] - outer[1] > 0.0029).all()
+    # off the rays too
+    random = np.random.default_rng(0).standard_normal((1000, 3))
+    random /= np.linalg.norm(random, axis=1, keepdims=True)
+    cast = [_surfaces.cast_rays(s["rr"], s["tris"], random, _surfaces.CENTRE) for s in surfs]
+    assert (cast[0] > cast[1]).all()
+    assert (cast[1] > cast[2]).all()
+
+
+def test_cortex_inside_inner_skull(subjects_dir):
+    # the coarser surface is the tighter one
+    inner = mne.make_bem_model("fsaverage5", 3, subjects_dir=subjects_dir)[2]
+    for hemi in ("lh", "rh"):
+        white = mne.read_surface(subjects_dir / "fsaverage5" / "surf" / f"{hemi}.white")[0] / 1e3
+        directions, radii = _polar(white)
+        skull = _surfaces.cast_rays(inner["rr"], inner["tris"], directions, _surfaces.CENTRE)
+        assert (skull > radii).all()
+        near = white[np.argsort(skull - radii)[:100]]
+        distance = _surfaces.distance_to_surface(near, inner["rr"], inner["tris"]).min()
+        assert 0.003 < distance < 0.01
+
+
+def test_works_with_mne_source_tools(subjects_dir):
+    src = mne.setup_source_space("fsaverage5", "oct4", subjects_dir=subjects_dir, add_dist=False)
+    n_sources = sum(space["nuse"] for space in src)
+    assert mne.spatial_src_adjacency(src).shape == (n_sources, n_sources)
+    stc = mne.SourceEstimate(
+        np.ones((n_sources, 2)), [space["vertno"] for space in src], 0, 1, subject="fsaverage5"
+    )
+    morph = mne.compute_source_morph(
+        stc, "fsaverage5", "fsaverage5", spacing=4, subjects_dir=subjects_dir
+    )
+    assert_allclose(morph.apply(stc).data, 1, rtol=1e-6)
+
+
+def test_fetch_again_changes_nothing(subjects_dir):
+    def state():
+        return {path: path.stat().st_mtime_ns for path in subjects_dir.rglob("*")}
+
+    before = state()
+    with catch_logging() as log:
+        assert fetch_template(verbose="info") == subjects_dir
+    assert "Writing" not in log.getvalue()
+    assert state() == before
+
+
+def test_fetch_leaves_a_foreign_subject_alone(tmp_path):
+    file = tmp_path / "fsaverage5" / "surf" / "lh.white"
+    file.parent.mkdir(parents=True)
+    file.write_text("mine")
+    with pytest.raises(FileExistsError, match=r"not overwritten.*subjects_dir"):
+        fetch_template(tmp_path)
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
+    assert file.read_text() == "mine"
+
+
+def test_another_layout_is_not_mistaken(subjects_dir, monkeypatch):
+    monkeypatch.setattr(_surfaces, "LAYOUT", _surfaces.LAYOUT + 1)
+    assert not _surfaces.is_template(subjects_dir / "fsaverage5")
+
+
+def test_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
+    write, calls = mne.write_surface, []
+
+    def fail_late(*args, **kwargs):
+        calls.append(args)
+        if len(calls) == 9:
+            raise KeyboardInterrupt("by the test")
+        write(*args, **kwargs)
+
+    monkeypatch.setattr(mne, "write_surface", fail_late)
+    with pytest.raises(KeyboardInterrupt, match="by the test"):
+        fetch_template(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+# Each process waits between building and publishing until the other has built too.
+RACE = """
+import os, sys, time
+from pathlib import Path
+from mne_mmnet import _surfaces, template
+meeting, target = Path(sys.argv[1]), sys.argv[2]
+write = _surfaces._write_files
+def write_and_wait(directory):
+    write(directory)
+    (meeting / str(os.getpid())).touch()
+    stop = time.monotonic() + 60
+    while len(list(meeting.iterdir())) < 2:
+        assert time.monotonic() < stop, "the other process never came"
+        time.sleep(0.01)
+_surfaces._write_files = write_and_wait
+print(template.fetch_template(target, verbose="error"))
+"""
+
+
+def test_two_processes_build_at_once(tmp_path, subjects_dir):
+    meeting, target = tmp_path / "meeting", tmp_path / "subjects"
+    meeting.mkdir()
+    env = os.environ | {"PYTHONPATH": str(Path(mne_mmnet.__file__).parents[1])}
+    command = [sys.executable, "-W", "error", "-c", RACE, str(meeting), str(target)]
+    processes = [
+        subprocess.Popen(
+            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    for process in processes:
+        out, err = process.communicate(timeout=120)
+        assert process.returncode == 0, err
+        assert out.strip() == str(target)
+    assert len(list(meeting.iterdir())) == 2  # they did meet
+    assert [path.name for path in target.iterdir()] == ["fsaverage5"]
+    for name in _surfaces.template_files():
+        if not name.endswith("surf"):  # the files of MNE, and those without a time stamp
+            continue
+        rr = mne.read_surface(target / "fsaverage5" / name)[0]
+        assert_array_equal(rr, mne.read_surface(subjects_dir / "fsaverage5" / name)[0])
+    assert _surfaces.is_template(target / "fsaverage5")
+
+
+# Which head -------------------------------------------------------------------------------------
+
+
+def _fake_fsaverage(subjects_dir, target):
+    """Give the template the name and the files of MNE's own fsaverage."""
+    shutil.copytree(subjects_dir / "fsaverage5", target / "fsaverage")
+    (target / "fsaverage" / _surfaces.MARKER).unlink()
+    return target
+
+
+def test_find_template(subjects_dir, tmp_path, monkeypatch):
+    assert find_template() == ("fsaverage5", subjects_dir)
+    empty = tmp_path / "empty"
+    assert find_template(empty) == ("fsaverage5", subjects_dir)
+    assert not empty.exists()
+    own = _fake_fsaverage(subjects_dir, tmp_path / "own")
+    assert find_template(own) == ("fsaverage", own)
+    monkeypatch.setenv("SUBJECTS_DIR", str(own))
+    assert find_template() == ("fsaverage", own)
+    (own / "fsaverage" / "bem" / "outer_skin.surf").unlink()
+    assert find_template() == ("fsaverage5", subjects_dir)
+    monkeypatch.setenv("SUBJECTS_DIR", str(tmp_path / "gone"))
+    assert find_template() == ("fsaverage5", subjects_dir)
+
+
+def test_find_template_written_by_fetch(subjects_dir, tmp_path):
+    shutil.copytree(subjects_dir / "fsaverage5", tmp_path / "fsaverage5")
+    assert find_template(tmp_path) == ("fsaverage5", tmp_path)
+
+
+def test_own_fsaverage_is_used(subjects_dir, tmp_path, bem, info, fwd, monkeypatch):
+    own = _fake_fsaverage(subjects_dir, tmp_path)
+    solution = own / "fsaverage" / "bem" / "fsaverage-5120-5120-5120-bem-sol.fif"
+    mne.write_bem_solution(solution, bem)
+    monkeypatch.setattr(mne, "make_bem_solution", lambda *a, **k: pytest.fail("not needed"))
+    own_fwd = make_template_forward(info, subjects_dir=own)
+    assert own_fwd["src"][0]["subject_his_id"] == "fsaverage"
+    assert_allclose(own_fwd["sol"]["data"], fwd["sol"]["data"], rtol=1e-6)
+    (own / "fsaverage" / "bem" / "outer_skin.surf").unlink()
+    with pytest.raises(ValueError, match=r"outer_skin\.surf.*fetch_fsaverage"):
+        make_template_bem(conductivity=(0.3, 0.01, 0.3), subjects_dir=own)
+
+
+# Head model -------------------------------------------------------------------------------------
+
+
+def test_bem(bem):
+    assert [surf["np"] for surf in bem["surfs"]] == [642] * 3
+    assert_allclose([surf["sigma"] for surf in bem["surfs"]], [0.3, 0.006, 0.3], rtol=1e-6)
+    assert np.isfinite(bem["solution"]).all()
+
+
+def test_bem_comes_from_the_cache(bem, cache, monkeypatch):
+    monkeypatch.setattr(mne, "make_bem_solution", lambda *a, **k: pytest.fail("not cached"))
+    again = make_template_bem()
+    assert_array_equal(again["solution"], bem["solution"])
+    assert len(list(cache.rglob("*-bem-sol.fif"))) == 1
+
+
+def test_interrupted_bem_leaves_nothing(subjects_dir, tmp_path, monkeypatch):
+    monkeypatch.setenv("MNE_MMNET_CACHE", str(tmp_path))
+    monkeypatch.setenv("SUBJECTS_DIR", str(subjects_dir))
+
+    def fail(fname, bem):
+        Path(fname).write_bytes(b"half")
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(mne, "make_bem_solution", lambda surfs: None)
+    monkeypatch.setattr(mne, "write_bem_solution", fail)
+    with pytest.raises(KeyboardInterrupt):
+        make_template_bem()
+    assert list(tmp_path.rglob("*-bem-sol.fif")) == []
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "match"),
+    [
+        (dict(ico=5), "ico must be 3 or 4"),
+        (dict(conductivity=0.3), "three positive"),
+        (dict(conductivity=(0.3, 0, 0.3)), "three positive"),
+        (dict(conductivity=(0.3, np.nan, 0.3)), "three positive"),
+        (dict(skull_thickness=0), "positive factor"),
+    ],
+)
+def test_bem_bad_input(subjects_dir, kwargs, match):
+    with pytest.raises(ValueError, match=match):
+        make_template_bem(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "low", "high"),
+    [
+        (dict(skull_thickness=1.5), 0.7, 0.95),
+        (dict(conductivity=(0.3, 0.012, 0.3)), 1.05, 1.8),
+    ],
+)
+def test_other_heads_attenuate_as_expected(info, fwd, cache, kwargs, low, high):
+    def strength(forward):
+        gain = forward["sol"]["data"]
+        return np.linalg.norm(gain - gain.mean(axis=0), axis=0)
+
+    if "skull_thickness" in kwargs:
+        other = make_template_forward(info, bem=make_template_bem(**kwargs))
+    else:
+        other = make_template_forward(info, **kwargs)
+    assert low < np.median(strength(other) / strength(fwd)) < high
+    assert len(list(cache.rglob("*-bem-sol.fif"))) == 1  # only the standard head is kept
+
+
+# Forward ----------------------------------------------------------------------------------------
+
+
+def test_forward(info, fwd):
+    assert fwd["src"].kind == "surface"
+    assert [space["subject_his_id"] for space in fwd["src"]] == ["fsaverage5"] * 2
+    assert [space["nuse"] for space in fwd["src"]] == [642, 642]
+    assert fwd["sol"]["row_names"] == info["ch_names"]
+    assert fwd["sol"]["data"].shape == (32, 3 * 1284)
+    gain = fwd["sol"]["data"]
+    assert np.isfinite(gain).all()
+    rms = np.sqrt(np.mean((gain - gain.mean(axis=0)) ** 2))
+    assert 1e-8 < rms * 1e-9 < 1e-7  # 10 to 100 nV at the scalp for 1 nA·m
+
+
+def test_forward_resembles_the_sphere_model(info, fwd):
+    sphere = mne.make_sphere_model("auto", "auto", info, verbose="error")
+    other = make_template_forward(info, bem=sphere, spacing=fwd["src"])
+    pairs = zip(fwd["src"], other["src"], strict=True)
+    common = np.concatenate([np.isin(a["vertno"], b["vertno"]) for a, b in pairs])
+    ours, theirs = fwd["sol"]["data"][:, np.repeat(common, 3)], other["sol"]["data"]
+    inside = theirs.any(axis=0)  # the sphere is smaller than the brain here and there
+    assert inside.mean() > 0.8
+    ours, theirs = ours[:, inside], theirs[:, inside]
+    ours, theirs = ours - ours.mean(axis=0), theirs - theirs.mean(axis=0)
+    norms = np.linalg.norm(ours, axis=0), np.linalg.norm(theirs, axis=0)
+    assert np.median((ours * theirs).sum(axis=0) / (norms[0] * norms[1])) > 0.98
+    assert_allclose(np.median(norms[0] / norms[1]), 1, atol=0.15)
+
+
+@pytest.mark.parametrize("hemi", [0, 1])
+def test_postcentral_topography(info, fwd, hemi):
+    fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, use_cps=False)
+    to_mri = mne.transforms.invert_transform(fwd["mri_head_t"])
+    rr = mne.transforms.apply_trans(to_mri, fwd["source_rr"])
+    # crown of the postcentral gyrus, mm in fsaverage's coordinates
+    crown = np.array([-48 if hemi == 0 else 48, -22, 52]) / 1e3
+    source = np.argmin(np.linalg.norm(rr - crown, axis=1))
+    assert (source >= 642) == bool(hemi)
+    topography = fixed["sol"]["data"][:, source]
+    topography = topography - topography.mean()
+    peak = np.argmax(np.abs(topography))
+    loc = np.array([ch["loc"][:3] for ch in info["chs"]])
+    assert (loc[peak, 0] < 0) == (hemi == 0)
+    assert np.linalg.norm(loc[peak] - fwd["source_rr"][source]) < 0.06
+
+
+def test_rows_follow_names(info, fwd):
+    names = info["ch_names"][::-1]
+    reverse = make_template_forward(_make_info("biosemi32", names))
+    assert reverse["sol"]["row_names"] == names
+    assert_allclose(reverse["sol"]["data"], fwd["sol"]["data"][::-1], rtol=1e-6, atol=1e-6)
+
+
+def test_second_call_is_the_same_and_info_unchanged(info, fwd):
+    before = copy.deepcopy(info)
+    again = make_template_forward(info)
+    assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
+    assert mne.utils.object_diff(info, before) == ""
+
+
+@pytest.mark.parametrize(("spacing", "n_sources"), [("oct3", 132), ("ico2", 324), (12, None)])
+def test_spacing(bem, spacing, n_sources):
+    fwd = make_template_forward(_make_info("easycap-M1", ["C3", "C4", "Oz"]), spacing)
+    assert n_sources is None or fwd["nsource"] == n_sources
+    assert fwd["nsource"] == sum(space["nuse"] for space in fwd["src"])
+
+
+def test_spacing_too_fine(bem, info):
+    with pytest.raises(ValueError, match="'ico5' and 'oct6'"):
+        make_template_forward(info, "ico6")
+
+
+def test_given_source_space(bem, info, fwd, subjects_dir):
+    src = mne.setup_source_space("fsaverage5", "ico3", subjects_dir=subjects_dir, add_dist=False)
+    before = src.copy()
+    same = make_template_forward(info, src)
+    assert_array_equal(same["sol"]["data"], fwd["sol"]["data"])
+    for space, old in zip(src, before, strict=True):
+        assert space.keys() == old.keys()
+        assert space["coord_frame"] == old["coord_frame"]
+        for key in ("rr", "nn", "vertno", "inuse"):
+            assert_array_equal(space[key], old[key])
+    near = make_template_forward(info, src, mindist=8.0)
+    assert 1000 < near["nsource"] < 1284
+    for space in src:
+        space["subject_his_id"] = "sample"
+    with pytest.raises(ValueError, match=r"'sample'.*make_forward_solution"):
+        make_template_forward(info, src)
+
+
+def test_volume_source_space(bem, info):
+    # with subject="fsaverage5" MNE would ask for an MRI
+    src = mne.setup_volume_source_space(pos=25.0, bem=bem, add_interpolator=False)
+    fwd = make_template_forward(info, src)
+    assert np.isfinite(fwd["sol"]["data"]).all()
+    assert fwd["sol"]["data"].shape == (32, 3 * fwd["nsource"])
+
+
+@pytest.mark.parametrize("missing", [0.0, np.nan])
+def test_missing_positions(bem, missing):
+    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz", "Oz"])
+    for name in ("Cz", "Oz"):
+        info["chs"][info["ch_names"].index(name)]["loc"][:3] = missing
+    with pytest.raises(ValueError, match=r"Cz, Oz\..*set_montage.*bad"):
+        make_template_forward(info, "oct2")
+    info["bads"] = ["Cz", "Oz"]
+    assert make_template_forward(info, "oct2")["sol"]["row_names"] == ["Fz", "Pz"]
+    info["bads"] = ["Fz", "Cz", "Oz"]  # a bad channel with a position stays
+    assert make_template_forward(info, "oct2")["sol"]["row_names"] == ["Fz", "Pz"]
+
+
+def test_no_positions_at_all():
+    info = mne.create_info(["Fz", "Cz"], 100.0, "eeg")
+    with pytest.raises(ValueError, match="Fz, Cz"):
+        make_template_forward(info)
+    info["bads"] = ["Fz", "Cz"]
+    with pytest.raises(ValueError, match=r"No EEG channel.*set_montage"):
+        make_template_forward(info)
+
+
+def test_no_eeg():
+    info = mne.create_info(["EOG", "STI"], 100.0, ["eog", "stim"])
+    with pytest.raises(ValueError, match=r"no EEG channels.*set_channel_types"):
+        make_template_forward(info)
+
+
+def test_wrong_types(info, fwd):
+    with pytest.raises(TypeError, match="info must be"):
+        make_template_forward(info["ch_names"])
+    with pytest.raises(TypeError, match="bem must be"):
+        make_template_forward(info, bem="bem-sol.fif")
+
+
+def test_other_channel_types_are_ignored(bem):
+    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz"])
+    both = mne.create_info(["EOG", "Fz", "Cz", "Pz"], 100.0, ["eog"] + ["eeg"] * 3)
+    both.set_montage(mne.channels.make_standard_montage("easycap-M1"))
+    fwd, fwd_both = (make_template_forward(i, "oct2") for i in (info, both))
+    assert fwd_both["sol"]["row_names"] == ["Fz", "Cz", "Pz"]
+    assert_array_equal(fwd_both["sol"]["data"], fwd["sol"]["data"])
+
+
+def test_electrodes_are_projected_onto_the_scalp(bem):
+    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz"])
+    gain = make_template_forward(info, "oct2")["sol"]["data"]
+    info["chs"][1]["loc"][:3] *= 1.02
+    lifted = make_template_forward(info, "oct2")["sol"]["data"]
+    assert_array_equal(lifted[[0, 2]], gain[[0, 2]])
+    assert_allclose(lifted[1], gain[1], rtol=0.05, atol=0.05 * np.abs(gain).max())
+
+
+def test_far_electrodes_warn(bem):
+    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz"])
+    info["chs"][1]["loc"][2] += 0.05
+    with pytest.warns(RuntimeWarning, match=r"1 electrode.*Cz \(\d\d mm\).*units") as record:
+        make_template_forward(info, "oct2")
+    assert len(record) == 1
+    assert record[0].filename == __file__  # it points at the caller
+
+
+@pytest.mark.parametrize("montage", ["easycap-M1", "biosemi128", "GSN-HydroCel-128"])
+def test_standard_montages_do_not_warn(bem, montage):
+    make_template_forward(_make_info(montage), "oct1")
+
+
+def test_progress_and_verbosity(bem, info, capfd):
+    with catch_logging() as log:
+        make_template_forward(info, "oct2", verbose="info")
+    assert "Template forward" in capfd.readouterr().err
+    lines = log.getvalue().splitlines()
+    assert len(lines) == 1
+    assert "32 channels" in lines[0]
+    with catch_logging() as log:
+        make_template_forward(info, "oct2", verbose="error")
+    assert log.getvalue() == ""
+    assert "Template forward" not in capfd.readouterr().err

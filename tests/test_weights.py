@@ -1,0 +1,172 @@
+"""Weights and cards: round trip, and one clear error for each kind of damage."""
+
+import hashlib
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from core_cases import DOMAIN, SMALL, random_network
+from mne_mmnet.weights import list_models, load_model, read_card, save_model
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A saved model's path without suffix."""
+    save_model(random_network(0, 0.1), tmp_path / "mine", domain=DOMAIN, provenance={"seed": 0})
+    return tmp_path / "mine"
+
+
+def reseal(path):
+    """Make the card agree with tampered weights, so that later checks are reached."""
+    card = json.loads(path.with_suffix(".json").read_text())
+    card["sha256"] = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
+    path.with_suffix(".json").write_text(json.dumps(card))
+
+
+@pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
+def test_round_trip(saved, suffix):
+    """What is saved is loaded, by any of its names."""
+    network, card = load_model(str(saved) + suffix)
+    assert network.config == SMALL
+    assert card.name == "mine"
+    assert card.provenance == {"seed": 0}
+    assert card.domain["n_channels"] == list(DOMAIN["n_channels"])
+    expected = random_network(0, 0.1).state_dict()
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, expected[name])
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+
+
+def test_no_leftovers(saved):
+    """Writing leaves exactly two files."""
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["mine.json", "mine.safetensors"]
+
+
+def test_failed_write_keeps_the_old(saved, monkeypatch):
+    """A write that fails half-way leaves the previous model whole and no debris."""
+    before = saved.with_suffix(".safetensors").read_bytes()
+
+    def fail(*args):
+        raise OSError("No space left on device")
+
+    monkeypatch.setattr("mne_mmnet.weights.os.replace", fail)
+    with pytest.raises(OSError, match="No space"):
+        save_model(random_network(1, 0.1), saved, domain=DOMAIN, provenance={})
+    assert saved.with_suffix(".safetensors").read_bytes() == before
+    assert len(list(saved.parent.iterdir())) == 2
+
+
+def test_shipped_models():
+    """mmnet-base is there, whole, with what a user wants to know in its card."""
+    assert "mmnet-base" in list_models()
+    network, card = load_model("mmnet-base")
+    assert sum(p.numel() for p in network.parameters()) < 1_250_000  # 5 MB
+    assert set(card.domain) >= {"n_channels", "n_sources", "snr_db", "max_extent"}
+    assert "command" in card.provenance
+    assert asdict(card)["format"] == 1
+
+
+@pytest.mark.parametrize("name", ["mmnet-bas", "/nowhere/model.safetensors"])
+def test_unknown_model(name):
+    """An unknown name lists the known ones."""
+    with pytest.raises(FileNotFoundError, match="mmnet-base"):
+        load_model(name)
+
+
+def test_weights_missing(saved):
+    """A card without weights is said so."""
+    saved.with_suffix(".safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="card of 'mine' is there"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("keep", [0, 7, 100, -1])
+def test_truncated_weights(saved, keep):
+    """A truncated file fails its digest."""
+    path = saved.with_suffix(".safetensors")
+    path.write_bytes(path.read_bytes()[:keep])
+    with pytest.raises(ValueError, match="damaged.*sha256"):
+        load_model(saved)
+    reseal(saved)
+    with pytest.raises(ValueError, match="impossible header|does not hold"):
+        load_model(saved)
+
+
+def test_flipped_bits(saved):
+    """A single changed byte fails the digest."""
+    path = saved.with_suffix(".safetensors")
+    blob = bytearray(path.read_bytes())
+    blob[-3] ^= 1
+    path.write_bytes(blob)
+    with pytest.raises(ValueError, match="sha256"):
+        load_model(saved)
+
+
+def test_impossible_header(saved):
+    """A header that claims gigabytes is not believed."""
+    path = saved.with_suffix(".safetensors")
+    path.write_bytes((1 << 40).to_bytes(8, "little") + path.read_bytes()[8:])
+    reseal(saved)
+    with pytest.raises(ValueError, match="impossible header"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("damage", ["missing", "extra", "shape", "nan"])
+def test_wrong_tensors(saved, damage):
+    """Tensors that are not the card's network are refused."""
+    path = saved.with_suffix(".safetensors")
+    tensors = load_file(path)
+    first = next(iter(tensors))
+    if damage == "missing":
+        del tensors[first]
+    elif damage == "extra":
+        tensors["backdoor"] = torch.zeros(3)
+    elif damage == "shape":
+        tensors[first] = torch.zeros(2, 2)
+    else:
+        tensors[first].fill_(np.nan)
+    save_file(tensors, path)
+    reseal(saved)
+    with pytest.raises(ValueError, match="not finite" if damage == "nan" else "does not hold"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda card: card.pop("domain"), "exactly the keys"),
+        (lambda card: card.update(extra=1), "exactly the keys"),
+        (lambda card: card.update(format=99), "Update mne_mmnet"),
+    ],
+)
+def test_wrong_card(saved, change, message):
+    """Unknown keys and future formats are refused."""
+    path = saved.with_suffix(".json")
+    card = json.loads(path.read_text())
+    change(card)
+    path.write_text(json.dumps(card))
+    with pytest.raises(ValueError, match=message):
+        read_card(saved)
+
+
+@pytest.mark.parametrize("blob", [b"", b"[]", b"{", b"\xff\xfe\x00", b"null"])
+def test_card_is_no_card(saved, blob):
+    """Anything that is not a JSON object is refused."""
+    saved.with_suffix(".json").write_bytes(blob)
+    with pytest.raises(ValueError, match="model card|exactly the keys"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("network", [{}, {"scales": [["point", 0.0]], "hidden": -1}])
+def test_card_describes_no_network(saved, network):
+    """A configuration that makes no network is refused."""
+    path = saved.with_suffix(".json")
+    card = json.loads(path.read_text())
+    card["network"] = network
+    path.write_text(json.dumps(card))
+    with pytest.raises(ValueError, match="describes no network"):
+        load_model(saved)
