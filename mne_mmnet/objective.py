@@ -5,6 +5,9 @@ Notation, in the whitened and power-normalised sensor space of dimension n::
     Σ(u, ℓ) = e^{ℓ₁} I + e^{ℓ₂} B + L̃ diag(e^u) L̃ᵀ ,   C = Y Yᵀ
     J(u, ℓ) = log|Σ| + tr(C Σ⁻¹) + Σ_i w_i e^{u_i} + Σ_m ν_m (e^{ℓ_m−μ_m} + e^{μ_m−ℓ_m})
 
+Σ is needed only on the n_kept dimensions that the dictionary reaches (``model.basis``); on the
+others it is e^{ℓ₁} I, so that they add (n − n_kept) ℓ₁ + c e^{−ℓ₁} to J, c the data power there.
+
 The variances of the atoms (u) and of the two noise terms (ℓ: white, background brain) enter in the
 same way, so they are handled as one vector v = (u, ℓ) of log-variances of length n_atoms + 2.
 """
@@ -71,9 +74,9 @@ class Factor:
 
     Parameters
     ----------
-    whiten : torch.Tensor of shape (n_batch, n_rank, n_rank)
+    whiten : torch.Tensor of shape (n_batch, n_kept, n_kept)
         K⁻¹, Σ = K Kᵀ.
-    data : torch.Tensor of shape (n_batch, n_rank, n_factors)
+    data : torch.Tensor of shape (n_batch, n_kept, n_factors)
         K⁻¹ Y.
     value : torch.Tensor of shape (n_batch,)
         J.
@@ -92,10 +95,12 @@ class EvidenceObjective:
     ----------
     model : SourceModel
         Lead field and dictionary.
-    background : torch.Tensor of shape (n_models, n_rank, n_rank)
+    background : torch.Tensor of shape (n_models, n_kept, n_kept)
         B, ``model.background`` (made once, since it does not change with the data).
-    data : torch.Tensor of shape (n_batch, n_rank, n_factors)
-        Y, any factor of the data covariance C = Y Yᵀ.
+    data : torch.Tensor of shape (n_batch, n_kept, n_factors)
+        Y in the model's basis, any factor of the data covariance C = Y Yᵀ.
+    rest : torch.Tensor of shape (n_batch,)
+        c, the power of the data outside the basis.
     cost : torch.Tensor of shape (n_batch, n_atoms + 2)
         Coefficients of e^v: w_i for the atoms, ν e^{−μ} for the noise terms.
     barrier : torch.Tensor of shape (n_batch, n_atoms + 2)
@@ -106,8 +111,14 @@ class EvidenceObjective:
     model: SourceModel
     background: torch.Tensor
     data: torch.Tensor
+    rest: torch.Tensor
     cost: torch.Tensor
     barrier: torch.Tensor
+
+    @property
+    def n_outside(self):
+        """Number of dimensions that the dictionary does not reach."""
+        return self.model.n_rank - self.model.n_kept
 
     def project(self, v):
         """Nearest point of the box in which the log-variances live."""
@@ -121,14 +132,14 @@ class EvidenceObjective:
         )
 
     def covariance(self, v):
-        """Σ(v), shape (n_batch, n_rank, n_rank), in the precision of the factorisation."""
+        """Σ(v) in the basis, (n_batch, n_kept, n_kept), in the factorisation's precision."""
         n_atoms, atoms = self.model.n_atoms, self.model.atoms
         variance = v.exp()
         weights = self.model.repeat_orient(variance[:, :n_atoms])
         brain = (atoms * weights[:, None, :]) @ atoms.mT
         dtype = factor_dtype(v.device)
         white, background = variance[:, n_atoms:, None, None].to(dtype).unbind(1)
-        eye = torch.eye(self.model.n_rank, dtype=dtype, device=v.device)
+        eye = torch.eye(self.model.n_kept, dtype=dtype, device=v.device)
         sigma = brain.to(dtype) + white * eye + background * self.background.to(dtype)
         return 0.5 * (sigma + sigma.mT)
 
@@ -150,9 +161,12 @@ class EvidenceObjective:
         whiten = torch.linalg.solve_triangular(chol, eye, upper=False)
         data = whiten @ self.data.to(chol.dtype)
         exact = v.to(chol.dtype)
+        level = exact[:, self.model.n_atoms]
         value = (
             2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
             + data.square().sum((-2, -1))
+            + self.n_outside * level
+            + self.rest * (-level).exp()
             + (self.cost * exact.exp()).sum(-1)
             + (self.barrier * (-exact).exp()).sum(-1)
         )
@@ -186,8 +200,9 @@ class EvidenceObjective:
         projected = data.mT @ seen
         q_atoms = self.model.sum_orient((projected * projected).sum(1))
         inverse_root = factor.whiten.mT @ factor.data
-        z_white = factor.whiten.square().sum((-2, -1))
-        q_white = inverse_root.square().sum((-2, -1))
+        precision = (-v[:, self.model.n_atoms].to(factor.whiten.dtype)).exp()
+        z_white = factor.whiten.square().sum((-2, -1)) + self.n_outside * precision
+        q_white = inverse_root.square().sum((-2, -1)) + self.rest * precision**2
         background = self.background.to(factor.whiten.dtype)
         z_background = ((factor.whiten @ background) * factor.whiten).sum((-2, -1))
         q_background = (inverse_root * (background @ inverse_root)).sum((-2, -1))
@@ -216,7 +231,8 @@ class EvidenceObjective:
             In A·m times the unit of ``data``.
         """
         model = self.model
-        dual = factor.whiten.mT @ (factor.whiten @ data.to(factor.whiten.dtype))
+        inside = (model.basis @ data).to(factor.whiten.dtype)
+        dual = factor.whiten.mT @ (factor.whiten @ inside)
         gain = model.repeat_orient(v[:, : model.n_atoms].exp() * model.scale)
         amplitudes = gain[:, :, None] * (model.atoms.mT @ dual.to(v.dtype))
         n_batch, n_columns, n_times = amplitudes.shape
@@ -238,6 +254,7 @@ class EvidenceObjective:
             model=self.model.select(index),
             background=self.background[index] if len(self.background) > 1 else self.background,
             data=self.data[index],
+            rest=self.rest[index],
             cost=self.cost[index],
             barrier=self.barrier[index],
         )

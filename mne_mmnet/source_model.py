@@ -8,6 +8,8 @@ import torch
 
 # atoms weaker than this share of the strongest are not seen by the sensors: no current there
 _BLIND = 1e-9
+# share of the dictionary's energy that its sensor basis may miss
+_LOST = 3e-4
 
 
 @dataclass(frozen=True)
@@ -19,8 +21,10 @@ class SourceModel:
 
     Parameters
     ----------
-    atoms : torch.Tensor of shape (n_models, n_rank, n_atoms * n_orient)
-        The dictionary seen by the sensors, L̃: every atom has Frobenius norm 1.
+    atoms : torch.Tensor of shape (n_models, n_kept, n_atoms * n_orient)
+        The dictionary seen by the sensors, L̃ (every atom has Frobenius norm 1), in the basis.
+    basis : torch.Tensor of shape (n_models, n_kept, n_rank)
+        Orthonormal rows: the sensor maps that the dictionary makes, but for a negligible share.
     scale : torch.Tensor of shape (n_models, n_atoms)
         1 / ‖L S_i‖, which turns the amplitude of a unit-norm atom into A·m.
     synthesis : torch.Tensor, sparse CSR of shape (n_sources * n_orient, n_atoms * n_orient)
@@ -32,6 +36,7 @@ class SourceModel:
     """
 
     atoms: torch.Tensor
+    basis: torch.Tensor
     scale: torch.Tensor
     synthesis: torch.Tensor
     mixing: torch.Tensor
@@ -40,7 +45,12 @@ class SourceModel:
     @property
     def n_rank(self):
         """Dimension of the whitened sensor space."""
-        return self.atoms.shape[1]
+        return self.basis.shape[2]
+
+    @property
+    def n_kept(self):
+        """Dimension of the part of it that the dictionary reaches."""
+        return self.basis.shape[1]
 
     @property
     def n_atoms(self):
@@ -59,9 +69,9 @@ class SourceModel:
 
     @property
     def background(self):
-        """Covariance of unstructured brain activity, B = L Lᵀ n / tr(L Lᵀ).
+        """Covariance of unstructured brain activity, B = L Lᵀ n / tr(L Lᵀ), in the basis.
 
-        Shape (n_models, n_rank, n_rank). L is the point scale with unit-norm columns: every
+        Shape (n_models, n_kept, n_kept). L is the point scale with unit-norm columns: every
         location sends the same power to the sensors, none is favoured for lying close to them.
         """
         points = self.atoms[..., : self.n_sources * self.n_orient]
@@ -76,7 +86,9 @@ class SourceModel:
         """Return the model of some samples of a batch (itself, where all share one)."""
         if len(self.scale) == 1:
             return self
-        return replace(self, atoms=self.atoms[index], scale=self.scale[index])
+        return replace(
+            self, atoms=self.atoms[index], basis=self.basis[index], scale=self.scale[index]
+        )
 
     def repeat_orient(self, x):
         """Repeat the last dimension, n_atoms, for the orientations of each atom."""
@@ -114,6 +126,19 @@ def to_torch_csr(matrix, device="cpu", dtype=torch.float32):
             size=matrix.shape,
             check_invariants=False,  # SciPy vouches for them
         ).to(device)
+
+
+def _sensor_basis(atoms):
+    """Left singular vectors of the dictionary, but for those that hold next to nothing of it.
+
+    The EEG of nearby sources is alike, so a dictionary of thousands of atoms spans far fewer
+    dimensions than there are electrodes: of 250 channels about 60. What lies outside carries white
+    noise only, and the objective treats it in closed form.
+    """
+    values, vectors = torch.linalg.eigh(atoms @ atoms.mT)  # ascending
+    lost = values.clamp_min(0.0).cumsum(-1) / values.clamp_min(0.0).sum(-1, keepdim=True)
+    n_dropped = int((lost <= _LOST).sum(-1).min())
+    return vectors[..., n_dropped:].mT.flip(-2)
 
 
 def build_source_model(leadfield, synthesis, mixing):
@@ -155,12 +180,16 @@ def build_source_model(leadfield, synthesis, mixing):
     seen = norm > _BLIND * largest
     scale = torch.where(seen, 1.0 / norm.clamp_min(1e-300), 0.0)
     atoms = (atoms * scale[:, None, :, None]).reshape(n_models, n_rank, -1)
+    basis = _sensor_basis(atoms)
+    atoms = basis @ atoms
     unit = scale[seen].mean()
     device = mixing.device
     model = SourceModel(
         atoms=atoms.to(device, torch.float32).contiguous(),
+        basis=basis.to(device, torch.float32).contiguous(),
         scale=(scale / unit).to(device, torch.float32),
-        synthesis=synthesis.to(torch.float32) if device.type == "mps" else synthesis.to(device, torch.float32),
+        # sparse products stay on the CPU where the device has none
+        synthesis=synthesis.to("cpu" if device.type == "mps" else device, torch.float32),
         mixing=mixing,
         n_orient=n_orient,
     )

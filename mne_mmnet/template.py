@@ -25,7 +25,7 @@ _SHELLS = ("bem/inner_skull.surf", "bem/outer_skull.surf", "bem/outer_skin.surf"
 _FSAVERAGE_SOLUTION = "bem/fsaverage-5120-5120-5120-bem-sol.fif"
 
 
-def _cache_dir():
+def cache_dir():
     """Return the cache of this layout; another layout lives beside it, undisturbed."""
     root = os.environ.get("MNE_MMNET_CACHE")
     if not root:
@@ -73,7 +73,7 @@ def fetch_template(subjects_dir=None, *, verbose=None):
     RAS, which equal MNI305). It has no MRI volumes and no parcellation.
     """
     if subjects_dir is None:
-        subjects_dir = _cache_dir() / "subjects"
+        subjects_dir = cache_dir() / "subjects"
     subjects_dir = Path(subjects_dir).expanduser().absolute()
     target = subjects_dir / _surfaces.SUBJECT
     if not _surfaces.is_template(target):
@@ -206,7 +206,7 @@ def _bem_cache(subject, subjects_dir, ico):
     digest = hashlib.sha256()
     for name in _SHELLS:
         digest.update((subjects_dir / subject / name).read_bytes())
-    return _cache_dir() / "bem" / f"{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
+    return cache_dir() / "bem" / f"{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
 
 
 def _pick_electrodes(info):

@@ -1,6 +1,6 @@
 """Small random problems for the tests of the solver core: no MNE, no files."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import torch
@@ -50,6 +50,7 @@ def to_double(model):
     """Return the same model in float64, for comparisons with autograd."""
     return SourceModel(
         model.atoms.double(),
+        model.basis.double(),
         model.scale.double(),
         model.synthesis.double(),
         model.mixing.double(),
@@ -61,13 +62,17 @@ def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, n_orient=1, n_times=
     """Float64 objective with random costs and barriers, and a random point inside the box."""
     leadfield = rng.standard_normal((1, n_rank, n_sources, n_orient))
     model = to_double(make_model(leadfield)[0])
+    n_kept = model.n_kept
+    # as if the sensor space had two more dimensions, which no source reaches
+    model = replace(model, basis=torch.eye(n_kept, n_kept + 2, dtype=torch.float64)[None])
     n_variances = model.n_atoms + N_NOISE
-    data = torch.as_tensor(rng.standard_normal((n_batch, n_rank, n_times))) / n_times**0.5
+    data = torch.as_tensor(rng.standard_normal((n_batch, n_kept, n_times))) / n_times**0.5
+    rest = torch.as_tensor(rng.exponential(2.0, n_batch))
     cost = torch.as_tensor(rng.exponential(0.3, (n_batch, n_variances)))
     barrier = torch.zeros(n_batch, n_variances, dtype=torch.float64)
     barrier[:, -N_NOISE:] = torch.as_tensor(rng.exponential(0.3, (n_batch, N_NOISE)))
     v = torch.as_tensor(rng.uniform(-5.0, 2.0, (n_batch, n_variances)))
-    return EvidenceObjective(model, model.background, data, cost, barrier), v
+    return EvidenceObjective(model, model.background, data, rest, cost, barrier), v
 
 
 def random_network(seed, spread, config=SMALL):

@@ -13,9 +13,9 @@ from mne_mmnet.solver import data_factor, normalise_data, pose
 
 def context_of(model, data):
     scaled, _ = normalise_data(torch.as_tensor(data))
-    n_batch = len(data)
-    nothing = torch.zeros(n_batch)
-    return compute_context(model, model.background, data_factor(scaled), nothing, nothing)
+    factor = model.basis @ data_factor(scaled)
+    nothing = torch.zeros(len(data))
+    return compute_context(model, model.background, factor, nothing, nothing)
 
 
 def fields(context):

@@ -1,25 +1,30 @@
 """The evidence objective against slow, obvious computations."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 
-from core_cases import make_model, random_objective, ring
+from core_cases import make_model, random_objective, ring, to_double
 from mne_mmnet.objective import N_NOISE, robust_cholesky
 
 ORIENT = pytest.mark.parametrize("n_orient", [1, 3])
 
 
 def naive_value(objective, v, k):
-    """J of sample k, term by term."""
+    """J of sample k in the whole sensor space, term by term."""
     model = objective.model
     n_rank, n_atoms = model.n_rank, model.n_atoms
-    atoms = model.atoms[0].reshape(n_rank, n_atoms, model.n_orient).numpy()
+    outside = ((0, n_rank - model.n_kept), (0, 0))
+    atoms = np.pad(model.atoms[0].numpy(), outside).reshape(n_rank, n_atoms, model.n_orient)
     variances = np.exp(v[k].numpy())
-    sigma = variances[-2] * np.eye(n_rank) + variances[-1] * objective.background[0].numpy()
+    background = np.pad(objective.background[0].numpy(), (outside[0], outside[0]))
+    sigma = variances[-2] * np.eye(n_rank) + variances[-1] * background
     for i in range(n_atoms):
         sigma = sigma + variances[i] * atoms[:, i] @ atoms[:, i].T
-    data = objective.data[k].numpy()
+    data = np.pad(objective.data[k].numpy(), outside)
+    data[-1, 0] = np.sqrt(objective.rest[k].item())
     return (
         np.linalg.slogdet(sigma)[1]
         + np.trace(data @ data.T @ np.linalg.inv(sigma))
@@ -56,20 +61,8 @@ def test_posterior_mean(n_orient, rng):
     leadfield = rng.standard_normal((1, 7, 9, n_orient))
     objective, v = random_objective(rng, n_orient=n_orient)
     float_model, unit = make_model(leadfield)
-    model = objective.model
-    objective = type(objective)(
-        type(model)(
-            float_model.atoms.double(),
-            float_model.scale.double(),
-            model.synthesis,
-            model.mixing,
-            n_orient,
-        ),
-        objective.background,
-        objective.data,
-        objective.cost,
-        objective.barrier,
-    )
+    model = to_double(float_model)
+    objective = replace(objective, model=model, background=model.background)
     data = torch.as_tensor(rng.standard_normal((2, 7, 4)))
     currents = objective.posterior_mean(v, objective.factorise(v), data) * unit
     # the prior covariance of the currents, spelled out with dense matrices
@@ -80,7 +73,8 @@ def test_posterior_mean(n_orient, rng):
         prior = np.repeat(np.exp(v[k, :-N_NOISE].numpy()) * scale**2, n_orient)
         cov = synthesis @ np.diag(prior) @ synthesis.T
         noise = np.exp(v[k, -2].item()) * np.eye(7)
-        noise = noise + np.exp(v[k, -1].item()) * objective.background[0].numpy()
+        basis = model.basis[0].numpy()
+        noise = noise + np.exp(v[k, -1].item()) * basis.T @ model.background[0].numpy() @ basis
         expected = cov @ flat.T @ np.linalg.solve(flat @ cov @ flat.T + noise, data[k].numpy())
         np.testing.assert_allclose(
             currents[k].reshape(-1, 4), expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max()
@@ -91,11 +85,26 @@ def test_atoms_have_unit_norm(rng):
     """Every atom has norm 1, and scale × norm of L S is the same for all."""
     leadfield = rng.standard_normal((1, 7, 9, 3)) * rng.uniform(1e-3, 1e3, (1, 1, 9, 1))
     model, unit = make_model(leadfield)
-    atoms = model.atoms[0].reshape(7, -1, 3)
-    np.testing.assert_allclose((atoms**2).sum((0, 2)), 1.0, rtol=1e-5)
+    atoms = model.atoms[0].reshape(model.n_kept, -1, 3)
+    np.testing.assert_allclose((atoms**2).sum((0, 2)), 1.0, rtol=1e-2)
     reached = leadfield[0].reshape(7, -1) @ model.synthesis.to_dense().numpy()
     norms = np.sqrt((reached.reshape(7, -1, 3) ** 2).sum((0, 2)))
     np.testing.assert_allclose(norms * model.scale[0].numpy() * unit, 1.0, rtol=1e-5)
+
+
+def test_basis_of_a_smooth_leadfield(rng):
+    """Directions that hold almost nothing of the dictionary are left out, and only those."""
+    weak = np.ones((1, 30, 1, 1))
+    weak[:, 20:] = 1e-4
+    model, _ = make_model(rng.standard_normal((1, 30, 60, 1)) * weak)
+    assert 15 <= model.n_kept <= 20
+    assert model.n_rank == 30
+    basis = model.basis[0].double()
+    torch.testing.assert_close(
+        basis @ basis.T, torch.eye(model.n_kept, dtype=torch.float64), rtol=1e-5, atol=1e-5
+    )
+    # what it misses of the atoms is what is promised
+    assert (1.0 - model.atoms[0].square().sum(0)).mean() < 1e-3
 
 
 def test_blind_source_gets_no_current(rng):

@@ -130,10 +130,11 @@ def test_objective_against_float64(kind, rng):
     background = objective.background[0].double().numpy()
     for k in range(4):
         v = last.v[k].double().numpy()
-        sigma = (atoms * np.exp(v[:-2])) @ atoms.T + np.exp(v[-2]) * np.eye(32)
+        sigma = (atoms * np.exp(v[:-2])) @ atoms.T + np.exp(v[-2]) * np.eye(model.n_kept)
         sigma += np.exp(v[-1]) * background
         factor = objective.data[k].double().numpy()
         value = np.linalg.slogdet(sigma)[1] + np.sum(factor * np.linalg.solve(sigma, factor))
+        value += (32 - model.n_kept) * v[-2] + float(objective.rest[k]) * np.exp(-v[-2])
         value += np.sum(objective.cost[k].double().numpy() * np.exp(v))
         value += np.sum(objective.barrier[k].double().numpy() * np.exp(-v))
         assert abs(value - certificate.objective[k, -1]) < 1e-4 * (1 + abs(value))

@@ -65,7 +65,7 @@ class MMNetOperator:
         Channels, whitener, lead field and source space.
     model : SourceModel
         The multi-scale dictionary on the device.
-    background : torch.Tensor of shape (1, n_rank, n_rank)
+    background : torch.Tensor of shape (1, n_kept, n_kept)
         Covariance of unstructured brain activity.
     log_prior : torch.Tensor of shape (n_atoms,) | None
         Log of the prior variances relative to the learned ones.

@@ -45,7 +45,7 @@ class NetworkConfig:
     factor_min: float = 0.1
     factor_max: float = 2.0
     max_step: float = 4.0
-    n_steps: int = 12
+    n_steps: int = 10
 
     def __post_init__(self):
         if not self.scales or self.scales[0].profile != "point":

@@ -67,8 +67,8 @@ def _spectrum(data):
 
 def compute_context(
     model: SourceModel,
-    background,  # (n_models, n_rank, n_rank)
-    data,  # (n_batch, n_rank, n_factors), Y with tr(Y Yᵀ) = n_rank
+    background,  # (n_models, n_kept, n_kept)
+    data,  # (n_batch, n_kept, n_factors), Y in the model's basis
     log_power,  # (n_batch,)
     noise_known,  # (n_batch,)
 ):
@@ -78,10 +78,10 @@ def compute_context(
     ----------
     model : SourceModel
         Lead field and dictionary.
-    background : torch.Tensor of shape (n_models, n_rank, n_rank)
+    background : torch.Tensor of shape (n_models, n_kept, n_kept)
         ``model.background``.
-    data : torch.Tensor of shape (n_batch, n_rank, n_factors)
-        Y, normalised to tr(Y Yᵀ) = n_rank.
+    data : torch.Tensor of shape (n_batch, n_kept, n_factors)
+        Y in the model's basis; the whole data have tr(Y Yᵀ) = n_rank.
     log_power, noise_known : torch.Tensor of shape (n_batch,)
         As in :class:`Context`.
 
@@ -90,7 +90,7 @@ def compute_context(
     context : Context
         The features.
     """
-    n_batch, n_rank, _ = data.shape
+    n_batch, n_kept, _ = data.shape
     eigenvalues, left = _spectrum(data)
     dtype = eigenvalues.dtype
     features = []
@@ -107,7 +107,7 @@ def compute_context(
         features.append(2.0 * correlation)
 
     # sLORETA-like images under two fixed covariances: power q/z and its numerator q
-    eye = torch.eye(n_rank, dtype=dtype, device=data.device)
+    eye = torch.eye(n_kept, dtype=dtype, device=data.device)
     start = None
     for white in _WHITE_SHARES:
         sigma = white * eye + (1.0 - white) * background.to(dtype)
@@ -141,9 +141,9 @@ def compute_context(
     n_top = min(_N_EIGEN, shares.shape[-1])
     top[:, :n_top] = shares[:, :n_top]
     entropy = -(shares * shares.clamp_min(1e-30).log()).sum(-1)
-    middle = eigenvalues[:, min(n_rank // 2, eigenvalues.shape[-1] - 1)]
-    full = torch.full_like(entropy, min(eigenvalues.shape[-1] / n_rank, 1.0))
-    size = torch.full_like(entropy, n_rank / 64.0).log()
+    middle = eigenvalues[:, min(n_kept // 2, eigenvalues.shape[-1] - 1)]
+    full = torch.full_like(entropy, min(eigenvalues.shape[-1] / n_kept, 1.0))
+    size = torch.full_like(entropy, model.n_rank / 64.0).log()
     recording = torch.cat(
         [
             top,

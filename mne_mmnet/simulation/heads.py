@@ -10,7 +10,7 @@ import numpy as np
 from mne.utils import ProgressBar, logger, verbose
 
 from .._mne import source_graph
-from ..template import _cache_dir, make_template_bem, make_template_forward
+from ..template import cache_dir, make_template_bem, make_template_forward
 from .archive import HeadArchive
 
 # MNE 1.13 renamed the first one
@@ -45,7 +45,7 @@ def _electrode_info():
 
 
 @verbose
-def make_head_archive(path=None, *, n_heads=8, spacing="ico3", seed=0, verbose=None):
+def make_head_archive(path=None, *, n_heads=10, spacing="ico3", seed=0, verbose=None):
     """Lead fields of perturbed template heads.
 
     The first head is the standard one. Every other has a skull conductivity ratio of 1:20 to 1:80
@@ -71,7 +71,7 @@ def make_head_archive(path=None, *, n_heads=8, spacing="ico3", seed=0, verbose=N
     if path is None:
         key = json.dumps([_FORMAT, n_heads, spacing, seed])
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        path = _cache_dir() / "heads" / f"heads-{digest}.npz"
+        path = cache_dir() / "heads" / f"heads-{digest}.npz"
     path = Path(path)
     if path.exists():
         return HeadArchive.read(path)

@@ -38,10 +38,10 @@ class TrainingConfig:
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
-    n_heads: int = 8
-    n_batches: int = 3000
+    n_heads: int = 10
+    n_batches: int = 5000
     batch_size: int = 4
-    n_steps: tuple[int, int] = (8, 14)
+    n_steps: tuple[int, int] = (6, 12)
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
