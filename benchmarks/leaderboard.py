@@ -37,6 +37,7 @@ class SolverMMNet(BaseSolver):
 
     meta = SolverMeta(acronym="MMNet", full_name="mne_mmnet", category="Learned", description="")
 
+    # the names and signatures are invertmeeg's
     def make_inverse_operator(self, forward, mne_obj, *args, alpha="auto", noise_cov=None, **kw):
         self.forward, self.noise_cov = forward, noise_cov
         self.made_inverse_operator = True
@@ -53,7 +54,7 @@ def register():
     spec = solver_registry.SolverSpec("mmnet", __name__, "SolverMMNet")
     solver_registry._SPECS_BY_ID["mmnet"] = spec
     solver_registry._ALIAS_TO_ID["mmnet"] = "mmnet"
-    # its own asks for MNI coordinates, hence for an MRI; distances are the same in head coordinates
+    # its own asks for MNI coordinates, hence an MRI; distances are the same in head coordinates
     invert_runner.pos_from_forward = lambda forward, **_: 1e3 * forward["source_rr"]
 
 
@@ -108,7 +109,8 @@ def main():
         print(
             f"{dataset:16s} {solver:18s} n={len(found):3d} MLE {row['mle']:>6s} "
             f"EMD {row['emd']:>6s} AP {row['ap']:>6s} [{row['ap_ci']}] "
-            f"corr {row['correlation']:>6s} [{row['correlation_ci']}] {row['seconds_per_sample']} s"
+            f"corr {row['correlation']:>6s} [{row['correlation_ci']}] "
+            f"{row['seconds_per_sample']} s"
         )
     args.out.parent.mkdir(parents=True, exist_ok=True)
     with open(args.out, "w", newline="") as file:

@@ -302,7 +302,7 @@ def solve(network: EvidenceNetwork, problem: Problem, n_steps=None):
     """
     n_steps = network.config.n_steps if n_steps is None else n_steps
     history = []
-    for last in iterate(network, problem, n_steps):  # noqa: B007 (the last one is wanted)
+    for last in iterate(network, problem, n_steps):
         history.append((last.factor.value, last.retries, last.analytic, last.stalled))
     values, retries, analytic, stalled = zip(*history, strict=True)
     empty = retries[0][:, None][:, :0]

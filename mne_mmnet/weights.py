@@ -48,7 +48,7 @@ class ModelCard:
 
 
 def list_models():
-    """Names of the models that come with the package.
+    """List the models that come with the package.
 
     Returns
     -------

@@ -1,5 +1,7 @@
 """Majorization of the evidence objective: inequality, curvature, minimiser."""
 
+from itertools import pairwise
+
 import pytest
 import torch
 from scipy.optimize import minimize_scalar
@@ -99,7 +101,7 @@ def test_minimiser(factor, rng):
 
 
 def test_box_keeps_descent(rng):
-    """A step cut by its bound or by the box of the variances still decreases the majorant and J."""
+    """A step cut by its bound or by the box of the variances decreases the majorant and J."""
     objective, v = random_objective(rng, n_batch=200)
     v = objective.project(v * 4.0)
     majorant, value = majorant_at(objective, v)
@@ -116,7 +118,7 @@ def test_monotone_in_the_factor(rng):
     majorant, _ = majorant_at(objective, v)
     step = 2.0 * torch.as_tensor(rng.standard_normal(v.shape))
     values = [majorant.increase(step, factor) for factor in (0.1, 0.5, 1.0, 1.5, 4.0)]
-    for low, high in zip(values[:-1], values[1:], strict=True):
+    for low, high in pairwise(values):
         assert (low <= high + 1e-9 * (1 + high.abs())).all()
 
 

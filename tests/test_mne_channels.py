@@ -1,12 +1,12 @@
 """Channel selection, reference and whitening."""
 
 import mne
-import mne_cases as cases
 import numpy as np
 import pytest
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 
+import mne_cases as cases
 from mne_mmnet._mne import (
     MIN_CHANNELS,
     check_evoked,

@@ -3,12 +3,12 @@
 from copy import deepcopy
 
 import mne
-import mne_cases as cases
 import numpy as np
 import pytest
 from mne.utils import catch_logging, object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
+import mne_cases as cases
 from mne_mmnet._mne import check_reference, make_residual, make_stc, prepare_data, prepare_forward
 
 # kind of source space, loose, the resulting orientation

@@ -1,7 +1,6 @@
 """The source-space graph: symmetric, in mm, within hemispheres, nobody left out."""
 
 import mne
-import mne_cases as cases
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
@@ -9,6 +8,7 @@ from scipy import sparse
 from scipy.sparse import csgraph
 from scipy.spatial.distance import cdist
 
+import mne_cases as cases
 from mne_mmnet._mne import prepare_forward, source_graph
 
 N_USED = cases.N_USED

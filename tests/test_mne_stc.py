@@ -1,11 +1,11 @@
 """Arrays to source estimates: the right class, the right vertices, the right signs."""
 
 import mne
-import mne_cases as cases
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
+import mne_cases as cases
 from mne_mmnet._mne import check_pick_ori, make_residual, make_stc, prepare_forward
 
 TIMES = dict(tmin=-0.1, tstep=0.004)

@@ -66,9 +66,7 @@ def run(network, model, data, known=0.0, n_steps=None):
     scale=st.sampled_from([1e-20, 1e-6, 1.0, 1e20]),
     known=st.sampled_from([0.0, 1.0]),
 )
-def test_certificate(
-    seed, spread, n_rank, n_orient, leadfield_kind, data_kind, scale, known
-):
+def test_certificate(seed, spread, n_rank, n_orient, leadfield_kind, data_kind, scale, known):
     """The objective never increases, the output is finite, the iterate stays in its box."""
     rng = np.random.default_rng(seed)
     n_orient = 3 if n_orient == 2 else n_orient
@@ -76,7 +74,7 @@ def test_certificate(
     data = scale * draw_data(rng, data_kind, 3, leadfield)
     model, unit = make_model(leadfield * scale)
     network = random_network(seed, spread)
-    currents, certificate, problem, last = run(network, model, data, known)
+    currents, certificate, _, last = run(network, model, data, known)
     assert torch.isfinite(currents).all()
     assert np.isfinite(unit)
     assert torch.isfinite(certificate.objective).all()

@@ -46,12 +46,12 @@ def apply_mmnet_inverse(
     device="auto",
     verbose=None,
 ):
-    """Localise the sources of an evoked response.
+    r"""Localise the sources of an evoked response.
 
     The estimate is the posterior mean of the currents under source variances found by certified
     majorization-minimization of the evidence objective
 
-    .. math:: J(u, ℓ) = \\log|Σ| + \\mathrm{tr}(C Σ^{-1}) + \\sum_i w_i e^{u_i} + r(ℓ),
+    .. math:: J(u, ℓ) = \log|Σ| + \mathrm{tr}(C Σ^{-1}) + \sum_i w_i e^{u_i} + r(ℓ),
 
     with curvature, hyperprior and starting point supplied by a pretrained network. Every step is
     checked not to increase J.
@@ -142,7 +142,9 @@ def apply_mmnet_inverse(
         given = [
             name
             for name, value in options.items()
-            if not (value is _SETTLED[name] or (isinstance(value, str) and value == _SETTLED[name]))
+            if not (
+                value is _SETTLED[name] or (isinstance(value, str) and value == _SETTLED[name])
+            )
         ]
         if given:
             raise ValueError(

@@ -10,9 +10,9 @@ from mne.utils import _check_option, _validate_type, fill_doc, logger, verbose, 
 from .._mne import PreparedForward, prepare_forward
 from ..dictionary import mixing_matrix, patch_matrices, synthesis_matrix
 from ..network import EvidenceNetwork
+from ..objective import factor_dtype
 from ..solver import normalise_data, pose, solve
 from ..source_model import SourceModel, build_source_model, to_torch_csr
-from ..objective import factor_dtype
 from ..weights import ModelCard, load_model
 from .report import SolverReport
 

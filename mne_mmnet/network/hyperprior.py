@@ -36,7 +36,9 @@ class Hyperprior(nn.Module):
         self.blocks = nn.ModuleList(nn.Linear(3 * hidden, hidden) for _ in range(2))
         self.head = nn.Linear(hidden, 2 * n_scales + config.context)
         self.noise = nn.Sequential(
-            nn.Linear(hidden + N_GLOBAL_FEATURES, hidden), nn.SiLU(), nn.Linear(hidden, 3 * N_NOISE)
+            nn.Linear(hidden + N_GLOBAL_FEATURES, hidden),
+            nn.SiLU(),
+            nn.Linear(hidden, 3 * N_NOISE),
         )
         nn.init.zeros_(self.head.weight[: 2 * n_scales])
         nn.init.zeros_(self.head.bias)

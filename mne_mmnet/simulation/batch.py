@@ -33,6 +33,9 @@ class SimulationConfig:
         Largest share of brain activity in the noise.
     known_noise : float
         Share of recordings that come with a noise covariance (estimated, hence wrong).
+    matched : float
+        Share of recordings inverted with the lead field that made them. Not a single one would
+        teach the network that no lead field can be trusted.
     free : float
         Share of batches inverted with three free columns a location.
     """
@@ -45,6 +48,7 @@ class SimulationConfig:
     tilt: float = 0.35
     background: float = 0.9
     known_noise: float = 0.5
+    matched: float = 0.35
     free: float = 0.1
 
 
@@ -84,7 +88,7 @@ def _draw_montage(rng, electrodes, n_channels):
 
 
 def _tilt(rng, normals, distances, size):
-    """Normals plus a smooth random field."""
+    """Add a smooth random field to the normals."""
     if size == 0:
         return normals
     centres = rng.choice(len(normals), size=min(60, len(normals)), replace=False)
@@ -136,7 +140,9 @@ def simulate_batch(heads: HeadArchive, sampler: PatchSampler, config, n_batch, r
     high = config.n_channels[1] if not free else min(32, config.n_channels[1])
     n_channels = int(rng.integers(config.n_channels[0], high + 1))
     n_times = int(
-        rng.choice([1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.05, 0.15, 0.8])
+        rng.choice(
+            [1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.05, 0.15, 0.8]
+        )
     )
     samples = [
         _simulate_one(heads, sampler, config, n_channels, n_times, free, rng)
@@ -147,6 +153,9 @@ def simulate_batch(heads: HeadArchive, sampler: PatchSampler, config, n_batch, r
 
 def _simulate_one(heads, sampler, config, n_channels, n_times, free, rng):
     true_head, used_head = rng.integers(len(heads.gains), size=2)
+    matched = rng.uniform() < config.matched
+    if matched:
+        used_head = true_head
     group = rng.choice(np.unique(heads.groups))
     members = np.flatnonzero(heads.groups == group)
     picks = members[_draw_montage(rng, heads.electrodes[members], n_channels)]
@@ -185,7 +194,8 @@ def _simulate_one(heads, sampler, config, n_channels, n_times, free, rng):
         leadfield = np.einsum("re,esk->rsk", whitener, seen)
         currents = heads.normals[:, :, None] * currents[:, None, :]
     else:
-        normals = _tilt(rng, heads.normals, sampler.distances, rng.uniform(0.0, config.tilt))
+        tilt = 0.0 if matched else rng.uniform(0.0, config.tilt)
+        normals = _tilt(rng, heads.normals, sampler.distances, tilt)
         leadfield = (whitener @ np.einsum("esk,sk->es", seen, normals))[:, :, None]
         currents = currents[:, None, :]
     return leadfield, data, currents, float(known)

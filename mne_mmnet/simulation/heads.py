@@ -92,7 +92,9 @@ def make_head_archive(path=None, *, n_heads=10, spacing="ico3", seed=0, verbose=
         )
         with warnings.catch_warnings():
             # generic spherical montages stand off the template's scalp; they are projected on it
-            warnings.filterwarnings("ignore", message=".*from the scalp.*", category=RuntimeWarning)
+            warnings.filterwarnings(
+                "ignore", message=".*from the scalp.*", category=RuntimeWarning
+            )
             fwd = make_template_forward(info, spacing, bem=bem, verbose="error")
         gain = fwd["sol"]["data"].reshape(len(electrodes), -1, 3)
         gains.append(gain.astype(np.float32))

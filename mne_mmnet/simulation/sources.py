@@ -69,7 +69,9 @@ class PatchSampler:
 
     def _irregular(self, rng, seed, extent):
         """Grow a connected region at random; one or two Gaussian components inside it."""
-        size = max(2, int(len(np.flatnonzero(self.distances[seed] <= extent)) * rng.uniform(0.4, 1)))
+        size = max(
+            2, int(len(np.flatnonzero(self.distances[seed] <= extent)) * rng.uniform(0.4, 1))
+        )
         region, frontier = [seed], set(self._neighbours[seed].tolist())
         while len(region) < size and frontier:
             new = int(rng.choice(np.fromiter(frontier, int)))

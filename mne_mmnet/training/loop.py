@@ -161,7 +161,7 @@ def train(
         average.load_state_dict(state["average"])
         optimiser.load_state_dict(state["optimiser"])
         first = state["batch"]
-        logger.info(f"Resuming {path} at batch {first}.")
+        logger.info("Resuming %s at batch %d.", path, first)
 
     validation = [
         simulate_batch(

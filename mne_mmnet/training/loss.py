@@ -1,7 +1,5 @@
 """Upper-level loss: how far the solver's currents are from the true ones."""
 
-import torch
-
 from ..network.mixing import mix
 
 

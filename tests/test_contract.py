@@ -1,0 +1,714 @@
+"""The MNE contract (DESIGN §4), clause by clause, through the public functions alone."""
+
+import copy
+import shutil
+from types import SimpleNamespace
+
+import mne
+import numpy as np
+import pytest
+from mne.utils import catch_logging, object_diff
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_cases
+import mne_mmnet
+from core_cases import DOMAIN, SMALL, random_network
+from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet.weights import save_model
+
+N_CHANNELS = 32
+NAVE = 9
+
+
+def as_normal(fwd):
+    return mne.convert_forward_solution(fwd, force_fixed=True, verbose=False)
+
+
+def simulate(fwd, info, *, n_times=40, seed=0):
+    """Two dipoles along the normals, in noise of a tenth of their field, average-referenced."""
+    rng = np.random.default_rng(seed)
+    gain = as_normal(fwd)["sol"]["data"]
+    times = np.arange(n_times) / info["sfreq"]
+    sources = rng.choice(gain.shape[1], 2, replace=False)
+    courses = [np.sin(2 * np.pi * 9 * times), np.sin(2 * np.pi * 14 * times + 1)]
+    signal = gain[:, sources] @ (2e-8 * np.array(courses))
+    noise = rng.normal(size=signal.shape) * signal.std() / 10
+    data = np.zeros((len(info["ch_names"]), n_times))
+    rows = [info["ch_names"].index(name) for name in fwd["sol"]["row_names"]]
+    data[rows] = signal + noise
+    data -= data.mean(axis=0)
+    return mne.EvokedArray(data, info, tmin=-0.05, nave=NAVE, verbose=False)
+
+
+def make_cov(evoked, seed=1):
+    """Noise covariance of single trials, with correlations, at the level of the noise."""
+    cov = mne_cases.make_cov(evoked.info, seed)
+    scale = NAVE * (evoked.data.std() / 10) ** 2 / np.diag(cov.data).mean()
+    return mne.Covariance(cov.data * scale, cov.ch_names, [], [], 1000)
+
+
+@pytest.fixture(scope="module")
+def subjects_dir():
+    # whatever fsaverage this machine may have: always the package's own template
+    return mne_mmnet.fetch_template()
+
+
+@pytest.fixture(scope="module")
+def case(subjects_dir):
+    """A response on the template. Tests must not change it."""
+    info = mne_cases.make_info(N_CHANNELS)
+    fwd = mne_mmnet.make_template_forward(info, subjects_dir=subjects_dir)
+    evoked = simulate(fwd, info)
+    return SimpleNamespace(info=info, fwd=fwd, evoked=evoked, cov=make_cov(evoked))
+
+
+@pytest.fixture(scope="module")
+def stc(case):
+    """The estimate of the simplest call."""
+    return apply_mmnet_inverse(case.evoked, case.fwd)
+
+
+@pytest.fixture(scope="module")
+def stc_cov(case):
+    """The estimate with a noise covariance."""
+    return apply_mmnet_inverse(case.evoked, case.fwd, case.cov)
+
+
+def assert_close(actual, desired, tol=1e-3):
+    """Equal to a share of the largest value: float32 sums in another order differ by 1e-5."""
+    actual, desired = (getattr(x, "data", x) for x in (actual, desired))
+    assert actual.shape == desired.shape
+    assert_allclose(actual, desired, rtol=0, atol=tol * np.abs(desired).max())
+
+
+def with_data(evoked, data, **kwargs):
+    out = evoked.copy()
+    out.data = data
+    for key, value in kwargs.items():
+        setattr(out, key, value)
+    return out
+
+
+def without_projs(evoked):
+    out = evoked.copy()
+    with out.info._unlock():
+        out.info["projs"] = []
+    return out
+
+
+def logged(*args, **kwargs):
+    with catch_logging() as log:
+        out = apply_mmnet_inverse(*args, **kwargs, verbose=True)
+    return out, log.getvalue()
+
+
+# Channels ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("what", ["data", "forward", "covariance", "all"])
+def test_channel_permutation(case, stc_cov, what):
+    """Channels are matched by name: their order means nothing, anywhere."""
+    evoked, fwd, cov = case.evoked, case.fwd, case.cov
+    orders = [np.random.default_rng(seed).permutation(N_CHANNELS) for seed in range(3)]
+    if what in ("data", "all"):
+        evoked = evoked.copy().reorder_channels([evoked.ch_names[k] for k in orders[0]])
+    if what in ("forward", "all"):
+        names = [fwd["sol"]["row_names"][k] for k in orders[1]]
+        fwd = mne.pick_channels_forward(fwd, names, ordered=True)
+        assert fwd["sol"]["row_names"] == names
+    if what in ("covariance", "all"):
+        names = [cov.ch_names[k] for k in orders[2]]
+        cov = mne.pick_channels_cov(cov, names, ordered=True)
+    assert_close(apply_mmnet_inverse(evoked, fwd, cov), stc_cov)
+
+
+def test_permuted_data_with_a_prepared_operator(case, stc):
+    """The operator finds its channels in data of another order."""
+    operator = make_mmnet_operator(case.info, case.fwd)
+    order = np.random.default_rng(0).permutation(N_CHANNELS)
+    evoked = case.evoked.copy().reorder_channels([case.evoked.ch_names[k] for k in order])
+    assert_array_equal(apply_mmnet_inverse(evoked, operator).data, stc.data)
+
+
+def test_extra_forward_channels(case, subjects_dir, stc):
+    """A forward solution of more electrodes serves recordings of fewer."""
+    fwd = mne_mmnet.make_template_forward(mne_cases.make_info(64), subjects_dir=subjects_dir)
+    assert len(fwd["sol"]["row_names"]) == 64
+    assert_close(apply_mmnet_inverse(case.evoked, fwd), stc)
+
+
+def test_extra_data_and_covariance_channels(case, stc):
+    """Channels that not all of them have are left out, and the log says so."""
+    names = case.evoked.ch_names
+    fwd = mne.pick_channels_forward(case.fwd, names[2:], ordered=True)
+    cov = mne.pick_channels_cov(case.cov, names[:-1], ordered=True)
+    full, log = logged(case.evoked, fwd, cov)
+    assert f"Dropped 2 channels ({names[0]}, {names[1]}) not in the forward solution" in log
+    assert f"Dropped 1 channel ({names[-1]}) not in the noise covariance" in log
+    assert f"Using {N_CHANNELS - 3} EEG channels" in log
+    used = case.evoked.copy().pick(names[2:-1])
+    assert_close(full, apply_mmnet_inverse(used, fwd, cov))
+
+
+def test_other_channel_types_are_ignored(case, stc):
+    """EOG and stimulus channels in the data change nothing."""
+    info = mne.create_info(["EOG1", "STI"], case.info["sfreq"], ["eog", "stim"])
+    other = mne.EvokedArray(np.ones((2, len(case.evoked.times))), info, tmin=-0.05, verbose=False)
+    evoked = case.evoked.copy().add_channels([other], force_update_info=True)
+    assert_array_equal(apply_mmnet_inverse(evoked, case.fwd).data, stc.data)
+
+
+@pytest.mark.parametrize("where", ["info", "covariance"])
+def test_bad_channels(case, where):
+    """Bads of info and covariance are dropped, whatever they hold, and the log names them."""
+    names = case.evoked.ch_names
+    bads = [names[3], names[17]]
+    evoked, cov = case.evoked.copy(), copy.deepcopy(case.cov)
+    if where == "info":
+        evoked.info["bads"] = bads
+        evoked.data[3] = np.nan
+    else:
+        cov["bads"] = bads
+    marked, log = logged(evoked, case.fwd, cov)
+    assert f"Dropped 2 channels ({', '.join(bads)}) marked as bad" in log
+    left = [name for name in names if name not in bads]
+    dropped = apply_mmnet_inverse(case.evoked.copy().pick(left), case.fwd, case.cov)
+    assert_close(marked, dropped)
+
+
+# Reference --------------------------------------------------------------------------------------
+
+
+def test_pending_and_applied_reference(case):
+    """The projector may be pending or applied."""
+    offset = 1e-5 * np.cos(np.arange(len(case.evoked.times)))
+    pending = with_data(case.evoked, case.evoked.data + offset)
+    assert not pending.proj
+    applied = pending.copy().apply_proj()
+    expected = apply_mmnet_inverse(applied, case.fwd)
+    assert_close(apply_mmnet_inverse(pending, case.fwd), expected)
+
+
+def test_reference_averaged_directly(case, stc):
+    """Data whose mean over the channels is zero need no projector."""
+    evoked = without_projs(case.evoked)
+    averaged = with_data(evoked, evoked.data + 1e-5)
+    averaged.set_eeg_reference("average", projection=False, verbose=False)
+    assert not averaged.info["projs"]
+    assert_close(apply_mmnet_inverse(averaged, case.fwd), stc)
+
+
+@pytest.mark.parametrize("prepared", [False, True])
+def test_missing_reference(case, prepared):
+    """Any other reference is refused, and the message names the call that fixes it."""
+    evoked = without_projs(case.evoked)
+    evoked = with_data(evoked, evoked.data - evoked.data[0])
+    fwd = make_mmnet_operator(evoked.info, case.fwd) if prepared else case.fwd
+    with pytest.raises(ValueError, match=r"set_eeg_reference\(projection=True\)"):
+        apply_mmnet_inverse(evoked, fwd)
+
+
+# Noise ------------------------------------------------------------------------------------------
+
+
+def test_nave_with_covariance(case, stc_cov):
+    """The covariance is that of single trials: n trials are as good as noise divided by n."""
+    single = with_data(case.evoked, case.evoked.data, nave=1)
+    smaller = mne.Covariance(case.cov.data / NAVE, case.cov.ch_names, [], [], 1000)
+    assert_close(apply_mmnet_inverse(single, case.fwd, smaller), stc_cov)
+    other = apply_mmnet_inverse(single, case.fwd, case.cov)
+    assert np.abs(other.data - stc_cov.data).max() > 1e-2 * np.abs(stc_cov.data).max()
+
+
+def test_nave_without_covariance(case, stc):
+    """Without a covariance nave has no effect."""
+    single = with_data(case.evoked, case.evoked.data, nave=1)
+    assert_array_equal(apply_mmnet_inverse(single, case.fwd).data, stc.data)
+
+
+def test_nave_with_a_prepared_operator(case, stc_cov):
+    """The number of trials is the data's, not the operator's."""
+    operator = make_mmnet_operator(case.info, case.fwd, case.cov)
+    assert_array_equal(apply_mmnet_inverse(case.evoked, operator).data, stc_cov.data)
+
+
+def test_ad_hoc_covariance(case):
+    """A diagonal covariance does as well as a full one."""
+    diagonal = mne.make_ad_hoc_cov(case.info, std=dict(eeg=3e-7), verbose=False)
+    full = diagonal.copy().as_diag()
+    full = mne.Covariance(np.diag(full.data), full.ch_names, [], [], full["nfree"])
+    assert_close(
+        apply_mmnet_inverse(case.evoked, case.fwd, diagonal),
+        apply_mmnet_inverse(case.evoked, case.fwd, full),
+    )
+
+
+def test_rank_of_the_covariance(case, stc_cov):
+    """The true rank, given, is what is found; a lower one uses fewer directions."""
+    given = apply_mmnet_inverse(case.evoked, case.fwd, case.cov, rank=dict(eeg=N_CHANNELS - 1))
+    assert_close(given, stc_cov)
+    with pytest.raises(ValueError, match="rank"):
+        apply_mmnet_inverse(case.evoked, case.fwd, rank=dict(eeg=N_CHANNELS - 1))
+
+
+# Invariances ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("scale", [1e-15, 1e-6, 3.0, 1e6, 1e12])
+def test_scale_equivariance(case, stc, scale):
+    """Data × c gives currents × c."""
+    scaled = apply_mmnet_inverse(with_data(case.evoked, scale * case.evoked.data), case.fwd)
+    assert_close(scaled.data / scale, stc.data)
+
+
+@pytest.mark.parametrize("scale", [1e-4, 3.0, 1e4])
+def test_scale_equivariance_with_covariance(case, stc_cov, scale):
+    """Data × c and covariance × c² give currents × c."""
+    evoked = with_data(case.evoked, scale * case.evoked.data)
+    cov = mne.Covariance(scale**2 * case.cov.data, case.cov.ch_names, [], [], 1000)
+    scaled = apply_mmnet_inverse(evoked, case.fwd, cov)
+    assert_close(scaled.data / scale, stc_cov.data)
+
+
+def test_sign_equivariance(case, stc):
+    """Data × −1 gives currents × −1."""
+    flipped = apply_mmnet_inverse(with_data(case.evoked, -case.evoked.data), case.fwd)
+    assert_close(-flipped.data, stc.data)
+
+
+@pytest.mark.parametrize("kwargs", [{}, {"loose": 1.0}, {"loose": 0.2, "depth": 0.8}])
+def test_determinism(case, kwargs):
+    """Two calls agree to the last bit."""
+    first, second = (
+        apply_mmnet_inverse(case.evoked, case.fwd, case.cov, **kwargs) for _ in range(2)
+    )
+    assert_array_equal(first.data, second.data)
+
+
+@pytest.mark.parametrize("pick_ori", [None, "vector"])
+def test_inputs_unchanged(case, pick_ori):
+    """No input object is modified, and the output shares no memory with them."""
+    evoked, fwd, cov = case.evoked.copy(), copy.deepcopy(case.fwd), copy.deepcopy(case.cov)
+    evoked.info["bads"] = [evoked.ch_names[0]]
+    before = copy.deepcopy((evoked, fwd, cov))
+    stc, residual = apply_mmnet_inverse(
+        evoked, fwd, cov, loose=0.2, pick_ori=pick_ori, return_residual=True
+    )
+    stc.data[:] = 0
+    stc.vertices[0][:] = 0
+    residual.data[:] = 0
+    for now, then in zip((evoked.info, fwd, cov), (before[0].info, *before[1:]), strict=True):
+        assert object_diff(now, then) == ""
+    assert_array_equal(evoked.data, before[0].data)
+    assert_array_equal(evoked.times, before[0].times)
+    assert evoked.nave == before[0].nave
+
+
+def test_repeated_window(case, stc):
+    """Samples count by their covariance alone: a window played 50 times is localised the same.
+
+    With 2000 samples the read-out goes in several pieces.
+    """
+    long = mne.EvokedArray(np.tile(case.evoked.data, 50), case.info, tmin=-0.05, verbose=False)
+    assert_close(apply_mmnet_inverse(long, case.fwd), np.tile(stc.data, 50))
+
+
+def test_single_time_sample(case):
+    """One sample is enough."""
+    evoked = case.evoked.copy().crop(0.02, 0.02)
+    assert len(evoked.times) == 1
+    for cov in (None, case.cov):
+        stc, report = apply_mmnet_inverse(evoked, case.fwd, cov, return_report=True)
+        assert stc.data.shape == (case.fwd["nsource"], 1)
+        assert np.isfinite(stc.data).all()
+        assert report.explained > 0.3
+        assert stc.tmin == evoked.times[0]
+
+
+@pytest.mark.parametrize("loose", [None, 1.0])
+@pytest.mark.parametrize("with_cov", [False, True])
+def test_all_zero_data(case, loose, with_cov):
+    """Nothing in, nothing out."""
+    stc, residual, report = apply_mmnet_inverse(
+        with_data(case.evoked, 0 * case.evoked.data),
+        case.fwd,
+        case.cov if with_cov else None,
+        loose=loose,
+        return_residual=True,
+        return_report=True,
+    )
+    assert_array_equal(stc.data, 0)
+    assert_array_equal(residual.data, 0)
+    assert report.descended
+    assert report.explained == 0
+
+
+# The estimate -----------------------------------------------------------------------------------
+
+
+def test_subject_vertices_and_times(case, stc):
+    """The estimate says whose it is, where and when."""
+    assert type(stc) is mne.SourceEstimate
+    assert stc.subject == "fsaverage5"
+    for vertices, space in zip(stc.vertices, case.fwd["src"], strict=True):
+        assert_array_equal(vertices, space["vertno"])
+    assert stc.tmin == case.evoked.times[0]
+    assert stc.tstep == pytest.approx(1 / case.info["sfreq"], rel=1e-12)
+    assert_allclose(stc.times, case.evoked.times, atol=1e-12)
+    assert stc.data.min() < 0 < stc.data.max()
+    # two dipoles of 20 nAm, spread over some sources
+    assert 1e-9 < np.abs(stc.data).max() < 1e-7
+
+
+def test_times_after_cropping(case):
+    """A cropped response keeps its times."""
+    evoked = case.evoked.copy().crop(0.0, 0.08)
+    stc = apply_mmnet_inverse(evoked, case.fwd)
+    assert_allclose(stc.times, evoked.times, atol=1e-12)
+
+
+@pytest.mark.parametrize("pick_ori", [None, "vector"])
+def test_save_and_read(case, tmp_path, pick_ori):
+    """What is saved is read back."""
+    stc = apply_mmnet_inverse(case.evoked, case.fwd, pick_ori=pick_ori)
+    stc.save(tmp_path / "one", ftype="h5")
+    again = mne.read_source_estimate(tmp_path / "one-stc.h5")
+    assert type(again) is type(stc)
+    assert again.subject == stc.subject
+    assert_array_equal(again.data, stc.data)
+    assert_allclose(again.times, stc.times)
+    if pick_ori is None:
+        stc.save(tmp_path / "two", ftype="stc")
+        again = mne.read_source_estimate(tmp_path / "two", subject=stc.subject)
+        assert_close(again, stc, 1e-6)
+        for ours, theirs in zip(again.vertices, stc.vertices, strict=True):
+            assert_array_equal(ours, theirs)
+
+
+def test_morph(case, stc, subjects_dir, tmp_path):
+    """The estimate morphs to a denser grid and back, and keeps its peak."""
+    # morphing writes its maps beside the subject: not into the user's cache
+    shutil.copytree(subjects_dir / "fsaverage5", tmp_path / "fsaverage5")
+    morph = mne.compute_source_morph(
+        stc, "fsaverage5", "fsaverage5", subjects_dir=tmp_path, spacing=4, smooth="nearest"
+    )
+    dense = morph.apply(stc)
+    assert dense.subject == "fsaverage5"
+    assert dense.data.shape == (2 * 2562, len(stc.times))
+    back = mne.compute_source_morph(
+        dense, "fsaverage5", "fsaverage5", subjects_dir=tmp_path, spacing=3, smooth="nearest"
+    ).apply(dense)
+    assert_close(back, stc, 1e-6)
+
+
+def test_label_time_course(case, stc, subjects_dir):
+    """The estimate is averaged over labels."""
+    peak, _ = stc.get_peak("lh", mode="abs")
+    labels = mne.grow_labels(
+        "fsaverage5", [peak, 0], [15.0, 15.0], [0, 1], subjects_dir=subjects_dir
+    )
+    course = mne.extract_label_time_course(stc, labels, case.fwd["src"], mode="mean")
+    assert course.shape == (2, len(stc.times))
+    assert_allclose(course[0], stc.in_label(labels[0]).data.mean(axis=0))
+
+
+@pytest.mark.parametrize("pick_ori", [None, "vector"])
+@pytest.mark.parametrize("both", [False, True])
+def test_label(case, pick_ori, both):
+    """A label restricts the estimate, and changes nothing in what is left."""
+    kwargs = dict(hemi="lh", subject="fsaverage5")
+    label = mne.Label(np.arange(0, 400), **kwargs, verbose=False)
+    if both:
+        label = label + mne.Label(np.arange(300), hemi="rh", subject="fsaverage5", verbose=False)
+    full = apply_mmnet_inverse(case.evoked, case.fwd, pick_ori=pick_ori)
+    part = apply_mmnet_inverse(case.evoked, case.fwd, pick_ori=pick_ori, label=label)
+    expected = full.in_label(label)
+    assert type(part) is type(full)
+    assert_array_equal(part.data, expected.data)
+    for ours, theirs in zip(part.vertices, expected.vertices, strict=True):
+        assert_array_equal(ours, theirs)
+
+
+# Orientation ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loose", [None, 0.2, 1.0])
+def test_vector_magnitude_and_normal(case, loose):
+    """The three values of pick_ori are three views of one estimate."""
+    operator = make_mmnet_operator(case.info, case.fwd, loose=loose)
+    scalar, normal, vector = (
+        apply_mmnet_inverse(case.evoked, operator, pick_ori=pick_ori)
+        for pick_ori in (None, "normal", "vector")
+    )
+    assert type(vector) is mne.VectorSourceEstimate
+    assert_close(vector.magnitude(), np.abs(scalar.data), 1e-6)
+    projected, _ = vector.project("normal", case.fwd["src"])
+    assert_close(projected, normal, 1e-6)
+    if loose is None:
+        assert_close(scalar, normal, 1e-12)
+    else:
+        assert scalar.data.min() >= 0
+        assert normal.data.min() < 0
+
+
+def test_loose_goes_to_fixed(case, stc):
+    """As tangential currents are forbidden, the estimate becomes the fixed one."""
+    almost, zero = (
+        apply_mmnet_inverse(case.evoked, case.fwd, loose=loose, pick_ori="normal")
+        for loose in (1e-8, 0.0)
+    )
+    assert_close(zero, stc, 1e-12)
+    assert_close(almost, stc, 1e-2)
+
+
+def test_loose_grows_tangential(case):
+    """The share of tangential currents grows with loose."""
+    shares = []
+    for loose in (0.0, 0.1, 0.5, 1.0):
+        operator = make_mmnet_operator(case.info, case.fwd, loose=loose)
+        scalar, normal = (
+            apply_mmnet_inverse(case.evoked, operator, pick_ori=pick_ori)
+            for pick_ori in (None, "normal")
+        )
+        shares.append(1 - (normal.data**2).sum() / (scalar.data**2).sum())
+    assert abs(shares[0]) < 1e-6
+    assert (np.diff(shares) > 0).all()
+
+
+def test_fixed_forward(case, stc):
+    """A forward solution already made fixed gives the same as loose=None."""
+    fixed = as_normal(case.fwd)
+    assert_close(apply_mmnet_inverse(case.evoked, fixed), stc)
+    with pytest.raises(ValueError, match="free-orientation forward"):
+        apply_mmnet_inverse(case.evoked, fixed, loose=0.2)
+
+
+# Source spaces ----------------------------------------------------------------------------------
+
+CLASSES = {
+    "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
+    "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
+}
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_source_spaces(kind, tmp_path):
+    """Every kind of source space has its class of estimate, signed or not as MNE has it."""
+    fwd = mne_cases.make_fwd(kind)
+    evoked = mne_cases.make_evoked(mne_cases.make_info(64))
+    operator = make_mmnet_operator(evoked.info, fwd)
+    scalar, vector = (
+        apply_mmnet_inverse(evoked, operator, pick_ori=pick_ori) for pick_ori in (None, "vector")
+    )
+    assert (type(scalar), type(vector)) == CLASSES[kind]
+    assert scalar.data.shape == (fwd["nsource"], len(evoked.times))
+    assert vector.data.shape == (fwd["nsource"], 3, len(evoked.times))
+    assert_close(vector.magnitude(), np.abs(scalar.data), 1e-6)
+    # fixed, hence signed, on surfaces alone
+    assert (scalar.data.min() < 0) == (kind == "surface")
+    for vertices, space in zip(scalar.vertices, fwd["src"], strict=True):
+        assert_array_equal(vertices, space["vertno"])
+    for name, stc in (("scalar", scalar), ("vector", vector)):
+        stc.save(tmp_path / f"{name}-stc.h5", ftype="h5")
+        again = mne.read_source_estimate(tmp_path / f"{name}-stc.h5")
+        assert_array_equal(again.data, stc.data)
+
+
+@pytest.mark.parametrize("kind", ["volume", "mixed"])
+def test_no_normals_in_volumes(kind):
+    """Where there are no normals, pick_ori="normal" is refused."""
+    evoked = mne_cases.make_evoked(mne_cases.make_info(64))
+    with pytest.raises(RuntimeError, match='Use pick_ori=None or "vector"'):
+        apply_mmnet_inverse(evoked, mne_cases.make_fwd(kind), pick_ori="normal")
+
+
+def test_mixed_loose():
+    """A mixed source space takes one value of loose for each kind."""
+    evoked = mne_cases.make_evoked(mne_cases.make_info(64))
+    fwd = mne_cases.make_fwd("mixed")
+    stc = apply_mmnet_inverse(evoked, fwd, loose=dict(surface=0.0, volume=1.0), pick_ori="vector")
+    surface = stc.surface()
+    src = fwd["src"][:2]
+    normal, _ = surface.project("normal", src)
+    assert_close(np.abs(normal.data), surface.magnitude(), 1e-6)
+
+
+def test_patch_statistics():
+    """use_cps decides about the normals, as everywhere in MNE."""
+    evoked = mne_cases.make_evoked(mne_cases.make_info(64))
+    fwd = mne_cases.make_fwd("surface")
+    for use_cps in (False, True):
+        fixed = mne.convert_forward_solution(
+            fwd, surf_ori=True, force_fixed=True, use_cps=use_cps, verbose=False
+        )
+        assert_close(
+            apply_mmnet_inverse(evoked, fwd, use_cps=use_cps), apply_mmnet_inverse(evoked, fixed)
+        )
+
+
+# Residual, report, operator, options ------------------------------------------------------------
+
+
+def test_residual(case):
+    """Residual and what the sources explain, through MNE's own forward, are the data."""
+    stc, residual = apply_mmnet_inverse(case.evoked, case.fwd, return_residual=True)
+    assert isinstance(residual, mne.Evoked)
+    assert residual.ch_names == case.evoked.ch_names
+    assert_allclose(residual.times, case.evoked.times)
+    explained = mne.apply_forward(as_normal(case.fwd), stc, case.info, verbose=False)
+    explained = explained.data - explained.data.mean(axis=0)
+    assert_close(explained + residual.data, case.evoked.data, 1e-6)
+    assert (residual.data**2).sum() < 0.5 * (case.evoked.data**2).sum()
+
+
+@pytest.mark.parametrize("loose", [0.2, 1.0])
+def test_residual_of_vectors(case, loose):
+    """The same with three columns a source, with a noise covariance and trials."""
+    stc, residual = apply_mmnet_inverse(
+        case.evoked, case.fwd, case.cov, loose=loose, pick_ori="vector", return_residual=True
+    )
+    gain = case.fwd["sol"]["data"]
+    explained = gain @ stc.data.reshape(gain.shape[1], -1)
+    explained -= explained.mean(axis=0)
+    assert_close(explained + residual.data, case.evoked.data, 1e-6)
+
+
+@pytest.mark.parametrize("with_cov", [False, True])
+def test_report(case, with_cov):
+    """The certificate comes back in numbers and in words."""
+    cov = case.cov if with_cov else None
+    stc, residual, report = apply_mmnet_inverse(
+        case.evoked, case.fwd, cov, return_residual=True, return_report=True
+    )
+    assert isinstance(report, mne_mmnet.SolverReport)
+    assert report.descended
+    assert (np.diff(report.objective) <= 0).all()
+    assert report.objective[-1] < report.objective[0]
+    n_steps = len(report.objective) - 1
+    for field in (report.retries, report.analytic, report.stalled):
+        assert field.shape == (n_steps,)
+    assert 0 < report.explained < 1
+    assert report.noise_level > 0
+    text = str(report)
+    assert f"in {n_steps} steps, never increasing" in text
+    assert f"{100 * report.explained:.1f} % of the whitened data explained" in text
+    if not with_cov:  # the whitener is the average reference times a number
+        share = (residual.data**2).sum() / (case.evoked.data**2).sum()
+        assert report.explained == pytest.approx(1 - share, abs=1e-5)
+    stc_again, again = apply_mmnet_inverse(case.evoked, case.fwd, cov, return_report=True)
+    assert_array_equal(stc_again.data, stc.data)
+    assert_array_equal(again.objective, report.objective)
+
+
+def test_number_of_steps(case):
+    """More steps take the same way, further."""
+    few, many = (
+        apply_mmnet_inverse(case.evoked, case.fwd, n_steps=n, return_report=True)[1]
+        for n in (3, 7)
+    )
+    assert len(few.objective) == 4
+    assert len(many.objective) == 8
+    assert_array_equal(many.objective[:4], few.objective)
+
+
+def test_known_noise_level(case):
+    """With the true covariance of white noise, the noise is found to be what it says."""
+    rng = np.random.default_rng(0)
+    signal = case.evoked.data
+    noise = signal.std() / 5 * rng.normal(size=signal.shape)
+    evoked = with_data(case.evoked, signal + noise - noise.mean(axis=0), nave=1)
+    cov = mne.make_ad_hoc_cov(case.info, std=dict(eeg=signal.std() / 5), verbose=False)
+    _, report = apply_mmnet_inverse(evoked, case.fwd, cov, return_report=True)
+    assert 0.3 < report.noise_level < 3
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"loose": 0.2}, {"loose": 1.0, "depth": 0.8}, {"use_cps": False, "device": "cpu"}],
+)
+@pytest.mark.parametrize("with_cov", [False, True])
+def test_prepared_operator(case, options, with_cov):
+    """A prepared operator gives what the forward solution gives, again and again."""
+    cov = case.cov if with_cov else None
+    operator = make_mmnet_operator(case.info, case.fwd, cov, **options)
+    direct = apply_mmnet_inverse(case.evoked, case.fwd, cov, **options)
+    for _ in range(2):
+        stc = apply_mmnet_inverse(case.evoked, operator)
+        assert type(stc) is type(direct)
+        assert stc.subject == direct.subject
+        assert_array_equal(stc.data, direct.data)
+    assert f"{N_CHANNELS} channels" in repr(operator)
+
+
+def test_operator_is_a_copy(case, stc):
+    """What happens to the forward solution afterwards doesn't reach the operator."""
+    info, fwd = copy.deepcopy(case.info), copy.deepcopy(case.fwd)
+    operator = make_mmnet_operator(info, fwd)
+    fwd["sol"]["data"][:] = 0
+    fwd["src"][0]["vertno"][:] = 0
+    info["bads"] = info["ch_names"][:10]
+    again = apply_mmnet_inverse(case.evoked, operator)
+    assert_array_equal(again.data, stc.data)
+    assert_array_equal(again.vertices[0], stc.vertices[0])
+
+
+def test_depth_auto_is_one(case, stc):
+    """The learned prior's reference is MNE's depth weighting with exponent 1."""
+    assert_close(apply_mmnet_inverse(case.evoked, case.fwd, depth=1.0), stc, 1e-6)
+
+
+def test_small_depth_is_superficial(case):
+    """The smaller the exponent, the nearer to the electrodes the currents."""
+    gain = as_normal(case.fwd)["sol"]["data"]
+    strength = np.log(np.linalg.norm(gain - gain.mean(axis=0), axis=0))
+    means = []
+    for depth in (None, 0.5, 1.0, 2.0):
+        stc = apply_mmnet_inverse(case.evoked, case.fwd, depth=depth)
+        weights = np.abs(stc.data).sum(axis=1)
+        means.append(weights @ strength / weights.sum())
+    assert (np.diff(means) < 0).all(), means
+    zero, none = (apply_mmnet_inverse(case.evoked, case.fwd, depth=d) for d in (0.0, None))
+    assert_array_equal(zero.data, none.data)
+
+
+def test_device(case, stc):
+    """The CPU can be asked for."""
+    on_cpu = apply_mmnet_inverse(case.evoked, case.fwd, device="cpu")
+    assert_close(on_cpu, stc)
+
+
+def test_verbose(case):
+    """MNE's verbose decides about the log."""
+    _, log = logged(case.evoked, case.fwd)
+    for text in ("Using 32 EEG channels", "Localising with mmnet-base", "never increasing"):
+        assert text in log
+    assert log.rstrip().endswith("[done]")
+    for verbose in (False, "error"):
+        with catch_logging() as log:
+            apply_mmnet_inverse(case.evoked, case.fwd, verbose=verbose)
+        assert log.getvalue() == ""
+
+
+@pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
+def test_model_of_ones_own(case, tmp_path, suffix):
+    """A saved model is given by its path, as text or not."""
+    save_model(random_network(0, 0.1), tmp_path / "mine", domain=DOMAIN, provenance={})
+    path = tmp_path / f"mine{suffix}"
+    stc, report = apply_mmnet_inverse(case.evoked, case.fwd, model=path, return_report=True)
+    assert len(report.objective) == SMALL.n_steps + 1
+    assert report.descended
+    assert np.isfinite(stc.data).all()
+    again, log = logged(case.evoked, case.fwd, model=str(path))
+    assert "Localising with mine" in log
+    assert_array_equal(again.data, stc.data)
+
+
+def test_outside_the_training_domain(case, tmp_path):
+    """A montage that the network has not been trained on is worth a warning, not an error."""
+    domain = {**DOMAIN, "n_channels": [60, 70]}
+    save_model(random_network(0, 0.1), tmp_path / "mine", domain=domain, provenance={})
+    with pytest.warns(RuntimeWarning, match=r"outside the training domain of mine \(60 to 70"):
+        stc = apply_mmnet_inverse(case.evoked, case.fwd, model=tmp_path / "mine")
+    assert np.isfinite(stc.data).all()
