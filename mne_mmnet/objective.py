@@ -95,8 +95,6 @@ class EvidenceObjective:
     ----------
     model : SourceModel
         Lead field and dictionary.
-    background : torch.Tensor of shape (n_models, n_kept, n_kept)
-        B, ``model.background`` (made once, since it does not change with the data).
     data : torch.Tensor of shape (n_batch, n_kept, n_factors)
         Y in the model's basis, any factor of the data covariance C = Y Yᵀ.
     rest : torch.Tensor of shape (n_batch,)
@@ -109,7 +107,6 @@ class EvidenceObjective:
     """
 
     model: SourceModel
-    background: torch.Tensor
     data: torch.Tensor
     rest: torch.Tensor
     cost: torch.Tensor
@@ -140,7 +137,7 @@ class EvidenceObjective:
         dtype = factor_dtype(v.device)
         white, background = variance[:, n_atoms:, None, None].to(dtype).unbind(1)
         eye = torch.eye(self.model.n_kept, dtype=dtype, device=v.device)
-        sigma = brain.to(dtype) + white * eye + background * self.background.to(dtype)
+        sigma = brain.to(dtype) + white * eye + background * self.model.background.to(dtype)
         return 0.5 * (sigma + sigma.mT)
 
     def factorise(self, v):
@@ -203,7 +200,7 @@ class EvidenceObjective:
         precision = (-v[:, self.model.n_atoms].to(factor.whiten.dtype)).exp()
         z_white = factor.whiten.square().sum((-2, -1)) + self.n_outside * precision
         q_white = inverse_root.square().sum((-2, -1)) + self.rest * precision**2
-        background = self.background.to(factor.whiten.dtype)
+        background = self.model.background.to(factor.whiten.dtype)
         z_background = ((factor.whiten @ background) * factor.whiten).sum((-2, -1))
         q_background = (inverse_root * (background @ inverse_root)).sum((-2, -1))
         z = torch.cat([z_atoms, torch.stack([z_white, z_background], 1).to(v.dtype)], 1)
@@ -252,7 +249,6 @@ class EvidenceObjective:
         """
         return EvidenceObjective(
             model=self.model.select(index),
-            background=self.background[index] if len(self.background) > 1 else self.background,
             data=self.data[index],
             rest=self.rest[index],
             cost=self.cost[index],

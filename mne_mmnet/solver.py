@@ -144,7 +144,6 @@ def pose(
     data,  # (n_batch, n_rank, n_times), from normalise_data
     log_power,  # (n_batch,): log of data power over known noise power
     noise_known,  # (n_batch,): 1 or 0
-    background=None,  # (n_models, n_kept, n_kept)
     log_prior=None,  # (n_atoms,)
 ):
     """Let the network choose the objective and where to start.
@@ -162,8 +161,6 @@ def pose(
         Whitened data of unit mean power.
     log_power, noise_known : torch.Tensor of shape (n_batch,)
         As in :class:`mne_mmnet.network.Context`.
-    background : torch.Tensor of shape (n_models, n_kept, n_kept) | None
-        ``model.background``, if it is at hand.
     log_prior : torch.Tensor of shape (n_sources * n_scales,) | None
         Log of prior variances relative to the learned ones: costs are divided, and starting
         variances multiplied, by them.
@@ -173,13 +170,12 @@ def pose(
     problem : Problem
         Fixed from here on.
     """
-    background = model.background if background is None else background
     factor = data_factor(data)
     power = factor.square().sum((1, 2))
     factor = model.basis @ factor
     rest = (power - factor.square().sum((1, 2))).clamp_min(0.0)
     log_power = log_power.clamp(-NOISE_MAX, -NOISE_MIN)
-    context = compute_context(model, background, factor, log_power, noise_known)
+    context = compute_context(model, factor, log_power, noise_known)
     cost, barrier, start, summary = network.hyperprior(context, model.mixing, model.n_rank)
     if log_prior is not None:
         shift = torch.nn.functional.pad(log_prior, (0, N_NOISE))
@@ -189,9 +185,7 @@ def pose(
     barrier = barrier.nan_to_num(1e-3, posinf=1e6).clamp(0.0, 1e6)
     floor = torch.zeros_like(barrier)
     floor[:, -N_NOISE:] = 1e-3
-    objective = EvidenceObjective(
-        model, background, factor, rest, cost, torch.maximum(barrier, floor)
-    )
+    objective = EvidenceObjective(model, factor, rest, cost, torch.maximum(barrier, floor))
     start = objective.project(start.nan_to_num(U_MIN))
     return Problem(objective, start, summary.nan_to_num(0.0, posinf=0.0, neginf=0.0))
 

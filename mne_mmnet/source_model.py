@@ -25,6 +25,8 @@ class SourceModel:
         The dictionary seen by the sensors, L̃ (every atom has Frobenius norm 1), in the basis.
     basis : torch.Tensor of shape (n_models, n_kept, n_rank)
         Orthonormal rows: the sensor maps that the dictionary makes, but for a negligible share.
+    background : torch.Tensor of shape (n_models, n_kept, n_kept)
+        Covariance of unstructured brain activity in the basis, B = L Lᵀ n_rank / tr(L Lᵀ).
     scale : torch.Tensor of shape (n_models, n_atoms)
         1 / ‖L S_i‖, which turns the amplitude of a unit-norm atom into A·m.
     synthesis : torch.Tensor, sparse CSR of shape (n_sources * n_orient, n_atoms * n_orient)
@@ -37,6 +39,7 @@ class SourceModel:
 
     atoms: torch.Tensor
     basis: torch.Tensor
+    background: torch.Tensor
     scale: torch.Tensor
     synthesis: torch.Tensor
     mixing: torch.Tensor
@@ -67,17 +70,6 @@ class SourceModel:
         """Number of dictionary scales."""
         return self.n_atoms // self.n_sources
 
-    @property
-    def background(self):
-        """Covariance of unstructured brain activity, B = L Lᵀ n / tr(L Lᵀ), in the basis.
-
-        Shape (n_models, n_kept, n_kept). L is the point scale with unit-norm columns: every
-        location sends the same power to the sensors, none is favoured for lying close to them.
-        """
-        points = self.atoms[..., : self.n_sources * self.n_orient]
-        gram = points @ points.mT
-        return gram * (self.n_rank / gram.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None])
-
     def sum_orient(self, x):
         """Sum the last dimension, n_atoms * n_orient, over the orientations of each atom."""
         return x if self.n_orient == 1 else x.unflatten(-1, (-1, self.n_orient)).sum(-1)
@@ -86,9 +78,8 @@ class SourceModel:
         """Return the model of some samples of a batch (itself, where all share one)."""
         if len(self.scale) == 1:
             return self
-        return replace(
-            self, atoms=self.atoms[index], basis=self.basis[index], scale=self.scale[index]
-        )
+        names = ("atoms", "basis", "background", "scale")
+        return replace(self, **{name: getattr(self, name)[index] for name in names})
 
     def repeat_orient(self, x):
         """Repeat the last dimension, n_atoms, for the orientations of each atom."""
@@ -182,11 +173,16 @@ def build_source_model(leadfield, synthesis, mixing):
     atoms = (atoms * scale[:, None, :, None]).reshape(n_models, n_rank, -1)
     basis = _sensor_basis(atoms)
     atoms = basis @ atoms
+    # unit-norm points: every location sends the same power, none is favoured for lying close
+    points = atoms[..., : n_sources * n_orient]
+    background = points @ points.mT
+    background *= (n_rank / background.diagonal(dim1=-2, dim2=-1).sum(-1))[..., None, None]
     unit = scale[seen].mean()
     device = mixing.device
     model = SourceModel(
         atoms=atoms.to(device, torch.float32).contiguous(),
         basis=basis.to(device, torch.float32).contiguous(),
+        background=background.to(device, torch.float32),
         scale=(scale / unit).to(device, torch.float32),
         # sparse products stay on the CPU where the device has none
         synthesis=synthesis.to("cpu" if device.type == "mps" else device, torch.float32),

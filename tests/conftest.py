@@ -2,11 +2,13 @@
 
 import os
 
+# one thread a worker, decided before NumPy is loaded: the workers share the machine, and BLAS
+# threads that outnumber the cores wait for each other
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 import numpy as np
 import pytest
-
-# one thread a worker: the workers share the machine
-os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def to_double(model):
     return SourceModel(
         model.atoms.double(),
         model.basis.double(),
+        model.background.double(),
         model.scale.double(),
         model.synthesis.double(),
         model.mixing.double(),
@@ -72,7 +73,7 @@ def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, n_orient=1, n_times=
     barrier = torch.zeros(n_batch, n_variances, dtype=torch.float64)
     barrier[:, -N_NOISE:] = torch.as_tensor(rng.exponential(0.3, (n_batch, N_NOISE)))
     v = torch.as_tensor(rng.uniform(-5.0, 2.0, (n_batch, n_variances)))
-    return EvidenceObjective(model, model.background, data, rest, cost, barrier), v
+    return EvidenceObjective(model, data, rest, cost, barrier), v
 
 
 def random_network(seed, spread, config=SMALL):

@@ -646,7 +646,7 @@ def test_operator_is_a_copy(case, stc):
     """What happens to the forward solution afterwards doesn't reach the operator."""
     info, fwd = copy.deepcopy(case.info), copy.deepcopy(case.fwd)
     operator = make_mmnet_operator(info, fwd)
-    fwd["sol"]["data"][:] = 0
+    fwd["sol"]["data"][:], fwd["_orig_sol"][:] = 0, 0
     fwd["src"][0]["vertno"][:] = 0
     info["bads"] = info["ch_names"][:10]
     again = apply_mmnet_inverse(case.evoked, operator)

@@ -47,22 +47,19 @@ def draw_dipoles(kind, direction):
 
 
 @pytest.mark.parametrize("with_cov", [False, True], ids=["no-cov", "cov"])
-@pytest.mark.parametrize("pick_ori", [None, "normal", "vector"])
 @pytest.mark.parametrize(
-    ("kind", "loose", "direction"),
+    ("kind", "loose", "direction", "pick_ori"),
     [
-        ("surface", None, NORMAL),
-        ("surface", 0.2, NORMAL),
-        ("surface", 1.0, NORMAL),
-        ("surface", 1.0, OBLIQUE),
-        ("volume", None, OBLIQUE),
+        *(("surface", None, NORMAL, pick_ori) for pick_ori in (None, "normal", "vector")),
+        *(("surface", 0.2, NORMAL, pick_ori) for pick_ori in (None, "normal", "vector")),
+        *(("surface", 1.0, NORMAL, pick_ori) for pick_ori in (None, "normal", "vector")),
+        # the normal part of an oblique dipole need not be the largest
+        *(("surface", 1.0, OBLIQUE, pick_ori) for pick_ori in (None, "vector")),
+        *(("volume", None, OBLIQUE, pick_ori) for pick_ori in (None, "vector")),
     ],
-    ids=["fixed", "loose", "free-normal", "free-oblique", "volume"],
 )
 def test_single_dipole(kind, loose, direction, pick_ori, with_cov):
     """The peak lies at the true source, at the true time, and points the right way."""
-    if pick_ori == "normal" and direction is OBLIQUE:
-        pytest.skip("an oblique dipole need not have the largest normal part")
     operator = make_operator(kind, loose, with_cov)
     missed = []
     for source, evoked in draw_dipoles(kind, direction):

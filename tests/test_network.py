@@ -15,7 +15,7 @@ def context_of(model, data):
     scaled, _ = normalise_data(torch.as_tensor(data))
     factor = model.basis @ data_factor(scaled)
     nothing = torch.zeros(len(data))
-    return compute_context(model, model.background, factor, nothing, nothing)
+    return compute_context(model, factor, nothing, nothing)
 
 
 def fields(context):
@@ -38,6 +38,19 @@ def test_context_is_scale_free(case, scale):
         fields(context_of(model, data)), fields(context_of(other, data / scale)), strict=True
     ):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
+
+
+def test_context_with_a_blind_source(case):
+    """A source that no sensor sees does not blur what is known of the others."""
+    leadfield, model, data = case
+    blind = leadfield.copy()
+    blind[:, :, 4] = 0.0
+    other = context_of(make_model(blind)[0], data)
+    assert all(torch.isfinite(field).all() for field in fields(other))
+    far = np.r_[10:30]
+    torch.testing.assert_close(
+        other.atoms[:, far], context_of(model, data).atoms[:, far], rtol=0.3, atol=0.3
+    )
 
 
 def test_context_does_not_know_the_sensor_basis(case, rng):

@@ -125,7 +125,7 @@ def test_objective_against_float64(kind, rng):
     _, certificate, problem, last = run(random_network(3, 0.1), model, data)
     objective = problem.objective
     atoms = model.atoms[0].double().numpy()
-    background = objective.background[0].double().numpy()
+    background = model.background[0].double().numpy()
     for k in range(4):
         v = last.v[k].double().numpy()
         sigma = (atoms * np.exp(v[:-2])) @ atoms.T + np.exp(v[-2]) * np.eye(model.n_kept)

@@ -37,21 +37,24 @@ def pick_device(device="auto"):
 
     Raises
     ------
+    TypeError
+        If ``device`` is neither a name nor a device.
     ValueError
         If torch knows no such device, or this machine has none.
     """
+    _validate_type(device, (str, torch.device), "device")
     if device == "auto":
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
-        device = torch.device(device)
-        torch.zeros(1, device=device)
+        found = torch.device(device)
+        torch.zeros(1, device=found).item()  # "meta" holds no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise ValueError(
-            f"The device {device!r} cannot be used here ({error}). Use device='cpu' or 'auto'."
+            f"The device '{device}' cannot be used here ({error}). Use device='cpu' or 'auto'."
         ) from None
-    return device
+    return found
 
 
 @fill_doc
@@ -65,8 +68,6 @@ class MMNetOperator:
         Channels, whitener, lead field and source space.
     model : SourceModel
         The multi-scale dictionary on the device.
-    background : torch.Tensor of shape (1, n_kept, n_kept)
-        Covariance of unstructured brain activity.
     log_prior : torch.Tensor of shape (n_atoms,) | None
         Log of the prior variances relative to the learned ones.
     unit : float
@@ -79,7 +80,6 @@ class MMNetOperator:
 
     prepared: PreparedForward
     model: SourceModel
-    background: torch.Tensor
     log_prior: torch.Tensor | None
     unit: float
     network: EvidenceNetwork
@@ -122,7 +122,6 @@ class MMNetOperator:
                 scaled,
                 log_power.to(device, torch.float32),
                 torch.full((len(scaled),), float(known), device=device),
-                background=self.background,
                 log_prior=self.log_prior,
             )
             last, certificate = solve(self.network, problem, n_steps)
@@ -232,6 +231,7 @@ def make_mmnet_operator(
     RuntimeWarning
         If the montage or the source space lies outside the model's training domain.
     """
+    _validate_type(model, "path-like", "model")
     _validate_type(depth, ("numeric", str, None), "depth")
     device = pick_device(device)
     network, card = load_model(model, device)
@@ -260,7 +260,6 @@ def make_mmnet_operator(
     return MMNetOperator(
         prepared=prepared,
         model=source_model,
-        background=source_model.background,
         log_prior=log_prior,
         unit=unit,
         network=network,
@@ -270,8 +269,9 @@ def make_mmnet_operator(
 
 def _warn_outside_domain(prepared, card):
     """Warn where the card says that the network has not seen anything like it."""
-    low, high = card.domain["n_channels"]
     n_channels = len(prepared.ch_names)
+    # a model of one's own need not say
+    low, high = card.domain.get("n_channels", (n_channels, n_channels))
     if not low <= n_channels <= high:
         warn(
             f"{n_channels} channels are outside the training domain of {card.name} ({low} to "

@@ -67,7 +67,6 @@ def _spectrum(data):
 
 def compute_context(
     model: SourceModel,
-    background,  # (n_models, n_kept, n_kept)
     data,  # (n_batch, n_kept, n_factors), Y in the model's basis
     log_power,  # (n_batch,)
     noise_known,  # (n_batch,)
@@ -78,8 +77,6 @@ def compute_context(
     ----------
     model : SourceModel
         Lead field and dictionary.
-    background : torch.Tensor of shape (n_models, n_kept, n_kept)
-        ``model.background``.
     data : torch.Tensor of shape (n_batch, n_kept, n_factors)
         Y in the model's basis; the whole data have tr(Y Yᵀ) = n_rank.
     log_power, noise_known : torch.Tensor of shape (n_batch,)
@@ -110,14 +107,14 @@ def compute_context(
     eye = torch.eye(n_kept, dtype=dtype, device=data.device)
     start = None
     for white in _WHITE_SHARES:
-        sigma = white * eye + (1.0 - white) * background.to(dtype)
+        sigma = white * eye + (1.0 - white) * model.background.to(dtype)
         chol = robust_cholesky(sigma)
         whiten = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
         seen = whiten.to(data.dtype) @ model.atoms
         z = model.sum_orient((seen * seen).sum(1))
         projected = (whiten @ data.to(dtype)).to(data.dtype).mT @ seen
         q = model.sum_orient((projected * projected).sum(1))
-        score = _relative_log(q / z)
+        score = _relative_log(q / z.clamp_min(1e-12))
         features += [score, _relative_log(q)]
         start = score if start is None else start
 
@@ -133,7 +130,9 @@ def compute_context(
     stacked = torch.stack(features, 1).unflatten(-1, (model.n_scales, model.n_sources))
     atoms = stacked.permute(0, 3, 1, 2).reshape(n_batch, model.n_sources, -1)
 
-    log_norm = -model.scale[:, : model.n_sources].log()
+    scale = model.scale[:, : model.n_sources]
+    weakest = scale.amax(1, keepdim=True)  # a source that no sensor sees has scale 0
+    log_norm = -torch.where(scale > 0, scale, weakest).log()
     norms = (log_norm - log_norm.mean(1, keepdim=True)).expand(n_batch, -1)[..., None]
 
     shares = eigenvalues / eigenvalues.sum(-1, keepdim=True).clamp_min(1e-30)

@@ -17,7 +17,7 @@ class SimulationConfig:
     Parameters
     ----------
     n_channels : tuple of int
-        Range of the number of electrodes.
+        Range of the number of electrodes, drawn log-uniformly.
     n_sources : tuple of int
         Range of the number of active patches.
     max_extent : float
@@ -40,7 +40,7 @@ class SimulationConfig:
         Share of batches inverted with three free columns a location.
     """
 
-    n_channels: tuple[int, int] = (19, 64)
+    n_channels: tuple[int, int] = (16, 256)
     n_sources: tuple[int, int] = (1, 5)
     max_extent: float = 40.0
     snr_db: tuple[float, float] = (-6.0, 12.0)
@@ -137,8 +137,10 @@ def simulate_batch(heads: HeadArchive, sampler: PatchSampler, config, n_batch, r
         The recordings.
     """
     free = rng.uniform() < config.free
-    high = config.n_channels[1] if not free else min(32, config.n_channels[1])
-    n_channels = int(rng.integers(config.n_channels[0], high + 1))
+    low, high = config.n_channels
+    if free:  # three columns a location are costly: small montages, as in the clinic
+        high = max(low, min(high, 40))
+    n_channels = round(np.exp(rng.uniform(np.log(low), np.log(high))))
     n_times = int(
         rng.choice(
             [1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.05, 0.15, 0.8]
@@ -179,7 +181,7 @@ def _simulate_one(heads, sampler, config, n_channels, n_times, free, rng):
 
     # noise: long enough for an estimate of its covariance, of which the data see a part
     known = rng.uniform() < config.known_noise
-    n_baseline = int(n_channels * rng.uniform(2.0, 12.0)) if known else 0
+    n_baseline = int(n_channels * rng.uniform(2.0, 6.0)) if known else 0
     background = rng.uniform(0.0, config.background)
     noise = draw_noise(rng, gain, heads.electrodes[picks], n_times + n_baseline, background)
     snr = 10.0 ** (rng.uniform(*config.snr_db) / 20.0)

@@ -37,7 +37,7 @@ def draw_noise(rng, gain, electrodes, n_times, background):
         sensor = np.linalg.cholesky(covariance) @ sensor
     # some channels are noisier than others
     sensor *= np.exp(rng.uniform(0.0, 0.4) * rng.standard_normal((n_channels, 1)))
-    active = rng.choice(n_sources, size=min(n_sources, 300), replace=False)
+    active = rng.choice(n_sources, size=min(n_sources, 150), replace=False)
     brain = gain[:, active] @ power_law(rng, rng.uniform(0.0, 2.0), (len(active), n_times))
     unit = [part / np.sqrt(np.mean(part**2)).clip(1e-30) for part in (sensor, brain)]
     noise = np.sqrt(1 - background) * unit[0] + np.sqrt(background) * unit[1]

@@ -1,6 +1,7 @@
 """When simulated activity happens."""
 
 import numpy as np
+from scipy import fft
 
 
 def power_law(rng, exponent, shape):
@@ -23,11 +24,11 @@ def power_law(rng, exponent, shape):
     n_times = shape[-1]
     if n_times < 4:
         return rng.standard_normal(shape)
-    n_padded = 2 * n_times
-    frequency = np.fft.rfftfreq(n_padded)
+    n_padded = fft.next_fast_len(2 * n_times, real=True)
+    frequency = fft.rfftfreq(n_padded)
     frequency[0] = frequency[1]
-    spectrum = np.fft.rfft(rng.standard_normal((*shape[:-1], n_padded)))
-    noise = np.fft.irfft(spectrum * frequency ** (-exponent / 2.0), n_padded)[..., :n_times]
+    spectrum = fft.rfft(rng.standard_normal((*shape[:-1], n_padded)))
+    noise = fft.irfft(spectrum * frequency ** (-exponent / 2.0), n_padded)[..., :n_times]
     return noise / noise.std(axis=-1, keepdims=True).clip(1e-12)
 
 

@@ -1,0 +1,367 @@
+"""Impossible input: one clear error each, raised before any work, that says what to do."""
+
+import copy
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+
+import mne_cases
+from core_cases import DOMAIN, random_network
+from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet.weights import save_model
+
+INFO = mne_cases.make_info(32)
+FWD = mne_cases.make_fwd("surface")
+COV = mne_cases.make_cov(INFO)
+
+
+def make_evoked(change=None):
+    """An average-referenced response, changed in one way."""
+    # an info of its own: MNE renames channels in projectors that copies share
+    evoked = mne_cases.make_evoked(mne_cases.make_info(32)).apply_proj(verbose=False)
+    if change is not None:
+        change(evoked)
+    return evoked
+
+
+@pytest.fixture(scope="module")
+def operator():
+    return make_mmnet_operator(INFO, FWD)
+
+
+# Data -------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("prepared", [False, True])
+def test_data_not_finite(value, prepared, operator):
+    evoked = make_evoked()
+    evoked.data[3, 4] = value
+    with pytest.raises(
+        ValueError, match=r'NaN or infinite values in 1 channel \(F7\).*\["bads"\]'
+    ):
+        apply_mmnet_inverse(evoked, operator if prepared else FWD)
+
+
+def test_complex_data():
+    evoked = make_evoked()
+    evoked.data = evoked.data + 1j
+    with pytest.raises(TypeError, match="must be real"):
+        apply_mmnet_inverse(evoked, FWD)
+
+
+def test_no_samples():
+    evoked = make_evoked()
+    evoked.data = evoked.data[:, :0]
+    with pytest.raises(ValueError, match="at least one time sample"):
+        apply_mmnet_inverse(evoked, FWD)
+
+
+def test_no_eeg_channels():
+    info = mne.create_info(32, 250.0, "mag")
+    evoked = mne.EvokedArray(np.ones((32, 5)), info, verbose=False)
+    with pytest.raises(ValueError, match=r"no good EEG channels.*mag.*pass EEG data"):
+        apply_mmnet_inverse(evoked, FWD)
+
+
+def test_all_channels_bad():
+    evoked = make_evoked()
+    evoked.info["bads"] = evoked.ch_names
+    with pytest.raises(ValueError, match="no good EEG channels"):
+        apply_mmnet_inverse(evoked, FWD)
+
+
+@pytest.mark.parametrize("nave", [0, -1, np.nan])
+def test_impossible_nave(nave):
+    evoked = make_evoked()
+    evoked.nave = nave
+    with pytest.raises(ValueError, match="positive number of trials.*nave=1"):
+        apply_mmnet_inverse(evoked, FWD, COV)
+
+
+# Channels ---------------------------------------------------------------------------------------
+
+
+def few(evoked):
+    evoked.info["bads"] = evoked.ch_names[7:]
+
+
+def renamed(evoked):
+    evoked.rename_channels({name: f"E{name}" for name in evoked.ch_names})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (few, r'Only 7 of 32 EEG .* at least 8 .*marked as bad in info\["bads"\]'),
+        (renamed, r"Only 0 of 32 EEG .*not in the forward solution.*rename_channels"),
+    ],
+)
+def test_too_few_common_channels(change, message):
+    evoked = make_evoked(change)
+    with pytest.raises(ValueError, match=message):
+        apply_mmnet_inverse(evoked, FWD)
+    with pytest.raises(ValueError, match=message):
+        make_mmnet_operator(evoked.info, FWD)
+
+
+def test_forward_of_too_few_channels():
+    fwd = mne.pick_channels_forward(FWD, INFO["ch_names"][:5])
+    with pytest.raises(ValueError, match=r"Only 5 of 32 EEG .*27 channels .*not in the forward"):
+        apply_mmnet_inverse(make_evoked(), fwd)
+
+
+def test_covariance_of_other_channels():
+    cov = mne.Covariance(COV.data, [f"E{name}" for name in COV.ch_names], [], [], 100)
+    with pytest.raises(ValueError, match=r"Only 0 of 32 EEG .*not in the noise cov.*this very"):
+        apply_mmnet_inverse(make_evoked(), FWD, cov)
+
+
+def test_data_without_the_channels_of_the_operator(operator):
+    evoked = make_evoked().pick(INFO["ch_names"][2:])
+    with pytest.raises(ValueError, match=r"lack 2 channels \(Fp1, AF3\).*info of these data"):
+        apply_mmnet_inverse(evoked, operator)
+
+
+def test_bad_channel_that_the_operator_uses(operator):
+    evoked = make_evoked()
+    evoked.info["bads"] = ["Fp1"]
+    with pytest.raises(ValueError, match=r"\(Fp1\) marked as bad.*info of these data"):
+        apply_mmnet_inverse(evoked, operator)
+
+
+# Types ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "wanted"),
+    [
+        ("evoked", lambda evoked: evoked.data, "Evoked"),
+        ("evoked", lambda evoked: [evoked], "Evoked"),
+        ("evoked", lambda evoked: None, "Evoked"),
+        ("evoked", lambda evoked: mne.EpochsArray(evoked.data[None], INFO), "Evoked"),
+        ("fwd", lambda _: "some-fwd.fif", "Forward or MMNetOperator"),
+        ("fwd", lambda _: None, "Forward or MMNetOperator"),
+        ("fwd", lambda _: FWD["src"], "Forward or MMNetOperator"),
+        ("noise_cov", lambda _: np.eye(32), "Covariance or None"),
+        ("noise_cov", lambda _: "some-cov.fif", "Covariance or None"),
+        ("model", lambda _: 3, "path-like"),
+        ("model", lambda _: None, "path-like"),
+        ("loose", lambda _: [0.2], "None, numeric, str, or dict"),
+        ("depth", lambda _: dict(exp=0.8), "numeric, str, or None"),
+        ("rank", lambda _: 31, "None, str, or dict"),
+        ("label", lambda _: "V1", "Label, BiHemiLabel, or None"),
+        ("use_cps", lambda _: None, "bool"),
+        ("n_steps", lambda _: "5", "int-like"),
+        ("n_steps", lambda _: 2.5, "int-like"),
+        ("device", lambda _: 0, "str or device"),
+        ("device", lambda _: None, "str or device"),
+    ],
+)
+def test_wrong_type(name, make, wanted):
+    evoked = make_evoked()
+    kwargs = dict(evoked=evoked, fwd=FWD)
+    kwargs[name] = make(evoked)
+    with pytest.raises(TypeError, match=f"^{name} must be an instance of {wanted}, got"):
+        apply_mmnet_inverse(**kwargs)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "wanted"),
+    [
+        ("info", None, "Info"),
+        ("info", make_evoked(), "Info"),
+        ("fwd", None, "Forward"),
+        ("noise_cov", np.eye(32), "Covariance or None"),
+        ("model", 3, "path-like"),
+        ("device", None, "str or device"),
+    ],
+)
+def test_wrong_type_for_an_operator(name, value, wanted):
+    kwargs = {**dict(info=INFO, fwd=FWD), name: value}
+    with pytest.raises(TypeError, match=f"^{name} must be an instance of {wanted}, got"):
+        make_mmnet_operator(**kwargs)
+
+
+def test_operator_of_an_operator(operator):
+    with pytest.raises(TypeError, match="fwd must be an instance of Forward, got"):
+        make_mmnet_operator(INFO, operator)
+
+
+def test_unknown_argument():
+    with pytest.raises(TypeError, match="unexpected keyword argument 'lambda2'"):
+        apply_mmnet_inverse(make_evoked(), FWD, lambda2=1 / 9)
+    with pytest.raises(TypeError, match="positional arguments"):
+        apply_mmnet_inverse(make_evoked(), FWD, None, "mmnet-base")
+
+
+# Values -----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        (dict(pick_ori="max-power"), "'pick_ori'.*None, 'normal', and 'vector'"),
+        (dict(loose="tight"), "'loose'.*'auto'"),
+        (dict(loose=1.5), r"loose must be between 0 \(fixed\) and 1 \(free\), got 1.5"),
+        (dict(loose=np.nan), r"loose must be between 0 \(fixed\) and 1 \(free\), got nan"),
+        (dict(loose=dict(volume=1.0)), "one key for each kind.*Pass a number"),
+        (dict(depth="deep"), "'depth'.*'auto'"),
+        (dict(depth=-0.1), "'auto', None or a number from 0 to 10, got -0.1"),
+        (dict(depth=np.nan), "'auto', None or a number from 0 to 10, got nan"),
+        (dict(rank="whole"), "'rank'.*'info' and 'full'"),
+        (dict(rank=dict(eeg=33), noise_cov=COV), "between 1 and the 32.*rank=None"),
+        (dict(rank=dict(eeg=31)), "noise_cov is None.*rank=None"),
+        (dict(n_steps=0), "n_steps must be at least 1, got 0"),
+        (dict(n_steps=-3), "n_steps must be at least 1, got -3"),
+        (dict(device="tpu"), "device 'tpu' cannot be used here.*device='cpu' or 'auto'"),
+        (dict(device="meta"), "device 'meta' cannot be used here.*device='cpu' or 'auto'"),
+        (dict(device="cuda:99"), "device 'cuda:99' cannot be used.*device='cpu' or 'auto'"),
+        (dict(verbose="loud"), "'verbose'"),
+    ],
+    ids=str,
+)
+def test_wrong_value(option, message):
+    with pytest.raises(ValueError, match=message):
+        apply_mmnet_inverse(make_evoked(), FWD, **option)
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        (dict(vertices=[600], name="far"), 'No source lies in the label "far".*larger label'),
+        (dict(vertices=[0], subject="bert"), 'belongs to subject "bert".*label.morph'),
+    ],
+    ids=str,
+)
+def test_impossible_label(label, message):
+    label = mne.Label(hemi="lh", **label)
+    with pytest.raises(ValueError, match=message):
+        apply_mmnet_inverse(make_evoked(), FWD, label=label)
+
+
+def test_options_without_meaning_in_a_volume():
+    fwd = mne_cases.make_fwd("volume")
+    with pytest.raises(ValueError, match="no normals, so that loose must be 1, got 0.2. Use"):
+        apply_mmnet_inverse(make_evoked(), fwd, loose=0.2)
+    with pytest.raises(RuntimeError, match="needs normals.*Use pick_ori"):
+        apply_mmnet_inverse(make_evoked(), fwd, pick_ori="normal")
+    with pytest.raises(ValueError, match="needs a surface source space.*Use label=None"):
+        apply_mmnet_inverse(make_evoked(), fwd, label=mne.Label([0], hemi="lh"))
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("noise_cov", COV),
+        ("model", "another"),
+        ("loose", 0.2),
+        ("depth", 1.0),
+        ("rank", "info"),
+        ("use_cps", False),
+        ("device", "cpu"),
+    ],
+)
+def test_options_with_a_prepared_operator(operator, option, value):
+    with pytest.raises(ValueError, match=f"^{option} cannot be changed.*make_mmnet_operator"):
+        apply_mmnet_inverse(make_evoked(), operator, **{option: value})
+
+
+def test_several_options_with_a_prepared_operator(operator):
+    with pytest.raises(ValueError, match="^loose, depth cannot be changed"):
+        apply_mmnet_inverse(make_evoked(), operator, loose=0.2, depth=None)
+
+
+# Forward solution and covariance ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (np.nan, "forward solution contains NaN.*make_forward_solution"),
+        (np.inf, "forward solution contains NaN or inf.*make_forward_solution"),
+        (0.0, "lead field is zero or not finite.*Recompute the forward"),
+    ],
+)
+def test_unusable_forward(value, message):
+    fwd = copy.deepcopy(FWD)
+    # MNE rotates the second one
+    fwd["sol"]["data"][:], fwd["_orig_sol"][:] = value, value
+    with pytest.raises(ValueError, match=message):
+        apply_mmnet_inverse(make_evoked(), fwd)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        (np.full((32, 32), np.nan), "noise covariance contains NaN.*compute_covariance"),
+        (np.zeros((32, 32)), "Only 0 independent channels.*'shrunk'"),
+        (np.ones((32, 32)), "independent channels.*'shrunk'"),
+    ],
+    ids=["nan", "zero", "one direction"],
+)
+def test_unusable_covariance(data, message):
+    cov = mne.Covariance(1e-12 * data, INFO["ch_names"], [], [], 100)
+    with pytest.raises(ValueError, match=message):
+        apply_mmnet_inverse(make_evoked(), FWD, cov)
+
+
+# Models -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """A saved model's path without suffix."""
+    save_model(random_network(0, 0.1), tmp_path / "mine", domain=DOMAIN, provenance={})
+    return tmp_path / "mine"
+
+
+@pytest.mark.parametrize(
+    "name", ["mmnet-bas", "mmnet-base.pt", Path("/nowhere/model.safetensors")]
+)
+def test_unknown_model(name):
+    with pytest.raises(FileNotFoundError, match=r"no model .*\['mmnet-base'.*\.safetensors"):
+        apply_mmnet_inverse(make_evoked(), FWD, model=name)
+
+
+def truncate(path):
+    path.write_bytes(path.read_bytes()[:-100])
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def corrupt(path):
+    blob = bytearray(path.read_bytes())
+    blob[len(blob) // 2] ^= 0xFF
+    path.write_bytes(blob)
+
+
+@pytest.mark.parametrize("damage", [truncate, empty, corrupt])
+def test_damaged_weights(saved, damage):
+    damage(saved.with_suffix(".safetensors"))
+    with pytest.raises(ValueError, match=r"mine.safetensors is damaged.*Get the file again"):
+        apply_mmnet_inverse(make_evoked(), FWD, model=saved)
+
+
+def test_missing_weights(saved):
+    saved.with_suffix(".safetensors").unlink()
+    with pytest.raises(FileNotFoundError, match="card of 'mine' is there, but .*mine.safetensors"):
+        apply_mmnet_inverse(make_evoked(), FWD, model=saved)
+
+
+@pytest.mark.parametrize("damage", [truncate, empty])
+def test_damaged_card(saved, damage):
+    damage(saved.with_suffix(".json"))
+    with pytest.raises(ValueError, match=r"mine.json is no JSON model card.*Get the file again"):
+        apply_mmnet_inverse(make_evoked(), FWD, model=saved)
+
+
+def test_model_without_a_training_domain(tmp_path):
+    """What a model of one's own doesn't say can't be warned about."""
+    save_model(random_network(0, 0.1), tmp_path / "mine", domain={}, provenance={})
+    stc = apply_mmnet_inverse(make_evoked(), FWD, model=tmp_path / "mine")
+    assert np.isfinite(stc.data).all()
