@@ -151,10 +151,12 @@ def _draw_panels(directory, vertices, values, limit, truth, size):
             middle = 0.5 * (hemisphere.rr.min(axis=0) + hemisphere.rr.max(axis=0))
             for view in _VIEWS:
                 outward = (-1 if side == 0 else 1) * (1 if view == "lateral" else -1)
-                plotter.camera_position = [middle + [500 * outward, 0, 0], middle, (0, 0, 1)]
+                eye = middle + np.array([500.0 * outward, 0.0, 0.0])
+                plotter.camera_position = [eye, middle, (0, 0, 1)]
                 plotter.camera.parallel_projection = True
                 plotter.camera.parallel_scale = scale
                 plotter.reset_camera_clipping_range()
+                plotter.render()  # a screenshot alone would repeat the first view
                 panels[side, view] = plotter.screenshot(return_img=True)
             for actor in actors:
                 plotter.remove_actor(actor)
@@ -323,9 +325,7 @@ def plot_sources(
         raise ValueError("stc does not say whose it is. Give the name of the subject.")
     directory = _surface_directory(subject, subjects_dir)
     vertices = [np.asarray(v, int) for v in stc.vertices]
-    truth = [np.asarray(v, int) for v in ([], []) if truth is None] or [
-        np.asarray(v, int) for v in truth
-    ]
+    truth = [np.asarray(v, int) for v in (([], []) if truth is None else truth)]
     values = np.split(data[:, sample], [len(vertices[0])])
     limit = float(np.abs(data[:, sample]).max())
     logger.info(f"Drawing {subject} at {1e3 * stc.times[sample]:.1f} ms ...")

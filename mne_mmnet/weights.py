@@ -63,7 +63,7 @@ def list_models():
 
 def _locate(model):
     """Path of the card of a model given by name or path."""
-    path = Path(os.fspath(model))
+    path = Path(os.fspath(model) or "(no name)")
     if path.suffix in (".safetensors", ".json"):
         path = path.with_suffix("")
     if path.name == os.fspath(model):  # a bare name: one of ours first

@@ -96,9 +96,9 @@ def compute_context(
     width = min(max(_SUBSPACES), left.shape[-1])
     seen = left[..., :width].mT.to(data.dtype) @ model.atoms
     # directions without power are arbitrary: rounding must not decide what the network sees
-    power = eigenvalues[:, :width, None] / eigenvalues[:, :1, None].clamp_min(1e-30)
+    power = eigenvalues / eigenvalues[:, :1].clamp_min(1e-30)
     real = power**2 / (power**2 + _NO_POWER**2)
-    shares = (real.to(seen.dtype) * seen * seen).cumsum(1)
+    shares = (real[:, :width, None].to(seen.dtype) * seen * seen).cumsum(1)
     for size in _SUBSPACES:
         correlation = model.sum_orient(shares[:, min(size, width) - 1])
         features.append(2.0 * correlation)
@@ -124,7 +124,8 @@ def compute_context(
     whiten = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
     seen = whiten.to(data.dtype) @ model.atoms
     z = model.sum_orient((seen * seen).sum(1))
-    features.append(_relative_log(1.0 / z.clamp_min(1e-12)))
+    # z ≥ 1/λ_max(Σ) for a unit-norm atom; 0 marks one that no sensor sees
+    features.append(_relative_log(torch.where(z > 1e-9, 1.0 / z.clamp_min(1e-9), 0.0)))
 
     # (n_batch, n_features, n_scales, n_sources) -> per location
     stacked = torch.stack(features, 1).unflatten(-1, (model.n_scales, model.n_sources))
@@ -140,8 +141,9 @@ def compute_context(
     n_top = min(_N_EIGEN, shares.shape[-1])
     top[:, :n_top] = shares[:, :n_top]
     entropy = -(shares * shares.clamp_min(1e-30).log()).sum(-1)
-    middle = eigenvalues[:, min(n_kept // 2, eigenvalues.shape[-1] - 1)]
-    full = torch.full_like(entropy, min(eigenvalues.shape[-1] / n_kept, 1.0))
+    n_values = eigenvalues.shape[-1]
+    middle = eigenvalues[:, n_kept // 2] if n_kept // 2 < n_values else 0.0 * entropy
+    full = real.sum(-1) / n_kept  # rank of C, however many samples it comes from
     size = torch.full_like(entropy, model.n_rank / 64.0).log()
     recording = torch.cat(
         [

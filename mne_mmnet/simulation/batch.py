@@ -43,13 +43,13 @@ class SimulationConfig:
     n_channels: tuple[int, int] = (16, 256)
     n_sources: tuple[int, int] = (1, 5)
     max_extent: float = 40.0
-    snr_db: tuple[float, float] = (-6.0, 12.0)
+    snr_db: tuple[float, float] = (-6.0, 20.0)
     max_times: int = 80
-    tilt: float = 0.35
+    tilt: float = 0.7
     background: float = 0.9
     known_noise: float = 0.5
-    matched: float = 0.35
-    free: float = 0.1
+    matched: float = 0.3
+    free: float = 0.25
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,12 @@ class SimulatedBatch:
 
 
 def _draw_montage(rng, electrodes, n_channels):
-    """Electrodes spread over the scalp: farthest-point sampling of a random half."""
+    """Spread electrodes over the scalp: farthest-point sampling of a random part of them."""
     candidates = rng.permutation(len(electrodes))
+    if rng.uniform() < 0.3:  # caps that leave the lower head out
+        lowest = np.quantile(electrodes[:, 2], rng.uniform(0.0, 0.4))
+        upper = candidates[electrodes[candidates, 2] >= lowest]
+        candidates = upper if len(upper) >= n_channels else candidates
     candidates = candidates[: max(n_channels, int(len(candidates) * rng.uniform(0.3, 1.0)))]
     chosen = [candidates[0]]
     distance = np.full(len(candidates), np.inf)
@@ -138,8 +142,8 @@ def simulate_batch(heads: HeadArchive, sampler: PatchSampler, config, n_batch, r
     """
     free = rng.uniform() < config.free
     low, high = config.n_channels
-    if free:  # three columns a location are costly: small montages, as in the clinic
-        high = max(low, min(high, 40))
+    if free:  # three columns a location are costly: smaller montages
+        high = max(low, min(high, 64))
     n_channels = round(np.exp(rng.uniform(np.log(low), np.log(high))))
     n_times = int(
         rng.choice(
@@ -166,13 +170,14 @@ def _simulate_one(heads, sampler, config, n_channels, n_times, free, rng):
     # sources
     n_patches = int(rng.integers(config.n_sources[0], config.n_sources[1] + 1))
     correlation = rng.uniform(0.0, 0.95) if rng.uniform() < 0.5 else 0.0
-    # half of the recordings: patches as strong at the sensors, instead of at their peaks
+    # half of the recordings: patches of equal total moment, instead of equal peaks. Never of equal
+    # strength at the sensors: that would teach that hardly visible places hold strong currents
     even = rng.uniform() < 0.5
     maps = []
     for _ in range(n_patches):
         components, _ = sampler.draw(rng, config.max_extent)
         if even:
-            components = components / np.linalg.norm(gain @ components.T).clip(1e-30)
+            components = components / np.abs(components[0]).sum()
         maps.append(rng.uniform(0.5, 1.0) * components)
     n_components = [len(m) for m in maps]
     waves = draw_timecourses(rng, sum(n_components), n_times, correlation)

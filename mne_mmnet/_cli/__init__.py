@@ -1,0 +1,105 @@
+"""The command ``mne-mmnet``. Each subcommand has a file of its own."""
+
+import argparse
+import sys
+import traceback
+
+# what a user can cause: shown as one line, not as a traceback
+_USER_ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError)
+
+
+def main(argv=None):
+    """Run the command line.
+
+    Parameters
+    ----------
+    argv : list of str | None
+        Arguments; None is those of the process.
+
+    Returns
+    -------
+    code : int
+        0, or 2 after an error of the user's, or 130 after an interrupt.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    if argv[:1] == ["train"] and not {"-h", "--help"} & set(argv[1:2]):
+        return _guard(_train, argv[1:], verbose=False)
+    parser = argparse.ArgumentParser(
+        prog="mne-mmnet",
+        description="EEG sources by certified, learned majorization-minimization.",
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+    shared = argparse.ArgumentParser(add_help=False)
+    shared.add_argument("--model", default="mmnet-base", help="name or path of a model")
+    shared.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
+    shared.add_argument("-v", "--verbose", action="store_true", help="MNE's log, and tracebacks")
+
+    demo = commands.add_parser(
+        "demo", parents=[shared], help="localise a real and a simulated response"
+    )
+    demo.add_argument("--out", default="mne-mmnet-demo", help="folder to write to")
+    demo.add_argument("--seed", type=int, default=0, help="seed of the simulated response")
+
+    localize = commands.add_parser(
+        "localize", parents=[shared], help="localise an evoked response of your own"
+    )
+    localize.add_argument("evoked", help="file that holds the response (-ave.fif)")
+    localize.add_argument("--condition", help="name or number of the response in the file")
+    localize.add_argument("--fwd", help="forward solution; else one on the template head is made")
+    localize.add_argument("--cov", help="noise covariance; else the noise is estimated")
+    localize.add_argument(
+        "--time", type=float, help="time to report (s); else the largest response"
+    )
+    localize.add_argument("--tmin", type=float, help="start of the window (s); else time - 0.05")
+    localize.add_argument("--tmax", type=float, help="end of the window (s); else time + 0.05")
+    localize.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
+    localize.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
+    localize.add_argument("--out", default=".", help="folder to write to")
+
+    train = commands.add_parser("train", help="train a model (see: mne-mmnet train --help)")
+    train.add_argument("options", nargs=argparse.REMAINDER)
+
+    if argv[:1] == ["train"]:
+        return _guard(_train, argv[1:], verbose=False)
+    args = parser.parse_args(argv)
+    return _guard(_demo if args.command == "demo" else _localize, args, verbose=args.verbose)
+
+
+def _demo(args):
+    from .demo import run
+
+    run(args)
+
+
+def _localize(args):
+    from .localize import run
+
+    run(args)
+
+
+def _train(argv):
+    from mne.utils import ProgressBar
+
+    from ..training.command import main as train
+
+    card = train(
+        argv,
+        prog="mne-mmnet train",
+        progress=lambda batches: ProgressBar(batches, mesg="Training"),
+    )
+    print(f"Saved {card.name}, validation loss {card.provenance['validation_loss']:.3f}")
+
+
+def _guard(command, argument, *, verbose):
+    """Run a command; turn what a user can cause into one line on standard error."""
+    try:
+        command(argument)
+    except KeyboardInterrupt:
+        print("Interrupted; files already written are complete.", file=sys.stderr)
+        return 130
+    except _USER_ERRORS as error:
+        if verbose:
+            traceback.print_exc()
+        print(f"mne-mmnet: {error}", file=sys.stderr)
+        return 2
+    return 0

@@ -1,0 +1,149 @@
+"""``mne-mmnet localize``: an evoked response of the user's own."""
+
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+
+from .._mne import check_reference
+from ..inverse import apply_mmnet_inverse
+from ..template import find_template, make_template_forward
+from ..viz import plot_sources
+from .atlas import find_peak, name_regions, surface_positions, to_mni152
+from .files import make_folder, write_stc
+
+_HALF_WINDOW = 0.05
+
+
+def run(args):
+    """Localise, print where the peak is, write the estimate and a picture.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The options of the command.
+    """
+    with mne.use_log_level("info" if args.verbose else "warning"), warnings.catch_warnings():
+        warnings.showwarning = lambda message, *_, **__: print(f"Warning: {message}")
+        _run(args)
+
+
+def _run(args):
+    evoked = _read_evoked(args.evoked, args.condition)
+    cov = None if args.cov is None else mne.read_cov(args.cov)
+    try:
+        check_reference(evoked.info, evoked.data)
+    except ValueError:
+        evoked.set_eeg_reference(projection=True)
+        print("Set the average reference (a projector), which the data did not have.")
+
+    if args.fwd is None:
+        print("No --fwd: making a forward solution on the template head.")
+        fwd = make_template_forward(evoked.info, args.spacing)
+        subject, subjects_dir = find_template()
+        # the folds of a template are not the subject's: orientations are left free
+        loose = 1.0 if args.loose is None else args.loose
+    else:
+        fwd, loose = mne.read_forward_solution(args.fwd), args.loose
+        subject, subjects_dir = fwd["src"][0].get("subject_his_id"), None
+        if subject in ("fsaverage", "fsaverage5"):
+            found, subjects_dir = find_template()
+            subjects_dir = subjects_dir if found == subject else None
+
+    time = _choose_time(evoked, args.time)
+    tmin = time - _HALF_WINDOW if args.tmin is None else args.tmin
+    tmax = time + _HALF_WINDOW if args.tmax is None else args.tmax
+    evoked.crop(max(tmin, evoked.tmin), min(tmax, evoked.tmax))
+    window = f"{1e3 * evoked.times[0]:.0f} … {1e3 * evoked.times[-1]:.0f} ms"
+    print(f"Localising {evoked.comment or 'the response'}, window {window}")
+    stc, report = apply_mmnet_inverse(
+        evoked,
+        fwd,
+        cov,
+        model=args.model,
+        device=args.device,
+        loose=loose,
+        return_report=True,
+    )
+    print(f"Certificate: {report}")
+    _print_peak(stc, fwd, time, subject, subjects_dir)
+
+    out = make_folder(args.out)
+    stem = Path(args.evoked).name.removesuffix(".gz").removesuffix(".fif")
+    stem = stem.removesuffix("-ave").removesuffix("_ave")
+    path = out / f"{stem}-mmnet-stc.h5"
+    write_stc(stc, path)
+    print(f"Wrote {path}")
+    if subjects_dir is not None and isinstance(stc, mne.SourceEstimate):
+        picture = out / f"{stem}-mmnet.png"
+        plot_sources(
+            stc,
+            subject=subject,
+            subjects_dir=subjects_dir,
+            time=time,
+            path=picture,
+            title=f"{evoked.comment or stem}: mmnet",
+        )
+        print(f"Wrote {picture}")
+    else:
+        print("No picture: the surfaces of this source space are not at hand (see stc.plot).")
+
+
+def _read_evoked(path, condition):
+    """Read one response; an ambiguous choice is an error that lists them."""
+    responses = mne.read_evokeds(path, proj=False)
+    listing = ", ".join(f"{k}: {evoked.comment!r}" for k, evoked in enumerate(responses))
+    if condition is None:
+        if len(responses) > 1:
+            raise ValueError(f"{path} holds several responses; give --condition one of {listing}.")
+        return responses[0]
+    named = [evoked for evoked in responses if evoked.comment == condition]
+    if len(named) == 1:
+        return named[0]
+    if condition.isdigit() and int(condition) < len(responses):
+        return responses[int(condition)]
+    raise ValueError(f"{path} has no response {condition!r}; it holds {listing}.")
+
+
+def _choose_time(evoked, time):
+    """Check the time asked for; None is the largest response after 0 (global field power)."""
+    if time is not None:
+        if not evoked.times[0] <= time <= evoked.times[-1]:
+            raise ValueError(
+                f"--time must be within {evoked.times[0]:g} and {evoked.times[-1]:g} s, got {time:g}."
+            )
+        return time
+    picks = mne.pick_types(evoked.info, meg=False, eeg=True)
+    if len(picks) == 0:
+        raise ValueError("The response has no EEG channels.")
+    power = evoked.data[picks].std(axis=0) * (evoked.times > 0)
+    if not np.isfinite(power).all():
+        raise ValueError("The response contains NaN or infinite values.")
+    return float(evoked.times[np.argmax(power)])
+
+
+def _print_peak(stc, fwd, time, subject, subjects_dir):
+    """Say where the estimate is largest at a time."""
+    if subjects_dir is not None and isinstance(stc, mne.SourceEstimate):
+        positions = surface_positions(stc.vertices, subject, subjects_dir)
+        peak = find_peak(stc, time, positions)
+        where = ", ".join(f"{x:.0f}" for x in to_mni152(peak.position)[0])
+        names = name_regions(peak.position)
+        region = names[0] if names else "(pip install mne_mmnet[demo] for names)"
+        print(
+            f"Peak at {1e3 * peak.time:.1f} ms: {peak.hemisphere} hemisphere, MNI152 ({where}) mm, "
+            f"region {region} (AAL), {1e9 * abs(peak.value):.2f} nA·m"
+        )
+        if subject == "fsaverage5":
+            print("These are coordinates of a template head: expect errors of centimetres.")
+        return
+    sample = int(np.argmin(np.abs(stc.times - time)))
+    source = int(np.argmax(np.abs(stc.data[:, sample])))
+    where = 1e3 * fwd["source_rr"][source]
+    hemisphere = "left" if where[0] < 0 else "right"
+    where = ", ".join(f"{x:.0f}" for x in where)
+    print(
+        f"Peak at {1e3 * stc.times[sample]:.1f} ms: {hemisphere} side, ({where}) mm in the forward "
+        f"solution's coordinates, {1e9 * abs(stc.data[source, sample]):.2f} nA·m"
+    )
