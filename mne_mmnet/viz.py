@@ -146,7 +146,7 @@ def _draw_panels(directory, vertices, values, limit, truth, size):
             actors[0].prop.interpolation = "Phong"
             for vertex in truth[side]:
                 centre = hemisphere.rr[vertex] + 0.5 * _MARKER_MM * hemisphere.normals[vertex]
-                sphere = pyvista.Sphere(_MARKER_MM, center=centre)
+                sphere = pyvista.Sphere(radius=_MARKER_MM, center=centre)
                 actors.append(plotter.add_mesh(sphere, color=_MARKER, ambient=0.4))
             middle = 0.5 * (hemisphere.rr.min(axis=0) + hemisphere.rr.max(axis=0))
             for view in _VIEWS:

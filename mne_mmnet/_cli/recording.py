@@ -1,6 +1,7 @@
 """The real recording of the demo: a median-nerve response that comes with ``spharapy``.
 
-256 electrodes, right median nerve, 2048 Hz, first sample at −50 ms, stimulus artefact at −2 … 5 ms.
+256 electrodes, right median nerve, 2048 Hz, first sample at −50 ms; the stimulus artefact lasts
+from −2 to 5 ms.
 """
 
 import mne

@@ -78,9 +78,8 @@ def _read_config(args):
                 values[field.name] = tuple(value) if isinstance(value, list) else value
         return values
 
-    return TrainingConfig(
-        simulation=SimulationConfig(**take(SimulationConfig)), **take(TrainingConfig)
-    )
+    simulation = SimulationConfig(**take(SimulationConfig))
+    return TrainingConfig(simulation=simulation, **take(TrainingConfig))
 
 
 def _limit_threads(n_threads):

@@ -1,0 +1,160 @@
+"""The command line, as a user meets it."""
+
+import mne
+import numpy as np
+import pytest
+from spharapy.datasets import load_eeg_256_channel_study
+
+from mne_mmnet import make_template_forward
+from mne_mmnet._cli import main
+from mne_mmnet._cli.atlas import name_regions, to_mni152
+from mne_mmnet._cli.recording import read_median_nerve
+from test_real_eeg import DATA
+
+
+def make_evoked(comment="tones", reference=True, seed=0):
+    """One superficial source in 32 channels, with a little noise."""
+    info = mne.create_info(mne.channels.make_standard_montage("biosemi32").ch_names, 250.0, "eeg")
+    info.set_montage("biosemi32")
+    fwd = make_template_forward(info, verbose="error")
+    fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, verbose="error")
+    times = np.arange(-25, 75) / 250.0
+    source = int(np.argmin(np.linalg.norm(fwd["source_rr"] - [-0.045, 0.0, 0.085], axis=1)))
+    data = np.outer(
+        fwd["sol"]["data"][:, source], 3e-8 * np.exp(-0.5 * ((times - 0.1) / 0.02) ** 2)
+    )
+    data += 0.1 * data.std() * np.random.default_rng(seed).standard_normal(data.shape)
+    evoked = mne.EvokedArray(data, info, tmin=times[0], comment=comment, verbose="error")
+    if reference:
+        evoked.set_eeg_reference(projection=True, verbose="error")
+    return evoked
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """A folder with two files: one response, and two."""
+    folder = tmp_path_factory.mktemp("cli")
+    mne.write_evokeds(folder / "one-ave.fif", make_evoked(reference=False), verbose="error")
+    both = [make_evoked("tones"), make_evoked("clicks")]
+    mne.write_evokeds(folder / "two-ave.fif", both, verbose="error")
+    return folder
+
+
+def test_localize(folder, tmp_path, capsys):
+    """The peak is reported with time, hemisphere, place and region; files are written."""
+    assert main(["localize", str(folder / "one-ave.fif"), "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "Set the average reference" in out
+    assert "never increasing" in out
+    line = next(x for x in out.splitlines() if x.startswith("Peak at"))
+    assert 90 <= float(line.split()[2]) <= 110
+    assert "left hemisphere" in line
+    assert "central" in line  # pre- or postcentral
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["one-mmnet-stc.h5", "one-mmnet.png"]
+    stc = mne.read_source_estimate(tmp_path / "one-mmnet-stc.h5")
+    assert stc.subject == "fsaverage5"
+    assert stc.times[0] == pytest.approx(0.05, abs=0.015)
+
+
+def test_localize_with_own_files(folder, tmp_path, capsys):
+    """Own forward solution and covariance; a condition by number and by name."""
+    evoked = make_evoked()
+    fwd = make_template_forward(evoked.info, verbose="error")
+    mne.write_forward_solution(tmp_path / "own-fwd.fif", fwd, verbose="error")
+    noise = evoked.copy().crop(None, 0)
+    cov = mne.Covariance(
+        np.eye(32) * noise.data.var(), evoked.ch_names, [], evoked.info["projs"], 100
+    )
+    mne.write_cov(tmp_path / "own-cov.fif", cov, verbose="error")
+    found = []
+    for condition in ("1", "clicks"):
+        argv = ["localize", str(folder / "two-ave.fif"), "--condition", condition]
+        argv += ["--fwd", str(tmp_path / "own-fwd.fif"), "--cov", str(tmp_path / "own-cov.fif")]
+        argv += ["--time", "0.1", "--tmin", "0.08", "--tmax", "0.12", "--out", str(tmp_path / "o")]
+        assert main(argv) == 0
+        found.append(capsys.readouterr().out)
+    assert found[0] == found[1] or "ms" in found[0]
+    assert "Localising clicks" in found[0]
+    assert "80 … 120 ms" in found[0]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["nowhere-ave.fif"], "nowhere-ave.fif"),
+        (["two"], "several responses; give --condition one of 0: 'tones', 1: 'clicks'"),
+        (["two", "--condition", "beeps"], "no response 'beeps'; it holds 0: 'tones'"),
+        (["one", "--time", "9"], "--time must be within"),
+        (["one", "--model", "mmnet-best"], "There is no model 'mmnet-best'"),
+        (["one", "--device", "abacus"], "cannot be used here"),
+        (["one", "--fwd", "nowhere-fwd.fif"], "nowhere-fwd.fif"),
+    ],
+)
+def test_one_line_errors(folder, tmp_path, capsys, options, message):
+    """What a user can get wrong is one line on standard error, and exit code 2."""
+    name, *rest = options
+    name = str(folder / f"{name}-ave.fif") if name in ("one", "two") else name
+    assert main(["localize", name, *rest, "--out", str(tmp_path / "new")]) == 2
+    err = capsys.readouterr().err
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("command", [[], ["demo"], ["localize"], ["train"]])
+def test_help(command, capsys):
+    """Every command explains itself."""
+    with pytest.raises(SystemExit) as stop:
+        main([*command, "--help"])
+    assert stop.value.code == 0
+    assert "usage: mne-mmnet" in capsys.readouterr().out
+
+
+def test_median_nerve_recording():
+    """The demo's recording is prepared as DESIGN says, and agrees with the shared one."""
+    evoked = read_median_nerve()
+    assert len(evoked.ch_names) in range(190, 210)  # about 57 of 256 are low
+    assert evoked.info["sfreq"] == 2048.0
+    assert evoked.times[0] == pytest.approx(-0.05, abs=5e-4)
+    path = DATA / "sep_median_nerve_hp20-ave.fif"
+    if not path.is_file():
+        pytest.skip(f"no {path} to compare with")
+    shared = mne.read_evokeds(path, 0, verbose="error")
+    # the shared files name the electrodes otherwise, in the same order
+    whole = mne.read_evokeds(DATA / "sep_median_nerve_raw-ave.fif", 0, verbose="error")
+    labels = np.ravel(load_eeg_256_channel_study()["labellist"]).astype(str)
+    ours = dict(zip(whole.ch_names, labels, strict=True))
+    common = [name for name in shared.ch_names if ours[name] in evoked.ch_names]
+    assert len(common) > 180
+    one = shared.copy().pick(common).data[:, 120:180]
+    two = evoked.copy().pick([ours[name] for name in common])
+    two = two.reorder_channels([ours[name] for name in common]).data[:, 120:180]
+    one, two = (x - x.mean(axis=0) for x in (one, two))
+    assert np.linalg.norm(one - two) < 0.05 * np.linalg.norm(one)
+
+
+def test_regions():
+    """Known places have their known names."""
+    places = np.array([[-40.0, -26, 52], [10, -85, 5], [-52, -20, 8]])
+    names = name_regions(places)
+    assert names[0] in ("Postcentral_L", "Precentral_L")
+    assert names[1] in ("Calcarine_R", "Cuneus_R", "Lingual_R")
+    assert names[2] in ("Temporal_Sup_L", "Heschl_L")
+    assert name_regions([[0.0, 0.0, 120.0]])[0] != "Undefined"
+    np.testing.assert_allclose(to_mni152(np.zeros(3)), [[-0.0429, 1.5496, 1.1840]])
+
+
+def test_demo(tmp_path, capsys):
+    """Both parts run, say what they found, and leave whole files only."""
+    assert main(["demo", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    for phrase in ("objective, step by step", "never increasing", "eLORETA", "in view"):
+        assert phrase in out
+    assert "NOT MONOTONE" not in out
+    assert sorted(p.name for p in tmp_path.iterdir()) == [
+        "median_nerve-stc.h5",
+        "median_nerve_n20.png",
+        "simulation-stc.h5",
+        "simulation_source1.png",
+        "simulation_source2.png",
+    ]
