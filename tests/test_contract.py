@@ -16,6 +16,9 @@ from core_cases import DOMAIN, SMALL, random_network
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
 from mne_mmnet.weights import save_model
 
+# the recordings of these tests are cleaner than what the network was trained on, on purpose
+pytestmark = pytest.mark.filterwarnings("ignore:.*outside the training domain:RuntimeWarning")
+
 N_CHANNELS = 32
 NAVE = 9
 
@@ -712,3 +715,24 @@ def test_outside_the_training_domain(case, tmp_path):
     with pytest.warns(RuntimeWarning, match=r"outside the training domain of mine \(60 to 70"):
         stc = apply_mmnet_inverse(case.evoked, case.fwd, model=tmp_path / "mine")
     assert np.isfinite(stc.data).all()
+
+
+# Training domain --------------------------------------------------------------------------------
+
+
+@pytest.mark.filterwarnings("error")
+def test_warns_outside_the_training_domain(case, tmp_path):
+    """What the card's ranges don't cover is warned about, by the model's name."""
+    for domain, message in [
+        ({"n_channels": (100, 200)}, "32 channels is outside .* of mine \\(100 to 200\\)"),
+        ({"snr_db": (-60.0, -50.0)}, "dB .* outside the training domain"),
+        ({"n_channels": (8, 200), "snr_db": (-60.0, 60.0)}, None),
+        ({}, None),
+    ]:
+        save_model(random_network(0, 0.1), tmp_path / "mine", domain=domain, provenance={})
+        arguments = (case.evoked, case.fwd, case.cov)
+        if message is None:
+            apply_mmnet_inverse(*arguments, model=tmp_path / "mine")
+        else:
+            with pytest.warns(RuntimeWarning, match=message):
+                apply_mmnet_inverse(*arguments, model=tmp_path / "mine")

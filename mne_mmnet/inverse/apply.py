@@ -1,6 +1,7 @@
 """Sources of an evoked response."""
 
 import mne
+import numpy as np
 from mne.utils import _check_option, _validate_type, logger, verbose
 
 from .._mne import (
@@ -13,7 +14,7 @@ from .._mne import (
     prepare_data,
     restrict_to_label,
 )
-from .operator import MMNetOperator, make_mmnet_operator
+from .operator import MMNetOperator, make_mmnet_operator, warn_outside_domain
 
 # what a prepared operator has settled, with the values that mean "not given"
 _SETTLED = dict(
@@ -116,6 +117,12 @@ def apply_mmnet_inverse(
     FileNotFoundError
         If there is no such model.
 
+    Warns
+    -----
+    RuntimeWarning
+        If the number of channels, or with a noise covariance the signal-to-noise ratio, lies
+        outside the model's training domain.
+
     Examples
     --------
     >>> stc = mne_mmnet.apply_mmnet_inverse(evoked, fwd, noise_cov)  # doctest: +SKIP
@@ -158,6 +165,10 @@ def apply_mmnet_inverse(
     restrict_to_label(prepared, label)  # an impossible label is an error before the work
 
     whitened = prepare_data(evoked.info, prepared, evoked.data, evoked.nave)
+    if prepared.noise_is_known:
+        # whitened noise has unit power; a recording of nothing but noise counts as −30 dB
+        snr = max(np.mean(whitened**2) - 1.0, 1e-3)
+        warn_outside_domain(operator.card, "snr_db", 10.0 * np.log10(snr), "dB (power of signal)")
     logger.info(f"Localising with {operator.card.name} on {operator.model.atoms.device}")
     currents, (report,) = operator.solve(whitened[None], n_steps)
     logger.info(f"    {report}")

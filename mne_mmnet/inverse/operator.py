@@ -229,14 +229,14 @@ def make_mmnet_operator(
     Warns
     -----
     RuntimeWarning
-        If the montage or the source space lies outside the model's training domain.
+        If the number of channels lies outside the model's training domain.
     """
     _validate_type(model, "path-like", "model")
     _validate_type(depth, ("numeric", str, None), "depth")
     device = pick_device(device)
     network, card = load_model(model, device)
     prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
-    _warn_outside_domain(prepared, card)
+    warn_outside_domain(card, "n_channels", len(prepared.ch_names), "channels")
 
     config = network.config
     logger.info(
@@ -267,16 +267,27 @@ def make_mmnet_operator(
     )
 
 
-def _warn_outside_domain(prepared, card):
-    """Warn where the card says that the network has not seen anything like it."""
-    n_channels = len(prepared.ch_names)
-    # a model of one's own need not say
-    low, high = card.domain.get("n_channels", (n_channels, n_channels))
-    if not low <= n_channels <= high:
-        warn(
-            f"{n_channels} channels are outside the training domain of {card.name} ({low} to "
-            f"{high} channels). The descent certificate holds all the same, but the estimate may "
-            "be worse than the model's benchmarks.",
-            module="mne_mmnet",
-            ignore_namespaces=("mne", "mne_mmnet"),
-        )
+def warn_outside_domain(card, quantity, value, unit):
+    """Warn where the card says that the network has not seen anything like it.
+
+    Parameters
+    ----------
+    card : ModelCard
+        The model card. A model of one's own need not name its domain.
+    quantity : str
+        Key of a range in ``card.domain``.
+    value : float
+        The recording's value.
+    unit : str
+        What the value is, for the message.
+    """
+    low, high = card.domain.get(quantity, (value, value))
+    if low <= value <= high:
+        return
+    warn(
+        f"{value:.4g} {unit} is outside the training domain of {card.name} ({low:g} to {high:g}). "
+        "The descent certificate holds all the same, but the estimate may be worse than the "
+        "model's benchmarks.",
+        module="mne_mmnet",
+        ignore_namespaces=("mne", "mne_mmnet"),
+    )
