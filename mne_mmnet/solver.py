@@ -25,6 +25,8 @@ from .source_model import SourceModel
 
 # factors by which the curvature is raised before the analytic majorant takes over
 _RAISES = (2.0, 4.0)
+# amplitudes below count as this one: the logarithm of zero is not wanted
+_SMALLEST = 1e-37
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ def pose(
     network: EvidenceNetwork,
     model: SourceModel,
     data,  # (n_batch, n_rank, n_times), from normalise_data
-    log_power,  # (n_batch,): log of data power over known noise power
+    amplitude,  # (n_batch,), from normalise_data
     noise_known,  # (n_batch,): 1 or 0
     log_prior=None,  # (n_atoms,)
 ):
@@ -159,8 +161,10 @@ def pose(
         Lead field and dictionary.
     data : torch.Tensor of shape (n_batch, n_rank, n_times)
         Whitened data of unit mean power.
-    log_power, noise_known : torch.Tensor of shape (n_batch,)
-        As in :class:`mne_mmnet.network.Context`.
+    amplitude : torch.Tensor of shape (n_batch,)
+        What the data were divided by: where the noise is known, their level in its units.
+    noise_known : torch.Tensor of shape (n_batch,)
+        1 where the data were whitened by a measured noise covariance, 0 elsewhere.
     log_prior : torch.Tensor of shape (n_sources * n_scales,) | None
         Log of prior variances relative to the learned ones: costs are divided, and starting
         variances multiplied, by them.
@@ -174,7 +178,8 @@ def pose(
     power = factor.square().sum((1, 2))
     factor = model.basis @ factor
     rest = (power - factor.square().sum((1, 2))).clamp_min(0.0)
-    log_power = log_power.clamp(-NOISE_MAX, -NOISE_MIN)
+    log_power = 2.0 * amplitude.clamp_min(_SMALLEST).log().to(data.dtype)
+    log_power = noise_known * log_power.clamp(-NOISE_MAX, -NOISE_MIN)
     context = compute_context(model, factor, log_power, noise_known)
     cost, barrier, start, summary = network.hyperprior(context, model.mixing, model.n_rank)
     if log_prior is not None:

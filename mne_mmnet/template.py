@@ -8,7 +8,6 @@ user's cache.
 import hashlib
 import logging
 import os
-import uuid
 from pathlib import Path
 
 import mne
@@ -16,6 +15,7 @@ import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose, warn
 
 from . import _surfaces
+from ._files import whole_file
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
 # m: an electrode this far from the scalp is worth a warning; MNE's measured montages reach 28 mm
@@ -186,13 +186,9 @@ def make_template_bem(
         fname = _bem_cache(subject, subjects_dir, ico)
         if not fname.is_file():
             surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
-            fname.parent.mkdir(parents=True, exist_ok=True)
-            scratch = fname.with_name(f".{uuid.uuid4().hex}-bem-sol.fif")
-            try:
-                mne.write_bem_solution(scratch, mne.make_bem_solution(surfs))
-                os.replace(scratch, fname)
-            finally:
-                scratch.unlink(missing_ok=True)
+            solution = mne.make_bem_solution(surfs)
+            with whole_file(fname) as scratch:
+                mne.write_bem_solution(scratch, solution)
         # Also the first call reads the file: its single precision gives all the same numbers.
         return mne.read_bem_solution(fname)
     surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)

@@ -4,7 +4,6 @@ import contextlib
 import ctypes.util
 import os
 import sys
-import uuid
 from pathlib import Path
 
 import mne
@@ -12,6 +11,7 @@ import numpy as np
 from mne.utils import _validate_type, logger, verbose
 from scipy.spatial import cKDTree
 
+from ._files import whole_file
 from .template import fetch_template
 
 # below this share of the largest value the cortex shows through; above the second one it is hidden
@@ -231,18 +231,6 @@ def _surface_directory(subject, subjects_dir):
     return directory
 
 
-def _write_png(path, image):
-    """Write an image; an interrupt leaves no half of it."""
-    from matplotlib.image import imsave
-
-    scratch = path.with_name(f".{uuid.uuid4().hex}.png")
-    try:
-        imsave(scratch, image)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
-
-
 @verbose
 def plot_sources(
     stc,
@@ -337,7 +325,10 @@ def plot_sources(
     has_truth = any(len(v) for v in truth)
     image = _compose(panels, limit or 1e-9, signed, stamp, title, has_truth, size)
     if path is not None:
-        _write_png(Path(path), image)
+        from matplotlib.image import imsave
+
+        with whole_file(path) as scratch:
+            imsave(scratch, image)
         logger.info(f"    written to {path}")
     logger.info("[done]")
     return image

@@ -7,10 +7,11 @@ not: the network's configuration, the domain it was trained on, how, and the sha
 import hashlib
 import json
 import os
-import tempfile
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+
+from ._files import whole_file
 
 FORMAT = 1
 _KEYS = ("format", "name", "sha256", "network", "domain", "provenance")
@@ -171,18 +172,6 @@ def load_model(model="mmnet-base", device="cpu"):
     return network.to(device).eval().requires_grad_(False), card
 
 
-def _write_atomically(path, blob):
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=path.suffix)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(blob)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
-
-
 def save_model(network, path, *, domain, provenance):
     """Write a network as ``<path>.safetensors`` and ``<path>.json``, each atomically.
 
@@ -213,9 +202,9 @@ def save_model(network, path, *, domain, provenance):
         domain=domain,
         provenance=provenance,
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _write_atomically(path.with_name(path.name + ".safetensors"), blob)
     plain = {key: getattr(card, key) for key in _KEYS}
     text = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
-    _write_atomically(path.with_name(path.name + ".json"), text.encode())
+    for suffix, content in ((".safetensors", blob), (".json", text.encode())):
+        with whole_file(path.with_name(path.name + suffix)) as scratch:
+            scratch.write_bytes(content)
     return card

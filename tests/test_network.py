@@ -73,8 +73,8 @@ def test_sources_in_another_order(case, rng):
     network = random_network(0, 0.2)
     scaled, _ = normalise_data(torch.as_tensor(data))
     nothing = torch.zeros(2)
-    one = pose(network, model, scaled, nothing, nothing)
-    two = pose(network, other, scaled, nothing, nothing)
+    one = pose(network, model, scaled, nothing + 1, nothing)
+    two = pose(network, other, scaled, nothing + 1, nothing)
     atoms = np.concatenate([order, 30 + order, [60, 61]])
     torch.testing.assert_close(one.start[:, atoms], two.start, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(
@@ -89,7 +89,7 @@ def test_factor_stays_in_its_range(case, rng):
     scaled, _ = normalise_data(torch.as_tensor(data))
     for spread in (1e-3, 1.0, 1e3):
         network = random_network(1, spread)
-        problem = pose(network, model, scaled, torch.zeros(2), torch.zeros(2))
+        problem = pose(network, model, scaled, torch.ones(2), torch.zeros(2))
         factor = problem.objective.factorise(problem.start)
         majorant = EvidenceMajorant(*problem.objective.coefficients(problem.start, factor))
         cell = network.curvature

@@ -19,6 +19,7 @@ PACKAGE = ROOT / "mne_mmnet"
 # DESIGN §3, top to bottom: a part imports only from parts above it (or itself)
 ORDER = (
     "_version",
+    "_files",
     "dictionary",
     "source_model",
     "objective",
@@ -38,6 +39,7 @@ ORDER = (
 )
 # what the training core needs must run where MNE is not installed
 NO_MNE = {
+    "_files",
     "dictionary",
     "source_model",
     "objective",

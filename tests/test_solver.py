@@ -48,8 +48,7 @@ def run(network, model, data, known=0.0, n_steps=None):
     """Solve; return currents relative to the data's amplitude, and the certificate."""
     with torch.inference_mode():
         scaled, amplitude = normalise_data(torch.as_tensor(data, dtype=torch.float64))
-        log_power = known * 2 * amplitude.clamp_min(1e-300).log().float()
-        problem = pose(network, model, scaled, log_power, torch.full((len(data),), known))
+        problem = pose(network, model, scaled, amplitude, torch.full((len(data),), known))
         last, certificate = solve(network, problem, n_steps)
         currents = problem.objective.posterior_mean(last.v, last.factor, scaled)
     return currents, certificate, problem, last
@@ -196,7 +195,7 @@ def test_gradients_reach_all_weights(rng):
     network = EvidenceNetwork(SMALL)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    problem = pose(network, model, data, torch.zeros(2), torch.zeros(2))
+    problem = pose(network, model, data, torch.ones(2), torch.zeros(2))
     *_, last = iterate(network, problem, 4)
     currents = problem.objective.posterior_mean(last.v, last.factor, data)
     currents.square().sum().backward()

@@ -2,12 +2,14 @@
 
 import time
 import warnings
+from pathlib import Path
 
 import mne
 import numpy as np
 from mne.minimum_norm import apply_inverse, make_inverse_operator
 
 from .. import dictionary
+from .._files import whole_file
 from .._mne import source_graph
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..metrics import local_maxima, localization_errors
@@ -15,7 +17,6 @@ from ..simulation.timecourses import power_law
 from ..template import find_template, make_template_bem, make_template_forward
 from ..viz import plot_sources
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
-from .files import make_folder, write_stc
 from .recording import read_median_nerve
 
 _N20 = 0.0195
@@ -32,7 +33,7 @@ def run(args):
         ``out``, ``seed``, ``model``, ``device`` and ``verbose``.
     """
     level = "info" if args.verbose else "warning"
-    out = make_folder(args.out)
+    out = Path(args.out).expanduser()
     started = time.perf_counter()
     with mne.use_log_level(level), warnings.catch_warnings():
         if not args.verbose:
@@ -92,7 +93,8 @@ def _median_nerve(args, out, subject, subjects_dir):
             distance = np.linalg.norm(region - peak.position, axis=1).min()
             line += f", {distance:.0f} mm from the left postcentral gyrus (AAL)"
         print(line)
-    write_stc(stc, out / "median_nerve-stc.h5")
+    with whole_file(out / "median_nerve-stc.h5") as scratch:
+        stc.save(scratch, ftype="h5", verbose="error")
     plot_sources(
         stc,
         subjects_dir=subjects_dir,
@@ -141,7 +143,8 @@ def _simulation(args, out, subject, subjects_dir):
                 f"  {name:8s} source {number} at {1e3 * peak_time:.0f} ms: nearest peak "
                 f"{error:.0f} mm away, strongest peak {strongest:.0f} mm, {len(peaks)} peaks"
             )
-    write_stc(stc, out / "simulation-stc.h5")
+    with whole_file(out / "simulation-stc.h5") as scratch:
+        stc.save(scratch, ftype="h5", verbose="error")
     for number, peak_time in enumerate(truth["times"], 1):
         plot_sources(
             stc,

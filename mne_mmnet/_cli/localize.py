@@ -6,12 +6,12 @@ from pathlib import Path
 import mne
 import numpy as np
 
+from .._files import whole_file
 from .._mne import check_reference
 from ..inverse import apply_mmnet_inverse
 from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
-from .files import make_folder, write_stc
 
 _HALF_WINDOW = 0.05
 
@@ -69,11 +69,12 @@ def _run(args):
     print(f"Certificate: {report}")
     _print_peak(stc, fwd, time, subject, subjects_dir)
 
-    out = make_folder(args.out)
+    out = Path(args.out).expanduser()
     stem = Path(args.evoked).name.removesuffix(".gz").removesuffix(".fif")
     stem = stem.removesuffix("-ave").removesuffix("_ave")
     path = out / f"{stem}-mmnet-stc.h5"
-    write_stc(stc, path)
+    with whole_file(path) as scratch:
+        stc.save(scratch, ftype="h5", verbose="error")
     print(f"Wrote {path}")
     if subjects_dir is not None and isinstance(stc, mne.SourceEstimate):
         picture = out / f"{stem}-mmnet.png"

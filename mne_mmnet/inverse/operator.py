@@ -115,23 +115,20 @@ class MMNetOperator:
             exact = torch.as_tensor(np.ascontiguousarray(data), dtype=torch.float64)
             scaled, amplitude = normalise_data(exact)
             scaled = scaled.to(device)
-            log_power = 2.0 * amplitude.clamp_min(1e-300).log() if known else 0.0 * amplitude
             problem = pose(
                 self.network,
                 self.model,
                 scaled,
-                log_power.to(device, torch.float32),
+                amplitude.to(device, factor_dtype(device)),
                 torch.full((len(scaled),), float(known), device=device),
                 log_prior=self.log_prior,
             )
             last, certificate = solve(self.network, problem, n_steps)
-            currents = np.concatenate(
-                [
-                    problem.objective.posterior_mean(last.v, last.factor, chunk).cpu().double()
-                    for chunk in scaled.split(_READ_OUT, dim=2)
-                ],
-                axis=3,
-            )
+            chunks = [
+                problem.objective.posterior_mean(last.v, last.factor, chunk).cpu()
+                for chunk in scaled.split(_READ_OUT, dim=2)
+            ]
+            currents = torch.cat(chunks, dim=3).double().numpy()
             currents *= (self.unit * amplitude.numpy())[:, None, None, None]
             currents *= self.prepared.orient_weights[None, :, :, None]
             noise = last.v[:, self.model.n_atoms].cpu().double().exp().numpy()

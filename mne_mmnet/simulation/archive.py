@@ -1,12 +1,11 @@
 """Precomputed lead fields as one file, readable where there is no MNE."""
 
-import os
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from scipy import sparse
+
+from .._files import whole_file
 
 
 @dataclass(frozen=True)
@@ -36,26 +35,18 @@ class HeadArchive:
 
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
-        path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         coo = self.adjacency.tocoo()
-        handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".npz")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                np.savez(
-                    file,
-                    gains=self.gains,
-                    electrodes=self.electrodes,
-                    groups=self.groups,
-                    positions=self.positions,
-                    normals=self.normals,
-                    edges=np.stack([coo.row, coo.col]),
-                    lengths=coo.data,
-                )
-            os.replace(temporary, path)
-        except BaseException:
-            Path(temporary).unlink(missing_ok=True)
-            raise
+        with whole_file(path) as scratch:
+            np.savez(
+                scratch,
+                gains=self.gains,
+                electrodes=self.electrodes,
+                groups=self.groups,
+                positions=self.positions,
+                normals=self.normals,
+                edges=np.stack([coo.row, coo.col]),
+                lengths=coo.data,
+            )
 
     @classmethod
     def read(cls, path):

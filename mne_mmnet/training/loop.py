@@ -2,14 +2,13 @@
 
 import json
 import logging
-import os
-import tempfile
 import time
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from .._files import whole_file
 from ..dictionary import mixing_matrix, patch_matrices, synthesis_matrix
 from ..network import EvidenceNetwork
 from ..simulation import HeadArchive, PatchSampler, simulate_batch
@@ -51,10 +50,9 @@ def _batch_loss(network, graph, batch, n_steps, device):
         raw = torch.as_tensor(batch.data, dtype=torch.float64, device=device)
         data, amplitude = normalise_data(raw)
         known = torch.as_tensor(batch.noise_known, dtype=torch.float32, device=device)
-        log_power = known * 2.0 * amplitude.log().to(torch.float32)
         truth = torch.as_tensor(batch.currents, dtype=torch.float32, device=device)
         truth = truth / truth.abs().amax((1, 2, 3), keepdim=True)
-    problem = pose(network, model, data, log_power, known)
+    problem = pose(network, model, data, amplitude, known)
     supervised = {n_steps // 3, 2 * n_steps // 3, n_steps}
     losses = []
     for step, iterate_ in enumerate(iterate(network, problem, n_steps)):
@@ -71,18 +69,6 @@ def _learning_rate(config, batch):
         return config.learning_rate * (batch + 1) / rise
     phase = (batch - rise) / max(config.n_batches - rise, 1.0)
     return config.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(phase, 1.0))))
-
-
-def _save_checkpoint(path, state):
-    """Write atomically; an interrupt leaves the previous checkpoint whole."""
-    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".pt")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            torch.save(state, file)
-        os.replace(temporary, path)
-    except BaseException:
-        Path(temporary).unlink(missing_ok=True)
-        raise
 
 
 def train(
@@ -212,14 +198,13 @@ def train(
             recent = []
             with open(directory / "log.jsonl", "a") as file:
                 file.write(json.dumps(entry) + "\n")
-            _save_checkpoint(
-                path,
-                dict(
-                    config=json.dumps(config.to_dict()),
-                    network=network.state_dict(),
-                    average=average.state_dict(),
-                    optimiser=optimiser.state_dict(),
-                    batch=k + 1,
-                ),
+            state = dict(
+                config=json.dumps(config.to_dict()),
+                network=network.state_dict(),
+                average=average.state_dict(),
+                optimiser=optimiser.state_dict(),
+                batch=k + 1,
             )
+            with whole_file(path) as scratch:
+                torch.save(state, scratch)
     return average, validate()
