@@ -5,5 +5,6 @@ from .inverse import make_mmnet_operator as make_mmnet_operator
 from .template import fetch_template as fetch_template
 from .template import make_template_bem as make_template_bem
 from .template import make_template_forward as make_template_forward
+from .viz import plot_sources as plot_sources
 from .weights import list_models as list_models
 from .weights import load_model as load_model
