@@ -135,6 +135,7 @@ def make_template_bem(
     conductivity=_CONDUCTIVITY,
     subjects_dir=None,
     skull_thickness=1.0,
+    cache=None,
     verbose=None,
 ):
     """Make the three-layer head model of the template head.
@@ -153,13 +154,15 @@ def make_template_bem(
     skull_thickness : float
         Multiplies the thickness of the skull, of which at least 2 mm remain. The scalp keeps its
         thickness and moves with the skull.
+    cache : bool | None
+        Whether to keep the solution in the user's cache (15 MB at ico 3) and take it from there.
+        None keeps that of standard conductivity and thickness only.
     %(verbose)s
 
     Returns
     -------
     bem : instance of mne.bem.ConductorModel
-        The solution, in MRI coordinates. Those with standard conductivity and thickness are kept
-        in the cache.
+        The solution, in MRI coordinates.
 
     Raises
     ------
@@ -182,24 +185,27 @@ def make_template_bem(
             "outer_skin.surf, which this conductivity or skull_thickness needs. Complete it with "
             "mne.datasets.fetch_fsaverage(), or use the standard values."
         )
-    if standard:
-        fname = _bem_cache(subject, subjects_dir, ico)
-        if not fname.is_file():
-            surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
-            solution = mne.make_bem_solution(surfs)
-            with whole_file(fname) as scratch:
-                mne.write_bem_solution(scratch, solution)
-        # Also the first call reads the file: its single precision gives all the same numbers.
+    fname = _bem_cache(subject, subjects_dir, ico, conductivity, skull_thickness)
+    keep = standard if cache is None else cache
+    if keep and fname.is_file():
         return mne.read_bem_solution(fname)
     surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
     if skull_thickness != 1.0:
         surfs = _surfaces.reshape_skull(surfs, ico, skull_thickness)
-    return mne.make_bem_solution(surfs)
+    bem = mne.make_bem_solution(surfs)
+    if not keep:
+        return bem
+    with whole_file(fname) as scratch:
+        mne.write_bem_solution(scratch, bem)
+    # Also the first call reads the file: its single precision gives all the same numbers.
+    return mne.read_bem_solution(fname)
 
 
-def _bem_cache(subject, subjects_dir, ico):
-    """Name the file of a standard solution by its surfaces: no other head is mistaken for it."""
+def _bem_cache(subject, subjects_dir, ico, conductivity, skull_thickness):
+    """Name a solution's file by all it depends on: no other head is mistaken for it."""
     digest = hashlib.sha256()
+    if (conductivity, skull_thickness) != (_CONDUCTIVITY, 1.0):
+        digest.update(repr((conductivity, skull_thickness)).encode())
     for name in _SHELLS:
         digest.update((subjects_dir / subject / name).read_bytes())
     return cache_dir() / "bem" / f"{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"

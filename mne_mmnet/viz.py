@@ -20,7 +20,7 @@ _SULCUS, _GYRUS = 0.52, 0.74  # grey levels
 _MARKER = "#00a651"  # on neither colour map, nor lost on grey
 _MARKER_MM = 3.0
 # meshes are refined until edges are smooth at the size of a page
-_N_POINTS = 100_000
+_N_POINTS = 40_000
 _N_NEIGHBOURS = 6
 # mm on the inflated surface: no value is carried farther than this from the source that has it
 _REACH, _REACH_SPARSE = 25.0, 8.0
@@ -128,6 +128,8 @@ def _draw_panels(directory, vertices, values, limit, truth, size):
     panels = {}
     with _renderer(size) as (pyvista, plotter):
         plotter.set_background("white")
+        # every step would draw the whole scene anew, at a third of a second each
+        plotter.suppress_rendering = True
         plotter.add_light(pyvista.Light(light_type="headlight", intensity=0.85))
         plotter.add_light(
             pyvista.Light(position=(0, 0.6, 1), light_type="camera light", intensity=0.25)
@@ -156,8 +158,10 @@ def _draw_panels(directory, vertices, values, limit, truth, size):
                 plotter.camera.parallel_projection = True
                 plotter.camera.parallel_scale = scale
                 plotter.reset_camera_clipping_range()
+                plotter.suppress_rendering = False
                 plotter.render()  # a screenshot alone would repeat the first view
                 panels[side, view] = plotter.screenshot(return_img=True)
+                plotter.suppress_rendering = True
             for actor in actors:
                 plotter.remove_actor(actor)
     return panels

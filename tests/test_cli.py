@@ -159,3 +159,36 @@ def test_demo(tmp_path, capsys):
         "simulation_source1.png",
         "simulation_source2.png",
     ]
+
+
+def test_localize_window_without_time(folder, tmp_path, capsys):
+    """The time reported lies within the window asked for, also where the response is small."""
+    argv = ["localize", str(folder / "one-ave.fif"), "--out", str(tmp_path)]
+    assert main([*argv, "--tmin", "0.16", "--tmax", "0.2"]) == 0
+    line = next(x for x in capsys.readouterr().out.splitlines() if x.startswith("Peak at"))
+    assert 160 <= float(line.split()[2]) <= 200
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--time", "0.1", "--tmin", "0.15"], "--time must be within 0.15"),
+        (["--tmin", "0.2", "--tmax", "0.1"], "--tmin and --tmax leave nothing"),
+        (["--tmin", "5"], "--tmin and --tmax leave nothing"),
+        (["--cov", "damaged"], "cannot be read as a noise covariance"),
+        (["--fwd", "damaged"], "cannot be read as a forward solution"),
+        ([], "cannot be read as evoked responses"),
+    ],
+)
+def test_errors_before_the_work(folder, tmp_path, capsys, options, message):
+    """Damaged files and impossible windows are refused before anything is written."""
+    damaged = tmp_path / "damaged-ave.fif"
+    damaged.write_bytes(b"no FIF file at all")
+    evoked = folder / "one-ave.fif" if options else damaged
+    options = [str(damaged) if option == "damaged" else option for option in options]
+    assert main(["localize", str(evoked), *options, "--out", str(tmp_path / "new")]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert "Traceback" not in captured.err
+    assert "Warning" not in captured.out
+    assert not (tmp_path / "new").exists()

@@ -167,7 +167,7 @@ def _simulate(rng):
     moved = info.copy()
     for channel in moved["chs"]:
         channel["loc"][:3] += 0.003 * rng.standard_normal(3) / np.sqrt(3)
-    bem = make_template_bem(conductivity=(0.3, 0.01, 0.3), skull_thickness=1.15)
+    bem = make_template_bem(conductivity=(0.3, 0.01, 0.3), skull_thickness=1.15, cache=True)
     fwd = make_template_forward(moved, "ico4", bem=bem)
     fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
     gain, positions = fwd["sol"]["data"], 1e3 * fwd["source_rr"]

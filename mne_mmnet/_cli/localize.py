@@ -1,5 +1,6 @@
 """``mne-mmnet localize``: an evoked response of the user's own."""
 
+import sys
 import warnings
 from pathlib import Path
 
@@ -25,13 +26,17 @@ def run(args):
         The options of the command.
     """
     with mne.use_log_level("info" if args.verbose else "warning"), warnings.catch_warnings():
-        warnings.showwarning = lambda message, *_, **__: print(f"Warning: {message}")
+        warnings.showwarning = lambda message, *_, **__: print(
+            f"Warning: {message}", file=sys.stderr
+        )
         _run(args)
 
 
 def _run(args):
     evoked = _read_evoked(args.evoked, args.condition)
-    cov = None if args.cov is None else mne.read_cov(args.cov)
+    cov = None if args.cov is None else _read(mne.read_cov, args.cov, "a noise covariance")
+    # before the work, and before anything is written
+    time, tmin, tmax = _choose_window(evoked, args.time, args.tmin, args.tmax)
     try:
         check_reference(evoked.info, evoked.data)
     except ValueError:
@@ -45,16 +50,14 @@ def _run(args):
         # the folds of a template are not the subject's: orientations are left free
         loose = 1.0 if args.loose is None else args.loose
     else:
-        fwd, loose = mne.read_forward_solution(args.fwd), args.loose
+        fwd = _read(mne.read_forward_solution, args.fwd, "a forward solution")
+        loose = args.loose
         subject, subjects_dir = fwd["src"][0].get("subject_his_id"), None
         if subject in ("fsaverage", "fsaverage5"):
             found, subjects_dir = find_template()
             subjects_dir = subjects_dir if found == subject else None
 
-    time = _choose_time(evoked, args.time)
-    tmin = time - _HALF_WINDOW if args.tmin is None else args.tmin
-    tmax = time + _HALF_WINDOW if args.tmax is None else args.tmax
-    evoked.crop(max(tmin, evoked.tmin), min(tmax, evoked.tmax))
+    evoked.crop(tmin, tmax)
     window = f"{1e3 * evoked.times[0]:.0f} … {1e3 * evoked.times[-1]:.0f} ms"
     print(f"Localising {evoked.comment or 'the response'}, window {window}")
     stc, report = apply_mmnet_inverse(
@@ -91,9 +94,19 @@ def _run(args):
         print("No picture: the surfaces of this source space are not at hand (see stc.plot).")
 
 
+def _read(reader, path, what):
+    """Read a file; MNE stumbles over damaged ones in many ways, which are one to the user."""
+    try:
+        return reader(path)
+    except FileNotFoundError:
+        raise
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as {what} ({error}).") from error
+
+
 def _read_evoked(path, condition):
     """Read one response; an ambiguous choice is an error that lists them."""
-    responses = mne.read_evokeds(path, proj=False)
+    responses = _read(lambda name: mne.read_evokeds(name, proj=False), path, "evoked responses")
     listing = ", ".join(f"{k}: {evoked.comment!r}" for k, evoked in enumerate(responses))
     if condition is None:
         if len(responses) > 1:
@@ -107,22 +120,38 @@ def _read_evoked(path, condition):
     raise ValueError(f"{path} has no response {condition!r}; it holds {listing}.")
 
 
-def _choose_time(evoked, time):
-    """Check the time asked for; None is the largest response after 0 (global field power)."""
-    if time is not None:
-        if not evoked.times[0] <= time <= evoked.times[-1]:
-            raise ValueError(
-                f"--time must be within {evoked.times[0]:g} and {evoked.times[-1]:g} s, got "
-                f"{time:g}."
-            )
-        return time
-    picks = mne.pick_types(evoked.info, meg=False, eeg=True)
-    if len(picks) == 0:
-        raise ValueError("The response has no EEG channels.")
-    power = evoked.data[picks].std(axis=0) * (evoked.times > 0)
-    if not np.isfinite(power).all():
-        raise ValueError("The response contains NaN or infinite values.")
-    return float(evoked.times[np.argmax(power)])
+def _choose_window(evoked, time, tmin, tmax):
+    """Time to report and window to localise (s), with what is not given filled in.
+
+    No time is that of the largest response (global field power) in the window, or after 0 where
+    there is no window either.
+    """
+    first, last = float(evoked.times[0]), float(evoked.times[-1])
+    low = first if tmin is None else max(tmin, first)
+    high = last if tmax is None else min(tmax, last)
+    if low > high:
+        raise ValueError(
+            f"--tmin and --tmax leave nothing of the response, which lasts from {first:g} to "
+            f"{last:g} s."
+        )
+    if time is None:
+        picks = mne.pick_types(evoked.info, meg=False, eeg=True)
+        if len(picks) == 0:
+            raise ValueError("The response has no EEG channels.")
+        power = evoked.data[picks].std(axis=0)
+        if not np.isfinite(power).all():
+            raise ValueError("The response contains NaN or infinite values.")
+        candidates = (evoked.times >= low) & (evoked.times <= high)
+        if tmin is None and (candidates & (evoked.times > 0)).any():
+            candidates &= evoked.times > 0
+        if not candidates.any():
+            raise ValueError("There is no sample between --tmin and --tmax.")
+        time = float(evoked.times[np.flatnonzero(candidates)[np.argmax(power[candidates])]])
+    elif not low <= time <= high:
+        raise ValueError(f"--time must be within {low:g} and {high:g} s, got {time:g}.")
+    low = max(first, time - _HALF_WINDOW) if tmin is None else low
+    high = min(last, time + _HALF_WINDOW) if tmax is None else high
+    return time, low, high
 
 
 def _print_peak(stc, fwd, time, subject, subjects_dir):
