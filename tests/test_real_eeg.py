@@ -47,11 +47,10 @@ def read_response(name, time):
 
 
 def localise(name, time):
-    """Return the estimate and its source space."""
+    """Return the estimate of the simplest call, and its source space."""
     evoked = read_response(name, time)
     fwd = make_template_forward(evoked.info, subjects_dir=mne_mmnet.fetch_template())
-    # free orientation: the folds of a template are not the subject's
-    return apply_mmnet_inverse(evoked, fwd, loose=1.0), fwd["src"]
+    return apply_mmnet_inverse(evoked, fwd), fwd["src"]
 
 
 def measure_distance(stc, src, region, time):
