@@ -96,6 +96,13 @@ def test_refuses_another_configuration(heads, tmp_path):
         train(replace(CONFIG, n_batches=2), tmp_path, heads)
 
 
+@pytest.mark.parametrize("change", [{"n_batches": 0}, {"n_steps": (3, 2)}, {"batch_size": -1}])
+def test_impossible_configuration(change):
+    """A run that could not train anything is refused."""
+    with pytest.raises(ValueError, match=next(iter(change))):
+        replace(CONFIG, **change)
+
+
 def test_initial_weights(heads, tmp_path):
     """Training can start from given weights, of the same shape only."""
     start = EvidenceNetwork(SMALL)

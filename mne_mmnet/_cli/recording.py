@@ -21,10 +21,11 @@ _LOWEST = 0.03
 def _scalp_in_head_coordinates():
     """Vertices and unit normals of the template's scalp, in mm, in head coordinates."""
     subject, subjects_dir = find_template(verbose="error")
-    path = subjects_dir / subject / "bem" / "outer_skin.surf"
-    rr, tris = mne.read_surface(path, verbose="error")
-    trans = mne.transforms._get_trans("fsaverage", "mri", "head")[0]
-    rr = 1e3 * mne.transforms.apply_trans(trans, rr / 1e3)
+    folder = subjects_dir / subject / "bem"
+    rr, tris = mne.read_surface(folder / "outer_skin.surf", verbose="error")
+    head_to_mri = mne.read_trans(folder / f"{subject}-trans.fif")["trans"]
+    mri_to_head = np.linalg.inv(head_to_mri)
+    rr = rr @ mri_to_head[:3, :3].T + 1e3 * mri_to_head[:3, 3]
     faces = np.cross(rr[tris[:, 1]] - rr[tris[:, 0]], rr[tris[:, 2]] - rr[tris[:, 0]])
     normals = np.zeros_like(rr)
     for corner in range(3):

@@ -48,6 +48,14 @@ class TrainingConfig:
     average: float = 0.995
     seed: int = 0
 
+    def __post_init__(self):
+        for name in ("n_heads", "n_batches", "batch_size", "learning_rate", "clip"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+        low, high = self.n_steps
+        if not 1 <= low <= high:
+            raise ValueError(f"n_steps must be a range of at least 1 step, got {self.n_steps}.")
+
     def to_dict(self):
         """Return plain types, for a checkpoint or a model card."""
         plain = asdict(self)
