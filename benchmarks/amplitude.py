@@ -9,13 +9,13 @@ of the distance of the strongest source.
 """
 
 import argparse
-import csv
 import time
 import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
+from common import make_info, write_rows
 
 import mne_mmnet
 
@@ -54,9 +54,7 @@ def main():
     args = parser.parse_args()
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
-    names = mne.channels.make_standard_montage("biosemi64").ch_names
-    info = mne.create_info(names, 250.0, "eeg")
-    info.set_montage("biosemi64")
+    info = make_info("biosemi64", 250.0)
     fwd = mne_mmnet.make_template_forward(info)
     fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
     gain, positions = fixed["sol"]["data"], 1e3 * fixed["source_rr"]
@@ -78,15 +76,11 @@ def main():
                 )
                 rows.append(row)
                 print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(args.out, "w", newline="") as file:
-        file.write(
-            f"# python benchmarks/amplitude.py --n-dipoles {args.n_dipoles}; {args.model}; "
-            f"{time.strftime('%Y-%m-%d')}; same lead field for simulation and inversion\n"
-        )
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    comment = (
+        f"python benchmarks/amplitude.py --n-dipoles {args.n_dipoles}; {args.model}; "
+        f"{time.strftime('%Y-%m-%d')}; same lead field for simulation and inversion"
+    )
+    write_rows(args.out, comment, rows)
 
 
 if __name__ == "__main__":

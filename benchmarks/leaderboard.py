@@ -11,7 +11,6 @@ interval over all samples of all seeds.
 """
 
 import argparse
-import csv
 import platform
 import time
 import warnings
@@ -20,6 +19,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
+from common import make_info, write_rows
 from invert import solver_registry
 from invert.benchmark import runner as invert_runner
 from invert.solvers.base import BaseSolver, SolverMeta
@@ -78,9 +78,7 @@ def main():
     warnings.simplefilter("ignore")
     register()
 
-    names = mne.channels.make_standard_montage("biosemi32").ch_names
-    info = mne.create_info(names, 1000.0, "eeg")
-    info.set_montage("biosemi32")
+    info = make_info("biosemi32", 1000.0)
     fwd = mne_mmnet.make_template_forward(info)
     fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, use_cps=True)
 
@@ -112,17 +110,13 @@ def main():
             f"corr {row['correlation']:>6s} [{row['correlation_ci']}] "
             f"{row['seconds_per_sample']} s"
         )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(args.out, "w", newline="") as file:
-        file.write(
-            f"# python benchmarks/leaderboard.py --n-samples {args.n_samples} "
-            f"--seeds {' '.join(map(str, args.seeds))}; {time.strftime('%Y-%m-%d')}; "
-            f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads; "
-            "same lead field for simulation and inversion\n"
-        )
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    comment = (
+        f"python benchmarks/leaderboard.py --n-samples {args.n_samples} "
+        f"--seeds {' '.join(map(str, args.seeds))}; {time.strftime('%Y-%m-%d')}; "
+        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads; "
+        "same lead field for simulation and inversion"
+    )
+    write_rows(args.out, comment, rows)
 
 
 if __name__ == "__main__":

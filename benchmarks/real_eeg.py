@@ -12,7 +12,6 @@ answer in view. What was looked at while the training simulations were designed 
 four recordings are a check on gross failures, not an unbiased measure of accuracy.
 """
 
-import csv
 import sys
 import time
 import warnings
@@ -20,6 +19,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from common import write_rows
 from mne.minimum_norm import apply_inverse, make_inverse_operator
 
 import mne_mmnet
@@ -74,14 +74,8 @@ def main():
                 row[method] = f"{1e3 * miss:.0f}"
             rows.append(row)
             print(" | ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    RESULTS.parent.mkdir(parents=True, exist_ok=True)
-    with open(RESULTS, "w", newline="") as file:
-        file.write(
-            f"# python benchmarks/real_eeg.py; mmnet-base; {time.strftime('%Y-%m-%d')}; mm\n"
-        )
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    comment = f"python benchmarks/real_eeg.py; mmnet-base; {time.strftime('%Y-%m-%d')}; mm"
+    write_rows(RESULTS, comment, rows)
 
 
 if __name__ == "__main__":

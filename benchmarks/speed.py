@@ -11,7 +11,6 @@ the data. Writes ``benchmarks/results/speed.csv``.
 """
 
 import argparse
-import csv
 import os
 import platform
 import time
@@ -21,10 +20,12 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
+from common import make_info, write_rows
 from invert.solvers.bayesian.flex_champagne import SolverFlexChampagne
 from mne.minimum_norm import apply_inverse, make_inverse_operator, prepare_inverse_operator
 
 import mne_mmnet
+from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import PatchSampler
 
 RESULTS = Path(__file__).parent / "results" / "speed.csv"
@@ -64,22 +65,19 @@ def main():
     rows = []
     for n_sources in args.sources:
         for n_channels in args.channels:
-            names = mne.channels.make_standard_montage(MONTAGES[n_channels]).ch_names
-            info = mne.create_info(names, 250.0, "eeg")
-            info.set_montage(MONTAGES[n_channels])
+            info = make_info(MONTAGES[n_channels], 250.0)
             fwd = mne_mmnet.make_template_forward(info, SPACINGS[n_sources])
             fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
             gain = fwd["sol"]["data"]
             cov = mne.make_ad_hoc_cov(info)
             rng = np.random.default_rng(0)
-            started = time.perf_counter()
-            evoked = draw_evoked(rng, info, gain, PatchSampler(graph(fwd)))
+            sampler = PatchSampler(source_graph(fwd["src"]))
+            evoked = draw_evoked(rng, info, gain, sampler)
             started = time.perf_counter()
             operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd)
             preparing = time.perf_counter() - started
             classical = make_inverse_operator(evoked.info, fwd, cov, loose=0.0, depth=None)
             classical = prepare_inverse_operator(classical, 1, 1 / 9, "eLORETA")
-            sampler = PatchSampler(graph(fwd))
 
             def flex(evoked, fwd=fwd):
                 solver = SolverFlexChampagne()
@@ -115,23 +113,12 @@ def main():
                 )
                 rows.append(row)
                 print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(args.out, "w", newline="") as file:
-        file.write(
-            f"# python benchmarks/speed.py --repeats {args.repeats} --threads {args.threads}; "
-            f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; torch "
-            f"{torch.__version__}, mne {mne.__version__}\n"
-        )
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def graph(fwd):
-    """Source-space graph of a forward solution."""
-    from mne_mmnet._mne import source_graph
-
-    return source_graph(fwd["src"])
+    comment = (
+        f"python benchmarks/speed.py --repeats {args.repeats} --threads {args.threads}; "
+        f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; torch "
+        f"{torch.__version__}, mne {mne.__version__}"
+    )
+    write_rows(args.out, comment, rows)
 
 
 if __name__ == "__main__":

@@ -18,13 +18,13 @@ sources within 10 mm of a true centre. Writes ``benchmarks/results/transfer.csv`
 """
 
 import argparse
-import csv
 import time
 import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
+from common import make_info, write_rows
 from invert.solvers.bayesian.flex_champagne import SolverFlexChampagne
 from mne.minimum_norm import apply_inverse, make_inverse_operator
 from scipy.stats import rankdata
@@ -38,14 +38,6 @@ from mne_mmnet.simulation.noise import draw_noise
 RESULTS = Path(__file__).parent / "results" / "transfer.csv"
 N_TIMES, SFREQ = 64, 256.0
 SIZES = (5.0, 8.0, 12.0)
-
-
-def make_info(montage):
-    """Electrodes of a montage."""
-    names = mne.channels.make_standard_montage(montage).ch_names
-    info = mne.create_info(names, SFREQ, "eeg")
-    info.set_montage(montage)
-    return info
 
 
 def make_heads(info, n_heads, rng):
@@ -152,7 +144,7 @@ def main():
     rows = []
     for montage in args.montages:
         rng = np.random.default_rng(args.seed)
-        info = make_info(montage)
+        info = make_info(montage, SFREQ)
         gains, fine = make_heads(info, args.n_heads, rng)
         patches = patch_matrices(
             source_graph(fine["src"]), [PatchScale("gaussian", size) for size in SIZES]
@@ -182,16 +174,12 @@ def main():
                 row[f"{metric}_ci"] = f"{low:.3g} … {high:.3g}"
             rows.append(row)
             print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    args.out.parent.mkdir(parents=True, exist_ok=True)
-    with open(args.out, "w", newline="") as file:
-        file.write(
-            f"# python benchmarks/transfer.py --n-samples {args.n_samples} --n-heads "
-            f"{args.n_heads} --seed {args.seed}; {time.strftime('%Y-%m-%d')}; different lead "
-            "fields for simulation and inversion\n"
-        )
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
+    comment = (
+        f"python benchmarks/transfer.py --n-samples {args.n_samples} --n-heads "
+        f"{args.n_heads} --seed {args.seed}; {time.strftime('%Y-%m-%d')}; different lead "
+        "fields for simulation and inversion"
+    )
+    write_rows(args.out, comment, rows)
 
 
 if __name__ == "__main__":

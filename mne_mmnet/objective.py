@@ -70,6 +70,12 @@ def robust_cholesky(sigma):
     )
 
 
+def inverse_factor(chol):
+    """K⁻¹ of a Cholesky factor K, shape (n_batch, n, n): the whitener of Σ = K Kᵀ."""
+    eye = torch.eye(chol.shape[-1], dtype=chol.dtype, device=chol.device)
+    return torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
+
+
 @dataclass(frozen=True)
 class Factor:
     """Σ factored at one point, and the objective there.
@@ -156,8 +162,7 @@ class EvidenceObjective:
             The factor and the value.
         """
         chol = robust_cholesky(self.covariance(v))
-        eye = torch.eye(chol.shape[-1], dtype=chol.dtype, device=chol.device).expand_as(chol)
-        whiten = torch.linalg.solve_triangular(chol, eye, upper=False)
+        whiten = inverse_factor(chol)
         data = whiten @ self.data.to(chol.dtype)
         exact = v.to(chol.dtype)
         level = exact[:, self.model.n_atoms]

@@ -17,11 +17,10 @@ from ..simulation.timecourses import power_law
 from ..template import find_template, make_template_bem, make_template_forward
 from ..viz import plot_sources
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
+from .localize import HALF_WINDOW
 from .recording import read_median_nerve
 
 _N20 = 0.0195
-# the same rule as everywhere: what is reported ± 50 ms
-_HALF_WINDOW = 0.05
 
 
 def run(args):
@@ -78,7 +77,7 @@ def _median_nerve(args, out, subject, subjects_dir):
         "methods miss by 40 mm."
     )
     fwd = make_template_forward(evoked.info)
-    window = evoked.copy().crop(_N20 - _HALF_WINDOW, _N20 + _HALF_WINDOW)
+    window = evoked.copy().crop(_N20 - HALF_WINDOW, _N20 + HALF_WINDOW)
     # the folds of a template are not the subject's: orientations are left free
     stc = _run_mmnet(window, fwd, args, loose=1.0)
     peers = {"mmnet": stc, "eLORETA": _run_eloreta(window, fwd, loose=1.0)}
@@ -123,10 +122,7 @@ def _simulation(args, out, subject, subjects_dir):
         "  simulated on a finer source space and another head (skull 1:30 instead of 1:50 and "
         "15 % thicker, electrodes moved by 3 mm)"
     )
-    names = mne.channels.make_standard_montage("biosemi64").ch_names
-    info = mne.create_info(names, evoked.info["sfreq"], "eeg")
-    info.set_montage("biosemi64")
-    fwd = make_template_forward(info)
+    fwd = make_template_forward(evoked.info)
     stc = _run_mmnet(evoked, fwd, args)
     peers = {"mmnet": stc, "eLORETA": _run_eloreta(evoked, fwd, loose=0.0)}
     adjacency = source_graph(fwd["src"])

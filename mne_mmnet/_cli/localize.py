@@ -14,7 +14,7 @@ from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
 
-_HALF_WINDOW = 0.05
+HALF_WINDOW = 0.05
 
 
 def run(args):
@@ -149,8 +149,8 @@ def _choose_window(evoked, time, tmin, tmax):
         time = float(evoked.times[np.flatnonzero(candidates)[np.argmax(power[candidates])]])
     elif not low <= time <= high:
         raise ValueError(f"--time must be within {low:g} and {high:g} s, got {time:g}.")
-    low = max(first, time - _HALF_WINDOW) if tmin is None else low
-    high = min(last, time + _HALF_WINDOW) if tmax is None else high
+    low = max(first, time - HALF_WINDOW) if tmin is None else low
+    high = min(last, time + HALF_WINDOW) if tmax is None else high
     return time, low, high
 
 

@@ -264,10 +264,9 @@ def make_mmnet_operator(
     frames = prepared.frames if prepared.n_orient == 3 else None
     synthesis = synthesis_matrix(patches, frames, transport=prepared.orient == "loose")
     weighted = prepared.leadfield * prepared.orient_weights
-    exact = factor_dtype("cpu")
     source_model, unit = build_source_model(
-        torch.as_tensor(weighted, dtype=exact)[None],
-        to_torch_csr(synthesis, dtype=exact),
+        torch.as_tensor(weighted, dtype=torch.float64)[None],
+        to_torch_csr(synthesis, dtype=torch.float64),
         to_torch_csr(mixing_matrix(prepared.adjacency, config.mixing_extent), device),
     )
     log_prior = _log_depth_prior(weighted, depth)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..objective import SourceModel, factor_dtype, robust_cholesky
+from ..objective import factor_dtype, inverse_factor, robust_cholesky
+from ..source_model import SourceModel
 
 # sizes of the signal subspace with which atoms are correlated (MUSIC)
 _SUBSPACES = (1, 2, 4)
@@ -108,8 +109,7 @@ def compute_context(
     start = None
     for white in _WHITE_SHARES:
         sigma = white * eye + (1.0 - white) * model.background.to(dtype)
-        chol = robust_cholesky(sigma)
-        whiten = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
+        whiten = inverse_factor(robust_cholesky(sigma))
         seen = whiten.to(data.dtype) @ model.atoms
         z = model.sum_orient((seen * seen).sum(1))
         projected = (whiten @ data.to(dtype)).to(data.dtype).mT @ seen
@@ -120,8 +120,7 @@ def compute_context(
 
     # the data's own covariance as the noise model: a minimum-variance beamformer's image
     sigma = 0.1 * eye + 0.9 * (data @ data.mT).to(dtype)
-    chol = robust_cholesky(sigma)
-    whiten = torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
+    whiten = inverse_factor(robust_cholesky(sigma))
     seen = whiten.to(data.dtype) @ model.atoms
     z = model.sum_orient((seen * seen).sum(1))
     # z ≥ 1/λ_max(Σ) for a unit-norm atom; 0 marks one that no sensor sees
