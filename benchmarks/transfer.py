@@ -27,12 +27,11 @@ import numpy as np
 from common import make_info, write_rows
 from invert.solvers.bayesian.flex_champagne import SolverFlexChampagne
 from mne.minimum_norm import apply_inverse, make_inverse_operator
-from scipy.stats import rankdata
 
 import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet.dictionary import PatchScale, patch_matrices
-from mne_mmnet.metrics import local_maxima, localization_errors
+from mne_mmnet.metrics import auc, confidence_interval, local_maxima, localization_errors
 from mne_mmnet.simulation.noise import draw_noise
 
 RESULTS = Path(__file__).parent / "results" / "transfer.csv"
@@ -122,11 +121,8 @@ def score(estimate, centres, peaks, positions, adjacency):
         strongest.append(np.linalg.norm(centres - best, axis=1).min())
     power = (estimate**2).mean(axis=1)
     distance = np.linalg.norm(positions[:, None] - centres[None], axis=-1).min(axis=1)
-    active = distance < 10.0
-    ranks = rankdata(power)[active]
-    n_on, n_off = active.sum(), (~active).sum()
-    auc = (ranks.sum() - n_on * (n_on + 1) / 2) / (n_on * n_off)
-    return np.mean(errors), np.mean(counts), np.mean(strongest), auc
+    area = auc(power, distance < 10.0)
+    return np.mean(errors), np.mean(counts), np.mean(strongest), area
 
 
 def main():
@@ -164,12 +160,11 @@ def main():
             for name, method in methods.items():
                 estimate = method(evoked, cov)
                 found[name].append(score(estimate, centres, peaks, positions, adjacency))
-        boot = np.random.default_rng(0).integers(args.n_samples, size=(2000, args.n_samples))
         for name, scores in found.items():
             scores = np.array(scores)
             row = dict(montage=montage, method=name, n_samples=args.n_samples)
             for k, metric in enumerate(names):
-                low, high = np.percentile(scores[:, k][boot].mean(axis=1), [2.5, 97.5])
+                low, high = confidence_interval(scores[:, k])
                 row[metric] = f"{scores[:, k].mean():.3g}"
                 row[f"{metric}_ci"] = f"{low:.3g} … {high:.3g}"
             rows.append(row)

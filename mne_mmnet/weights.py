@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ._files import whole_file
 
-FORMAT = 1
-_KEYS = ("format", "name", "sha256", "network", "domain", "provenance")
+FORMAT = 2
+_KEYS = ("format", "name", "kind", "sha256", "network", "domain", "provenance")
 # a header larger than this is no model of ours
 _MAX_HEADER = 1 << 20
 _MAX_BYTES = 64 << 20
@@ -28,6 +28,8 @@ class ModelCard:
     ----------
     name : str
         Name of the model.
+    kind : str
+        Route that the network belongs to: "evidence" or "cosine".
     sha256 : str
         Digest of the safetensors file.
     network : dict
@@ -41,6 +43,7 @@ class ModelCard:
     """
 
     name: str
+    kind: str
     sha256: str
     network: dict
     domain: dict
@@ -115,6 +118,16 @@ def read_card(model):
     return ModelCard(**plain)
 
 
+def _network_kinds():
+    """Network and configuration of each kind of model; needs torch, hence a function."""
+    from .network import CosineConfig, CosineNetwork, EvidenceNetwork, NetworkConfig
+
+    return {
+        "evidence": (EvidenceNetwork, NetworkConfig),
+        "cosine": (CosineNetwork, CosineConfig),
+    }
+
+
 def load_model(model="mmnet-base", device="cpu"):
     """Load a network and its card.
 
@@ -127,7 +140,7 @@ def load_model(model="mmnet-base", device="cpu"):
 
     Returns
     -------
-    network : mne_mmnet.network.EvidenceNetwork
+    network : mne_mmnet.network.EvidenceNetwork | mne_mmnet.network.CosineNetwork
         In evaluation mode, not trainable.
     card : ModelCard
         The card.
@@ -143,8 +156,6 @@ def load_model(model="mmnet-base", device="cpu"):
     from safetensors import SafetensorError
     from safetensors.torch import load
 
-    from .network import EvidenceNetwork, NetworkConfig
-
     card = read_card(model)
     path = _locate(model).with_suffix(".safetensors")
     if not path.is_file():
@@ -158,7 +169,8 @@ def load_model(model="mmnet-base", device="cpu"):
     if len(blob) < 8 or int.from_bytes(blob[:8], "little") > _MAX_HEADER:
         raise ValueError(f"{path} has an impossible header. {remedy}")
     try:
-        network = EvidenceNetwork(NetworkConfig.from_dict(card.network))
+        network_class, config_class = _network_kinds()[card.kind]
+        network = network_class(config_class.from_dict(card.network))
     except (TypeError, ValueError, KeyError) as error:
         raise ValueError(f"The card of {card.name!r} describes no network: {error}") from None
     try:
@@ -172,31 +184,41 @@ def load_model(model="mmnet-base", device="cpu"):
     return network.to(device).eval().requires_grad_(False), card
 
 
-def save_model(network, path, *, domain, provenance):
+def save_model(network, path, *, domain, provenance, half=False):
     """Write a network as ``<path>.safetensors`` and ``<path>.json``, each atomically.
 
     Parameters
     ----------
-    network : mne_mmnet.network.EvidenceNetwork
+    network : mne_mmnet.network.EvidenceNetwork | mne_mmnet.network.CosineNetwork
         The network.
     path : path-like
         With or without the suffix ``.safetensors``. Its last part is the model's name.
     domain, provenance : dict
         For the card, see :class:`ModelCard`.
+    half : bool
+        Whether to write the weights in half precision, which halves the file. They are computed
+        with in single precision all the same.
 
     Returns
     -------
     card : ModelCard
         What was written.
     """
+    import torch
     from safetensors.torch import save
 
     path = Path(path)
     path = path.with_suffix("") if path.suffix == ".safetensors" else path
-    tensors = {name: t.detach().cpu().contiguous() for name, t in network.state_dict().items()}
+    dtype = torch.float16 if half else torch.float32
+    tensors = {
+        name: tensor.detach().to("cpu", dtype).contiguous()
+        for name, tensor in network.state_dict().items()
+    }
+    kinds = {network_class: kind for kind, (network_class, _) in _network_kinds().items()}
     blob = save(tensors)
     card = ModelCard(
         name=path.name,
+        kind=kinds[type(network)],
         sha256=hashlib.sha256(blob).hexdigest(),
         network=network.config.to_dict(),
         domain=domain,

@@ -90,8 +90,8 @@ def test_factor_stays_in_its_range(case, rng):
     for spread in (1e-3, 1.0, 1e3):
         network = random_network(1, spread)
         problem = pose(network, model, scaled, torch.ones(2), torch.zeros(2))
-        factor = problem.objective.factorise(problem.start)
-        majorant = EvidenceMajorant(*problem.objective.coefficients(problem.start, factor))
+        factor = problem.objective.evaluate(problem.start)
+        majorant = EvidenceMajorant(*problem.objective.coefficients(factor))
         cell = network.curvature
         state = cell.initial_state(2, 30, problem.summary)
         answer, state = cell(problem.start, majorant, problem.summary, model.mixing, state, 3.0)

@@ -37,7 +37,7 @@ def naive_value(objective, v, k):
 def test_value(n_orient, rng):
     """J is its definition."""
     objective, v = random_objective(rng, n_orient=n_orient)
-    value = objective.factorise(v).value
+    value = objective.evaluate(v).value
     for k in range(len(v)):
         np.testing.assert_allclose(value[k], naive_value(objective, v, k), rtol=1e-10)
 
@@ -47,9 +47,9 @@ def test_gradient(n_orient, rng):
     """The gradient of J, by autograd, is a − b."""
     objective, v = random_objective(rng, n_orient=n_orient)
     v.requires_grad_(True)
-    factor = objective.factorise(v)
+    factor = objective.evaluate(v)
     (gradient,) = torch.autograd.grad(factor.value.sum(), v)
-    a, b = objective.coefficients(v, factor)
+    a, b = objective.coefficients(factor)
     torch.testing.assert_close(a - b, gradient, rtol=1e-8, atol=1e-8)
     assert (a >= 0).all()
     assert (b >= 0).all()
@@ -64,7 +64,7 @@ def test_posterior_mean(n_orient, rng):
     model = to_double(float_model)
     objective = replace(objective, model=model)
     data = torch.as_tensor(rng.standard_normal((2, 7, 4)))
-    currents = objective.posterior_mean(v, objective.factorise(v), data) * unit
+    currents = objective.posterior_mean(objective.evaluate(v), data) * unit
     # the prior covariance of the currents, spelled out with dense matrices
     synthesis = model.synthesis.to_dense().numpy()
     flat = leadfield[0].reshape(7, -1)
@@ -134,8 +134,8 @@ def test_select_is_a_subset(rng):
     """Samples of a batch can be taken out without changing their objective."""
     objective, v = random_objective(rng, n_batch=5)
     index = torch.tensor([3, 1])
-    part = objective.select(index).factorise(v[index]).value
-    torch.testing.assert_close(part, objective.factorise(v).value[index])
+    part = objective.select(index).evaluate(v[index]).value
+    torch.testing.assert_close(part, objective.evaluate(v).value[index])
 
 
 @pytest.mark.parametrize("rank", [0, 1, 3])

@@ -33,6 +33,7 @@ ORDER = (
     "template",
     "inverse",
     "simulation",
+    "baselines",
     "training",
     "viz",
     "_cli",
@@ -49,9 +50,10 @@ NO_MNE = {
     "weights",
     "metrics",
     "simulation",
+    "baselines",
     "training",
 }
-NO_MNE_EXCEPT = {"simulation/heads.py"}
+NO_MNE_EXCEPT = {"simulation/heads.py", "baselines/classical.py"}
 NO_TORCH = {
     "_version",
     "dictionary",

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from core_cases import SMALL, make_model, random_network
 from mne_mmnet.network import EvidenceNetwork
 from mne_mmnet.objective import NOISE_MAX, NOISE_MIN, U_MAX, U_MIN
-from mne_mmnet.solver import data_factor, iterate, normalise_data, pose, solve
+from mne_mmnet.solver import certify, data_factor, iterate, normalise_data, pose
 
 DATA = ("rank-1", "single sample", "noise", "smooth", "zeros", "one channel")
 LEADFIELDS = ("generic", "smooth", "duplicated rows", "rank-deficient", "scattered norms")
@@ -49,8 +49,8 @@ def run(network, model, data, known=0.0, n_steps=None):
     with torch.inference_mode():
         scaled, amplitude = normalise_data(torch.as_tensor(data, dtype=torch.float64))
         problem = pose(network, model, scaled, amplitude, torch.full((len(data),), known))
-        last, certificate = solve(network, problem, n_steps)
-        currents = problem.objective.posterior_mean(last.v, last.factor, scaled)
+        last, certificate = certify(iterate(network, problem, n_steps))
+        currents = problem.objective.posterior_mean(last.point, scaled)
     return currents, certificate, problem, last
 
 
@@ -78,7 +78,7 @@ def test_certificate(seed, spread, n_rank, n_orient, leadfield_kind, data_kind, 
     assert np.isfinite(unit)
     assert torch.isfinite(certificate.objective).all()
     assert (certificate.objective.diff(dim=1) <= 0).all()
-    atoms, noise = last.v[:, : model.n_atoms], last.v[:, model.n_atoms :]
+    atoms, noise = last.point.v[:, : model.n_atoms], last.point.v[:, model.n_atoms :]
     assert ((atoms >= U_MIN) & (atoms <= U_MAX)).all()
     assert ((noise >= NOISE_MIN) & (noise <= NOISE_MAX)).all()
     assert not (certificate.analytic & certificate.stalled).any()
@@ -126,7 +126,7 @@ def test_objective_against_float64(kind, rng):
     atoms = model.atoms[0].double().numpy()
     background = model.background[0].double().numpy()
     for k in range(4):
-        v = last.v[k].double().numpy()
+        v = last.point.v[k].double().numpy()
         sigma = (atoms * np.exp(v[:-2])) @ atoms.T + np.exp(v[-2]) * np.eye(model.n_kept)
         sigma += np.exp(v[-1]) * background
         factor = objective.data[k].double().numpy()
@@ -197,7 +197,7 @@ def test_gradients_reach_all_weights(rng):
         torch.nn.init.normal_(parameter, std=0.1)
     problem = pose(network, model, data, torch.ones(2), torch.zeros(2))
     *_, last = iterate(network, problem, 4)
-    currents = problem.objective.posterior_mean(last.v, last.factor, data)
+    currents = problem.objective.posterior_mean(last.point, data)
     currents.square().sum().backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name

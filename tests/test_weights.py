@@ -67,7 +67,7 @@ def test_shipped_models():
     assert sum(p.numel() for p in network.parameters()) < 1_250_000  # 5 MB
     assert set(card.domain) >= {"n_channels", "n_sources", "snr_db", "max_extent"}
     assert "command" in card.provenance
-    assert asdict(card)["format"] == 1
+    assert asdict(card)["format"] == 2
 
 
 @pytest.mark.parametrize("name", ["mmnet-bas", "/nowhere/model.safetensors"])

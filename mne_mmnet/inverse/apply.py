@@ -49,13 +49,18 @@ def apply_mmnet_inverse(
 ):
     r"""Localise the sources of an evoked response.
 
-    The estimate is the posterior mean of the currents under source variances found by certified
-    majorization-minimization of the evidence objective
+    With ``mmnet-base`` the estimate is the posterior mean of the currents under source variances
+    found by certified majorization-minimization of the evidence objective
 
     .. math:: J(u, ℓ) = \log|Σ| + \mathrm{tr}(C Σ^{-1}) + \sum_i w_i e^{u_i} + r(ℓ),
 
-    with curvature, hyperprior and starting point supplied by a pretrained network. Every step is
-    checked not to increase J.
+    with curvature, hyperprior and starting point supplied by a pretrained network. With
+    ``mmnet-cosine`` it is the minimiser of the paper's objective
+
+    .. math:: F(x) = [1 - \cos(y, Lx)] + λ [1 - \cos(x, Φ(x))]
+
+    for the template's source space, scaled to fit the data. Every step is checked not to increase
+    the objective.
 
     Parameters
     ----------
@@ -169,7 +174,7 @@ def apply_mmnet_inverse(
         # whitened noise has unit power; a recording of nothing but noise counts as −30 dB
         snr = max(np.mean(whitened**2) - 1.0, 1e-3)
         warn_outside_domain(operator.card, "snr_db", 10.0 * np.log10(snr), "dB (power of signal)")
-    logger.info(f"Localising with {operator.card.name} on {operator.model.atoms.device}")
+    logger.info(f"Localising with {operator.card.name} on {operator.route.device}")
     currents, (report,) = operator.solve(whitened[None], n_steps)
     logger.info(f"    {report}")
     currents = currents[0] / noise_scale(prepared, evoked.nave)

@@ -12,16 +12,17 @@ class SolverReport:
     Parameters
     ----------
     objective : array of shape (n_steps + 1,)
-        The objective J at the start and after every step; it never increases.
+        The objective at the start and after every step; it never increases.
     retries : array of int, shape (n_steps,)
-        Proposals rejected in each step because J would have increased.
+        Proposals rejected in each step because the objective would have increased.
     analytic : array of bool, shape (n_steps,)
         Whether the step was the analytic majorant's own, all learned ones having been rejected.
     stalled : array of bool, shape (n_steps,)
         Whether rounding defeated even that one, so that the iterate stayed where it was.
-    noise_level : float
+    noise_level : float | None
         Estimated variance of the white noise: relative to that of the noise covariance where one
-        was given, else relative to the mean data power a channel.
+        was given, else relative to the mean data power a channel. None for models that estimate
+        none (``mmnet-cosine``).
     explained : float
         Share of the whitened data's power that the sources explain.
     seconds : float
@@ -32,7 +33,7 @@ class SolverReport:
     retries: np.ndarray
     analytic: np.ndarray
     stalled: np.ndarray
-    noise_level: float
+    noise_level: float | None
     explained: float
     seconds: float
 

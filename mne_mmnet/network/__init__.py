@@ -1,8 +1,16 @@
-"""Learned parts: what an atom costs (hyperprior) and how boldly to step (curvature)."""
+"""Learned parts of both routes.
 
+Evidence: what an atom costs (hyperprior) and how boldly to step (curvature). Cosine: the
+regulariser and the paper's recurrent curvature network.
+"""
+
+from .autoencoder import Autoencoder as Autoencoder
 from .config import NetworkConfig as NetworkConfig
 from .context import Context as Context
 from .context import compute_context as compute_context
+from .conv_lstm import ConvLSTMCell as ConvLSTMCell
+from .cosine import CosineConfig as CosineConfig
+from .cosine import CosineNetwork as CosineNetwork
 from .curvature import CurvatureCell as CurvatureCell
 from .evidence import EvidenceNetwork as EvidenceNetwork
 from .hyperprior import Hyperprior as Hyperprior

@@ -7,5 +7,13 @@ MNE is not installed, on lead fields computed elsewhere.
 from .archive import HeadArchive as HeadArchive
 from .batch import SimulatedBatch as SimulatedBatch
 from .batch import SimulationConfig as SimulationConfig
+from .batch import draw_montage as draw_montage
 from .batch import simulate_batch as simulate_batch
+from .dataset import Dataset as Dataset
+from .neural_mass import NeuralMassConfig as NeuralMassConfig
+from .neural_mass import simulate_neural_mass as simulate_neural_mass
+from .patches import Neighbourhoods as Neighbourhoods
+from .sereega import SereegaConfig as SereegaConfig
+from .sereega import simulate_sereega as simulate_sereega
+from .simulated import SimulatedSources as SimulatedSources
 from .sources import PatchSampler as PatchSampler

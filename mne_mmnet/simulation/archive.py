@@ -24,6 +24,8 @@ class HeadArchive:
         Source locations (mm) and unit normals.
     adjacency : scipy.sparse.csr_array of shape (n_sources, n_sources)
         Edge lengths of the source-space graph in mm.
+    ch_names : tuple of str | None
+        Names of the electrodes; None where they were not kept.
     """
 
     gains: np.ndarray
@@ -32,10 +34,12 @@ class HeadArchive:
     positions: np.ndarray
     normals: np.ndarray
     adjacency: sparse.csr_array
+    ch_names: tuple[str, ...] | None = None
 
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
         coo = self.adjacency.tocoo()
+        names = {} if self.ch_names is None else {"ch_names": np.array(self.ch_names, dtype=str)}
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
@@ -46,6 +50,7 @@ class HeadArchive:
                 normals=self.normals,
                 edges=np.stack([coo.row, coo.col]),
                 lengths=coo.data,
+                **names,
             )
 
     @classmethod
@@ -57,4 +62,6 @@ class HeadArchive:
                 (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
             )
             arrays = [file[k] for k in ("gains", "electrodes", "groups", "positions", "normals")]
-        return cls(*arrays, adjacency)
+            # files written before there was this field have no names
+            ch_names = tuple(file["ch_names"].tolist()) if "ch_names" in file else None
+        return cls(*arrays, adjacency, ch_names)

@@ -74,8 +74,23 @@ class SimulatedBatch:
     noise_known: np.ndarray
 
 
-def _draw_montage(rng, electrodes, n_channels):
-    """Spread electrodes over the scalp: farthest-point sampling of a random part of them."""
+def draw_montage(rng, electrodes, n_channels):
+    """Spread electrodes over the scalp: farthest-point sampling of a random part of them.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    electrodes : array of shape (n_electrodes, 3)
+        Positions to choose from.
+    n_channels : int
+        How many.
+
+    Returns
+    -------
+    chosen : array of int, shape (n_channels,)
+        Numbers of the electrodes.
+    """
     candidates = rng.permutation(len(electrodes))
     if rng.uniform() < 0.3:  # caps that leave the lower head out
         lowest = np.quantile(electrodes[:, 2], rng.uniform(0.0, 0.4))
@@ -164,7 +179,7 @@ def _simulate_one(heads, sampler, config, n_channels, n_times, free, rng):
         used_head = true_head
     group = rng.choice(np.unique(heads.groups))
     members = np.flatnonzero(heads.groups == group)
-    picks = members[_draw_montage(rng, heads.electrodes[members], n_channels)]
+    picks = members[draw_montage(rng, heads.electrodes[members], n_channels)]
     gain = np.einsum("esk,sk->es", heads.gains[true_head][picks], heads.normals)
 
     # sources

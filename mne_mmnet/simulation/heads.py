@@ -19,7 +19,25 @@ _MONTAGES = (
     "biosemi256",
     "GSN-HydroCel-256",
 )
+_TEN_TEN = (
+    "colin27_1020" if "colin27_1020" in mne.channels.get_builtin_montages() else "standard_1020"
+)
+# older names of T7, T8, P7 and P8: the same places
+_ALIASES = ("T3", "T4", "T5", "T6")
 _FORMAT = 1
+
+
+def _ten_ten_info():
+    """Make one info of the 90 electrodes of the 10–10 system, in head coordinates."""
+    names = [
+        name
+        for name in mne.channels.make_standard_montage(_TEN_TEN).ch_names
+        if name not in _ALIASES
+    ]
+    info = mne.create_info(names, 1.0, "eeg")
+    info.set_montage(_TEN_TEN)
+    positions = np.array([ch["loc"][:3] for ch in info["chs"]])
+    return info, positions, np.zeros(len(names), int)
 
 
 def _electrode_info():
@@ -45,7 +63,9 @@ def _electrode_info():
 
 
 @verbose
-def make_head_archive(path=None, *, n_heads=10, spacing="ico3", seed=0, verbose=None):
+def make_head_archive(
+    path=None, *, n_heads=10, spacing="ico3", seed=0, montage=None, verbose=None
+):
     """Lead fields of perturbed template heads.
 
     The first head is the standard one. Every other has a skull conductivity ratio of 1:20 to 1:80
@@ -61,6 +81,11 @@ def make_head_archive(path=None, *, n_heads=10, spacing="ico3", seed=0, verbose=
         Source-space spacing, as in :func:`mne_mmnet.make_template_forward`.
     seed : int
         Seed of the perturbations.
+    montage : str | None
+        ``"10-10"`` for the 90 electrodes of MNE's montage of that system (``standard_1020``, named
+        ``colin27_1020`` since MNE 1.13), ears and mastoids among them; T3, T4, T5 and T6, older
+        names of T7, T8, P7 and P8, are left out. None is the 10–5 system, Biosemi 256 and HydroCel
+        256 side by side, without names.
     %(verbose)s
 
     Returns
@@ -68,15 +93,18 @@ def make_head_archive(path=None, *, n_heads=10, spacing="ico3", seed=0, verbose=
     heads : HeadArchive
         The lead fields.
     """
+    if montage not in (None, "10-10"):
+        raise ValueError(f"montage must be '10-10' or None, got {montage!r}.")
     if path is None:
-        key = json.dumps([_FORMAT, n_heads, spacing, seed])
+        # without a montage: the name that such files always had
+        key = json.dumps([_FORMAT, n_heads, spacing, seed] + ([montage] if montage else []))
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
         path = cache_dir() / "heads" / f"heads-{digest}.npz"
     path = Path(path)
     if path.exists():
         return HeadArchive.read(path)
     rng = np.random.default_rng(seed)
-    nominal, electrodes, groups = _electrode_info()
+    nominal, electrodes, groups = _electrode_info() if montage is None else _ten_ten_info()
     gains = []
     logger.info(f"Computing the lead fields of {n_heads} heads ({len(electrodes)} electrodes) …")
     for head in ProgressBar(range(n_heads), mesg="Heads"):
@@ -106,6 +134,7 @@ def make_head_archive(path=None, *, n_heads=10, spacing="ico3", seed=0, verbose=
         positions=fwd["source_rr"] * 1e3,
         normals=np.concatenate([space["nn"][space["vertno"]] for space in fwd["src"]]),
         adjacency=adjacency,
+        ch_names=None if montage is None else tuple(nominal["ch_names"]),
     )
     archive.save(path)
     return archive

@@ -57,7 +57,7 @@ def _batch_loss(network, graph, batch, n_steps, device):
     losses = []
     for step, iterate_ in enumerate(iterate(network, problem, n_steps)):
         if step in supervised:
-            currents = problem.objective.posterior_mean(iterate_.v, iterate_.factor, data)
+            currents = problem.objective.posterior_mean(iterate_.point, data)
             losses.append(current_loss(currents, truth, graph.blur))
     return unrolled_loss(losses), losses[-1].detach()
 

@@ -16,7 +16,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .source_model import SourceModel
+from ..source_model import SourceModel
+from .factorisation import factor_dtype, inverse_factor, robust_cholesky
 
 # log-variances stay in this box, in units of the mean data power a channel. The lower bound of the
 # white noise keeps cond(Σ) ≲ n²·1e4, which a float64 Cholesky of a float32 Σ can stand.
@@ -27,61 +28,14 @@ N_NOISE = 2
 _BLOCK = 1536
 
 
-def factor_dtype(device):
-    """Precision of the n × n factorisation: float64 wherever the device has it."""
-    return torch.float32 if torch.device(device).type == "mps" else torch.float64
-
-
-def robust_cholesky(sigma):
-    """Cholesky factor of Σ, with jitter on the samples that need it.
-
-    The jitter is 10^k ε tr(Σ)/n, k = 0 … 6, ε the machine epsilon of float32: the error with which
-    Σ itself was summed. It is added only to samples whose plain factorisation fails.
-
-    Parameters
-    ----------
-    sigma : torch.Tensor of shape (n_batch, n_rank, n_rank)
-        Symmetric positive definite up to rounding.
-
-    Returns
-    -------
-    chol : torch.Tensor of shape (n_batch, n_rank, n_rank)
-        Lower triangular.
-
-    Raises
-    ------
-    FloatingPointError
-        If a matrix is not finite or stays indefinite under the largest jitter.
-    """
-    chol, info = torch.linalg.cholesky_ex(sigma)
-    if not bool(info.any()):
-        return chol
-    n_rank = sigma.shape[-1]
-    trace = sigma.diagonal(dim1=-2, dim2=-1).sum(-1)
-    eye = torch.eye(n_rank, dtype=sigma.dtype, device=sigma.device)
-    for power in range(7):
-        jitter = (info > 0) * (10.0**power * torch.finfo(torch.float32).eps / n_rank) * trace
-        chol, info_now = torch.linalg.cholesky_ex(sigma + jitter[:, None, None] * eye)
-        if not bool(info_now.any()):
-            return chol
-        info = torch.maximum(info, info_now)
-    raise FloatingPointError(
-        "The model covariance is not positive definite; are data and lead field finite?"
-    )
-
-
-def inverse_factor(chol):
-    """K⁻¹ of a Cholesky factor K, shape (n_batch, n, n): the whitener of Σ = K Kᵀ."""
-    eye = torch.eye(chol.shape[-1], dtype=chol.dtype, device=chol.device)
-    return torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
-
-
 @dataclass(frozen=True)
-class Factor:
-    """Σ factored at one point, and the objective there.
+class EvidencePoint:
+    """Log-variances, Σ factored there, and the objective.
 
     Parameters
     ----------
+    v : torch.Tensor of shape (n_batch, n_atoms + 2)
+        Log-variances.
     whiten : torch.Tensor of shape (n_batch, n_kept, n_kept)
         K⁻¹, Σ = K Kᵀ.
     data : torch.Tensor of shape (n_batch, n_kept, n_factors)
@@ -90,6 +44,7 @@ class Factor:
         J.
     """
 
+    v: torch.Tensor
     whiten: torch.Tensor
     data: torch.Tensor
     value: torch.Tensor
@@ -148,7 +103,11 @@ class EvidenceObjective:
         sigma = brain.to(dtype) + white * eye + background * self.model.background.to(dtype)
         return 0.5 * (sigma + sigma.mT)
 
-    def factorise(self, v):
+    def move(self, point, step):
+        """Return v + step, brought back into the box."""
+        return self.project(point.v + step)
+
+    def evaluate(self, v):
         """Factor Σ(v) and evaluate J(v).
 
         Parameters
@@ -158,7 +117,7 @@ class EvidenceObjective:
 
         Returns
         -------
-        factor : Factor
+        point : EvidencePoint
             The factor and the value.
         """
         chol = robust_cholesky(self.covariance(v))
@@ -174,9 +133,9 @@ class EvidenceObjective:
             + (self.cost * exact.exp()).sum(-1)
             + (self.barrier * (-exact).exp()).sum(-1)
         )
-        return Factor(whiten, data, value)
+        return EvidencePoint(v, whiten, data, value)
 
-    def coefficients(self, v, factor):
+    def coefficients(self, point):
         """Coefficients of the separable majorant a e^δ + b e^{−δ} at v.
 
         a_i = e^{v_i} (z_i + w_i) and b_i = e^{v_i} q_i + barrier_i e^{−v_i}, with
@@ -185,18 +144,17 @@ class EvidenceObjective:
 
         Parameters
         ----------
-        v : torch.Tensor of shape (n_batch, n_atoms + 2)
-            Log-variances.
-        factor : Factor
-            ``self.factorise(v)``.
+        point : EvidencePoint
+            ``self.evaluate(v)``.
 
         Returns
         -------
         a, b : torch.Tensor of shape (n_batch, n_atoms + 2)
             Both non-negative.
         """
-        whiten = factor.whiten.to(v.dtype)
-        data = factor.data.to(v.dtype)
+        v = point.v
+        whiten = point.whiten.to(v.dtype)
+        data = point.data.to(v.dtype)
         # z and q from K⁻¹L̃ rather than Σ⁻¹L̃: squares of numbers with error ε √cond(Σ), not
         # differences with error ε cond(Σ). In blocks of atoms that stay in a core's cache
         z_blocks, q_blocks = [], []
@@ -207,12 +165,12 @@ class EvidenceObjective:
             q_blocks.append((projected * projected).sum(1))
         z_atoms = self.model.sum_orient(torch.cat(z_blocks, 1))
         q_atoms = self.model.sum_orient(torch.cat(q_blocks, 1))
-        inverse_root = factor.whiten.mT @ factor.data
-        precision = (-v[:, self.model.n_atoms].to(factor.whiten.dtype)).exp()
-        z_white = factor.whiten.square().sum((-2, -1)) + self.n_outside * precision
+        inverse_root = point.whiten.mT @ point.data
+        precision = (-v[:, self.model.n_atoms].to(point.whiten.dtype)).exp()
+        z_white = point.whiten.square().sum((-2, -1)) + self.n_outside * precision
         q_white = inverse_root.square().sum((-2, -1)) + self.rest * precision**2
-        background = self.model.background.to(factor.whiten.dtype)
-        z_background = ((factor.whiten @ background) * factor.whiten).sum((-2, -1))
+        background = self.model.background.to(point.whiten.dtype)
+        z_background = ((point.whiten @ background) * point.whiten).sum((-2, -1))
         q_background = (inverse_root * (background @ inverse_root)).sum((-2, -1))
         z = torch.cat([z_atoms, torch.stack([z_white, z_background], 1).to(v.dtype)], 1)
         q = torch.cat([q_atoms, torch.stack([q_white, q_background], 1).to(v.dtype)], 1)
@@ -221,15 +179,13 @@ class EvidenceObjective:
         b = variance * q + self.barrier.to(v.dtype) / variance
         return a, b
 
-    def posterior_mean(self, v, factor, data):
+    def posterior_mean(self, point, data):
         """Posterior mean of the source currents, X = S̃ diag(e^u) L̃ᵀ Σ⁻¹ y.
 
         Parameters
         ----------
-        v : torch.Tensor of shape (n_batch, n_atoms + 2)
-            Log-variances.
-        factor : Factor
-            ``self.factorise(v)``.
+        point : EvidencePoint
+            ``self.evaluate(v)``.
         data : torch.Tensor of shape (n_batch, n_rank, n_times)
             Whitened data y.
 
@@ -239,8 +195,9 @@ class EvidenceObjective:
             In A·m times the unit of ``data``.
         """
         model = self.model
-        inside = (model.basis @ data).to(factor.whiten.dtype)
-        dual = factor.whiten.mT @ (factor.whiten @ inside)
+        v = point.v
+        inside = (model.basis @ data).to(point.whiten.dtype)
+        dual = point.whiten.mT @ (point.whiten @ inside)
         gain = model.repeat_orient(v[:, : model.n_atoms].exp() * model.scale)
         amplitudes = gain[:, :, None] * (model.atoms.mT @ dual.to(v.dtype))
         n_batch, n_columns, n_times = amplitudes.shape

@@ -1,16 +1,16 @@
-"""Majorants of the objectives: what a step may rely on.
+"""Majorant of the evidence objective."""
 
-A majorant of J at v is m with m(0) = J(v) and m(δ) ≥ J(v + δ) for all δ. Minimising it never
-increases J.
-"""
+import math
 
 import torch
+
+from .base import Majorant
 
 # where a coefficient is zero (no data, or an atom at the bottom of its box) the logarithm is cut
 _TINY = 1e-30
 
 
-class EvidenceMajorant:
+class EvidenceMajorant(Majorant):
     """Separable majorant of the evidence objective, with a curvature factor.
 
     At v, with the coefficients a, b of :meth:`EvidenceObjective.coefficients`,
@@ -59,7 +59,7 @@ class EvidenceMajorant:
         down = self.b * torch.expm1(-factor * step)
         return ((up + down) / factor).sum(-1)
 
-    def minimiser(self, factor, max_step):
+    def minimiser(self, factor=1.0, max_step=math.inf):
         """Minimiser of m_o in the box |δ| ≤ max_step: ½ log(b/a)/o, cut.
 
         The majorant is separable and convex, so its minimiser in a box is the cut one, and a step
@@ -67,7 +67,7 @@ class EvidenceMajorant:
 
         Parameters
         ----------
-        factor : torch.Tensor of shape (n_batch, n_atoms + 2)
+        factor : torch.Tensor of shape (n_batch, n_atoms + 2) | float
             o > 0.
         max_step : float
             Bound of |δ|.

@@ -1,0 +1,37 @@
+"""The certified network itself, under the signature of what it is compared with."""
+
+from ..network import CosineConfig, CosineNetwork
+from ..solver import cosine_iterates
+from .base import Estimator
+
+
+class CosineMMNet(Estimator):
+    """Majorization-minimization with a learned curvature (arXiv 2602.03855; DESIGN §2a).
+
+    Parameters
+    ----------
+    config : CosineConfig
+        Shape of the networks; ``metric="diagonal"`` is the paper's.
+    """
+
+    any_steps = True
+
+    def __init__(self, config: CosineConfig | None = None):
+        super().__init__()
+        self.network = CosineNetwork(config)
+        self.config = self.network.config
+        self.weight = self.config.weight
+
+    @property
+    def regulariser(self):
+        """Φ."""
+        return self.network.regulariser
+
+    def certified_iterates(self, model, data, n_steps=None):
+        """Yield what :meth:`iterates` does, with the certificate of each step (``Iterate``)."""
+        return cosine_iterates(self.network, model, data, n_steps)
+
+    def iterates(self, model, data, n_steps=None):
+        """Yield the iterates (see :class:`Estimator`)."""
+        for iterate in self.certified_iterates(model, data, n_steps):
+            yield iterate.point.x

@@ -1,0 +1,56 @@
+"""Every learned estimator by name, in the size in which it is compared."""
+
+import torch
+
+from ..network import CosineConfig
+from .direct import ConvNet1D, LSTMNet
+from .fourdvarnet import FourDVarNet
+from .meta import MetaCurvature, ModGrad
+from .mmnet import CosineMMNet
+from .unrolling import DeepUnrolling
+
+
+def _sizes(model):
+    return model.leadfield.shape[1], model.leadfield.shape[2]
+
+
+_MAKERS = {
+    "mmnet": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1])),
+    "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
+    "unrolling": lambda model: DeepUnrolling(model.start),
+    "4dvarnet": lambda model: FourDVarNet(_sizes(model)[1]),
+    "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),
+    "modgrad": lambda model: ModGrad(_sizes(model)[1]),
+    "cnn": lambda model: ConvNet1D(*_sizes(model)),
+    "lstm": lambda model: LSTMNet(*_sizes(model)),
+}
+ESTIMATORS = tuple(_MAKERS)
+
+
+def make_estimator(name, model, seed=0):
+    """Make an untrained estimator.
+
+    Parameters
+    ----------
+    name : str
+        One of ``ESTIMATORS``.
+    model : CosineModel
+        Lead field that it is made for.
+    seed : int
+        Of the initial weights.
+
+    Returns
+    -------
+    estimator : Estimator
+        Untrained.
+
+    Raises
+    ------
+    ValueError
+        If there is no such estimator.
+    """
+    if name not in _MAKERS:
+        raise ValueError(f"There is no estimator {name!r}; choose from {', '.join(ESTIMATORS)}.")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return _MAKERS[name](model)

@@ -1,0 +1,319 @@
+"""What a kind of model does with a prepared lead field: one class for each route."""
+
+import contextlib
+import hashlib
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from mne.utils import _check_option, logger
+
+from ..dictionary import mixing_matrix, patch_matrices, synthesis_matrix
+from ..network import CosineNetwork, EvidenceNetwork
+from ..objective import factor_dtype
+from ..solver import (
+    Certificate,
+    CosineModel,
+    certify,
+    cosine_iterates,
+    iterate,
+    normalise_data,
+    pose,
+)
+from ..source_model import SourceModel, build_source_model, to_torch_csr
+
+# samples per read-out product: bounds its memory to about n_atoms × 512 floats
+_READ_OUT = 512
+# floats of dictionary × batch below which one thread is faster than several
+_SMALL = 1_000_000
+# depth weights of sources are limited to this ratio of norms, as in mne.forward
+_DEPTH_LIMIT = 10.0
+
+
+class Solution(NamedTuple):
+    """What a route answers.
+
+    Parameters
+    ----------
+    currents : array of shape (n_batch, n_sources, n_orient, n_times)
+        In A·m.
+    certificate : Certificate
+        What the solver did.
+    noise_level : array of shape (n_batch,) | None
+        Variance of the white noise, in the units of the whitened data where the noise covariance
+        is known, else relative to the mean data power; None where the route estimates none.
+    """
+
+    currents: np.ndarray
+    certificate: Certificate
+    noise_level: np.ndarray | None
+
+
+@contextlib.contextmanager
+def _fitting_threads(n_floats):
+    """Use one thread for problems that fit a core's cache: two would wait for each other.
+
+    Measured with ``benchmarks/speed.py``: 64 channels × 1284 sources take twice as long on two
+    threads as on one.
+    """
+    before = torch.get_num_threads()
+    try:
+        if n_floats < _SMALL and before > 1:
+            torch.set_num_threads(1)
+        yield
+    finally:
+        if torch.get_num_threads() != before:
+            torch.set_num_threads(before)
+
+
+@dataclass(frozen=True, eq=False)
+class EvidenceRoute:
+    """Any source space, montage and orientation: posterior mean under learned variances.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The network.
+    model : SourceModel
+        The multi-scale dictionary on the device.
+    log_prior : torch.Tensor of shape (n_atoms,) | None
+        Log of the prior variances relative to the learned ones.
+    unit : float
+        A·m per unit of the solver's currents.
+    noise_is_known : bool
+        Whether whitened data have unit noise variance.
+    orient_weights : array of shape (n_sources, n_orient)
+        Of the prepared forward.
+    """
+
+    network: EvidenceNetwork
+    model: SourceModel
+    log_prior: torch.Tensor | None
+    unit: float
+    noise_is_known: bool
+    orient_weights: np.ndarray
+
+    @classmethod
+    def prepare(cls, network, card, prepared, depth, device):
+        """Build the dictionary.
+
+        Parameters
+        ----------
+        network : EvidenceNetwork
+            The network, on the device.
+        card : ModelCard
+            Its card.
+        prepared : PreparedForward
+            The lead field.
+        depth : "auto" | None | float
+            Exponent of the depth weighting.
+        device : torch.device
+            Where to compute.
+        """
+        config = network.config
+        logger.info(
+            f"Building the dictionary: {config.n_scales} scales × {prepared.n_sources} sources"
+        )
+        patches = patch_matrices(prepared.adjacency, config.scales)
+        frames = prepared.frames if prepared.n_orient == 3 else None
+        synthesis = synthesis_matrix(patches, frames, transport=prepared.orient == "loose")
+        weighted = prepared.leadfield * prepared.orient_weights
+        model, unit = build_source_model(
+            torch.as_tensor(weighted, dtype=torch.float64)[None],
+            to_torch_csr(synthesis, dtype=torch.float64),
+            to_torch_csr(mixing_matrix(prepared.adjacency, config.mixing_extent), device),
+        )
+        log_prior = _log_depth_prior(weighted, depth)
+        if log_prior is not None:
+            tiled = np.tile(log_prior, config.n_scales)
+            log_prior = torch.as_tensor(tiled, dtype=torch.float32, device=device)
+        return cls(
+            network, model, log_prior, unit, prepared.noise_is_known, prepared.orient_weights
+        )
+
+    @property
+    def device(self):
+        """Where it computes."""
+        return self.model.atoms.device
+
+    def solve(self, data, n_steps=None):
+        """Estimate the currents of a batch.
+
+        Parameters
+        ----------
+        data : array of shape (n_batch, n_rank, n_times)
+            Whitened data.
+        n_steps : int | None
+            Number of steps; None is what the model was made for.
+
+        Returns
+        -------
+        solution : Solution
+            Currents, certificate and noise.
+        """
+        size = self.model.atoms.numel() * len(data)
+        with torch.inference_mode(), _fitting_threads(size):
+            exact = torch.as_tensor(np.ascontiguousarray(data), dtype=torch.float64)
+            scaled, amplitude = normalise_data(exact)
+            scaled = scaled.to(self.device)
+            problem = pose(
+                self.network,
+                self.model,
+                scaled,
+                amplitude.to(self.device, factor_dtype(self.device)),
+                torch.full((len(scaled),), float(self.noise_is_known), device=self.device),
+                log_prior=self.log_prior,
+            )
+            last, certificate = certify(iterate(self.network, problem, n_steps))
+            chunks = [
+                problem.objective.posterior_mean(last.point, chunk).cpu()
+                for chunk in scaled.split(_READ_OUT, dim=2)
+            ]
+            currents = torch.cat(chunks, dim=3).double().numpy()
+            currents *= (self.unit * amplitude.numpy())[:, None, None, None]
+            currents *= self.orient_weights[None, :, :, None]
+            noise = last.point.v[:, self.model.n_atoms].cpu().double().exp().numpy()
+        if self.noise_is_known:
+            noise = noise * amplitude.numpy() ** 2
+        return Solution(currents, certificate, noise)
+
+
+def _log_depth_prior(leadfield, depth):
+    """Log prior variance of each source, relative to the learned prior (which is depth = 1)."""
+    if isinstance(depth, str):
+        _check_option("depth", depth, ("auto",))
+        return None
+    exponent = 0.0 if depth is None else float(depth)
+    if not 0.0 <= exponent <= 10.0:
+        raise ValueError(f"depth must be 'auto', None or a number from 0 to 10, got {depth}.")
+    # largest squared singular value of each source's columns, as mne.forward.compute_depth_prior
+    power = np.linalg.norm(leadfield.transpose(1, 0, 2), ord=2, axis=(1, 2)) ** 2
+    power = np.maximum(power, power.max() / _DEPTH_LIMIT**2)
+    log_prior = (1.0 - exponent) * np.log(power)
+    return log_prior - np.median(log_prior)
+
+
+@dataclass(frozen=True, eq=False)
+class CosineRoute:
+    """The paper's objective: one source space, fixed orientation, any montage.
+
+    Parameters
+    ----------
+    network : CosineNetwork
+        The network.
+    model : CosineModel
+        The lead field on the device.
+    leadfield : array of shape (n_rank, n_sources)
+        The same in its own unit, per A·m, for the amplitude.
+    """
+
+    network: CosineNetwork
+    model: CosineModel
+    leadfield: np.ndarray
+
+    @classmethod
+    def prepare(cls, network, card, prepared, depth, device):
+        """Check that the weights fit the source space, and prepare the lead field.
+
+        Parameters
+        ----------
+        network : CosineNetwork
+            The network, on the device.
+        card : ModelCard
+            Its card, whose domain names the source space.
+        prepared : PreparedForward
+            The lead field.
+        depth : "auto"
+            The learned one; there is no other.
+        device : torch.device
+            Where to compute.
+
+        Raises
+        ------
+        ValueError
+            If source space, orientation or depth weighting are not those of the weights.
+        """
+        space = card.domain.get("source_space", {})
+        if describe_source_space(prepared) != space:
+            raise ValueError(
+                f"The weights of {card.name} belong to one source space, "
+                f"{space.get('subject')!r} with {space.get('n_sources')} sources (make_template_"
+                f"forward makes it); this one is {prepared.subject!r} with {prepared.n_sources}. "
+                "Use model='mmnet-base', which takes any source space, or retrain the weights for "
+                "yours with fine_tune."
+            )
+        if prepared.orient != "fixed":
+            raise ValueError(
+                f"{card.name} estimates currents along the cortex's normals, orientation is "
+                f"{prepared.orient}. Leave loose at None, or use model='mmnet-base'."
+            )
+        if not (isinstance(depth, str) and depth == "auto"):
+            raise ValueError(
+                f"The depth weighting of {card.name} is learned; leave depth at 'auto', or use "
+                "model='mmnet-base'."
+            )
+        leadfield = prepared.leadfield[:, :, 0]
+        return cls(network, CosineModel.build(leadfield, device), leadfield)
+
+    @property
+    def device(self):
+        """Where it computes."""
+        return self.model.leadfield.device
+
+    def solve(self, data, n_steps=None):
+        """Estimate the currents of a batch.
+
+        The objective does not see amplitudes; the one that fits best is ⟨Lx, y⟩/‖Lx‖².
+
+        Parameters
+        ----------
+        data : array of shape (n_batch, n_rank, n_times)
+            Whitened data.
+        n_steps : int | None
+            Number of steps; None is what the model was made for.
+
+        Returns
+        -------
+        solution : Solution
+            Currents and certificate; no noise level is estimated.
+        """
+        with torch.inference_mode():
+            exact = torch.as_tensor(np.ascontiguousarray(data), dtype=torch.float64)
+            scaled, amplitude = normalise_data(exact)
+            iterates = cosine_iterates(self.network, self.model, scaled.to(self.device), n_steps)
+            last, certificate = certify(iterates)
+            currents = last.point.x.cpu().double().numpy()
+        seen = self.leadfield @ currents
+        scaled = scaled.double().numpy()
+        size = (seen * seen).sum(axis=(1, 2))
+        fit = (seen * scaled).sum(axis=(1, 2)) / np.where(size > 0, size, 1.0)
+        currents *= (fit * amplitude.numpy())[:, None, None]
+        return Solution(currents[:, :, None, :], certificate, None)
+
+
+def describe_source_space(prepared):
+    """Name a source space so that weights can be matched with it.
+
+    Parameters
+    ----------
+    prepared : PreparedForward
+        Has vertices and subject.
+
+    Returns
+    -------
+    description : dict
+        Subject, number of sources and a digest of the vertex numbers.
+    """
+    digest = hashlib.sha256()
+    for vertices in prepared.vertices:
+        digest.update(np.int64(len(vertices)).tobytes())
+        digest.update(np.ascontiguousarray(vertices, np.int64).tobytes())
+    return dict(
+        subject=prepared.subject,
+        n_sources=prepared.n_sources,
+        vertices_sha256=digest.hexdigest(),
+    )
+
+
+ROUTES = {"evidence": EvidenceRoute, "cosine": CosineRoute}

@@ -1,0 +1,189 @@
+"""The regulariser Φ_θ of the cosine objective: a convolutional autoencoder over time."""
+
+import math
+
+import torch
+from torch import nn
+from torch.nn.functional import conv1d, conv_transpose1d
+
+from ..objective.cosine import Smoothness
+
+# frequencies at which the norm of a convolution is computed
+_N_FREQUENCIES = 64
+
+
+class Activation(nn.Module):
+    """ReLU, or a smooth function near it whose second derivative is bounded.
+
+    The smooth one is σ(t) = (t + √(t² + ε²) − ε)/2: σ(0) = 0, 0 < σ' < 1 and
+    σ'' = ε²/(2 (t² + ε²)^{3/2}) ≤ 1/(2ε). It tends to the ReLU as ε → 0.
+
+    Parameters
+    ----------
+    smoothing : float
+        ε; 0 is the ReLU.
+    """
+
+    def __init__(self, smoothing):
+        super().__init__()
+        self.smoothing = smoothing
+
+    @property
+    def bend(self):
+        """Bound of σ''. The ReLU's is 0 almost everywhere; at its kink there is none."""
+        return 0.5 / self.smoothing if self.smoothing else 0.0
+
+    def forward(self, t):
+        """σ(t)."""
+        if not self.smoothing:
+            return t.relu()
+        return 0.5 * (t + (t.square() + self.smoothing**2).sqrt() - self.smoothing)
+
+    def slope(self, t):
+        """σ'(t)."""
+        if not self.smoothing:
+            return (t > 0).to(t.dtype)
+        return 0.5 * (1.0 + t / (t.square() + self.smoothing**2).sqrt())
+
+
+def convolution_norm(weight):
+    """Upper bound of the spectral norm of a zero-padded convolution over time.
+
+    Zero padding compresses the convolution on the whole line, whose norm is the largest
+    ‖Ŵ(ω)‖₂, Ŵ(ω) = Σ_τ W_τ e^{−iωτ}. For every u, ‖Ŵ(ω)u‖² is a trigonometric polynomial of
+    degree m = kernel − 1, which between N equally spaced frequencies exceeds its largest sample by
+    a factor of no more than 1/cos(πm/N) (Ehlich & Zeller 1964, doi 10.1007/BF01111276).
+
+    Parameters
+    ----------
+    weight : torch.Tensor of shape (n_out, n_in, kernel)
+        The kernel.
+
+    Returns
+    -------
+    norm : float
+        Upper bound, within 1 % for kernels of 3.
+    """
+    weight = weight.detach().double()
+    if weight.shape[0] > weight.shape[1]:
+        weight = weight.transpose(0, 1)
+    kernel = weight.shape[2]
+    n_frequencies = max(_N_FREQUENCIES, 16 * kernel)
+    # a real kernel: frequencies ω and −ω have the same norm
+    spectrum = torch.fft.rfft(weight, n_frequencies, dim=2).permute(2, 0, 1)
+    largest = torch.linalg.eigvalsh(spectrum @ spectrum.mH)[:, -1].max()
+    return math.sqrt(float(largest) / math.cos(math.pi * (kernel - 1) / n_frequencies))
+
+
+def _largest_row(weight):
+    """Largest Euclidean norm of one output's kernel."""
+    return float(weight.detach().double().flatten(1).norm(dim=1).max())
+
+
+class Autoencoder(nn.Module):
+    """Φ(x) = W₃ ∗ σ(W₂ ∗ σ(W₁ ∗ x)), ∗ along time, sources as channels, no bias.
+
+    Without bias and with the ReLU it is positively homogeneous.
+
+    Parameters
+    ----------
+    n_sources : int
+        Channels in and out.
+    width : int
+        Channels of both hidden layers.
+    kernel : int
+        Length of the kernels, odd; "same" zero padding.
+    smoothing : float
+        See :class:`Activation`.
+    """
+
+    def __init__(self, n_sources, width=128, kernel=3, smoothing=0.0):
+        super().__init__()
+        if kernel % 2 == 0:
+            raise ValueError(f"The kernel must have an odd length, got {kernel}.")
+        self.activation = Activation(smoothing)
+        self.padding = kernel // 2
+        sizes = ((width, n_sources), (width, width), (n_sources, width))
+        self.kernels = nn.ParameterList(
+            # He's variance, which keeps the size of the signal through a ReLU
+            torch.randn(n_out, n_in, kernel) * math.sqrt(2.0 / (n_in * kernel))
+            for n_out, n_in in sizes
+        )
+        self._smoothness = (None, None)
+
+    def forward(self, x):
+        """Apply Φ.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n_batch, n_sources, n_times)
+            Currents.
+
+        Returns
+        -------
+        image : torch.Tensor of shape (n_batch, n_sources, n_times)
+            Φ(x).
+        first, second : torch.Tensor of shape (n_batch, width, n_times)
+            What went into the activations.
+        """
+        encode, inner, decode = self.kernels
+        first = conv1d(x, encode, padding=self.padding)
+        second = conv1d(self.activation(first), inner, padding=self.padding)
+        image = conv1d(self.activation(second), decode, padding=self.padding)
+        return image, first, second
+
+    def pullback(self, tape, cotangent):
+        """∇Φ(x)ᵀ applied to a cotangent.
+
+        Parameters
+        ----------
+        tape : tuple of torch.Tensor
+            ``first, second`` of :meth:`forward`.
+        cotangent : torch.Tensor of shape (n_batch, n_sources, n_times)
+            What to pull back.
+
+        Returns
+        -------
+        pulled : torch.Tensor of shape (n_batch, n_sources, n_times)
+            The product.
+        """
+        first, second = tape
+        encode, inner, decode = self.kernels
+        back = conv_transpose1d(cotangent, decode, padding=self.padding)
+        back = conv_transpose1d(back * self.activation.slope(second), inner, padding=self.padding)
+        return conv_transpose1d(back * self.activation.slope(first), encode, padding=self.padding)
+
+    def smoothness(self):
+        """Bounds of the derivatives, computed from the layers.
+
+        With J₂ = W₂ D₁ W₁ the Jacobian up to the second activation, 0 ≤ σ' ≤ 1 and σ'' ≤ b,
+
+            ρ = ‖W₃‖ ‖W₂‖ ‖W₁‖,
+            ∇²Φ_i = J₂ᵀ diag(σ'' ∘ w_i) J₂ + W₁ᵀ diag(σ'' ∘ W₂ᵀ(σ' ∘ w_i)) W₁,
+            α = b max_i [ ‖w_i‖_∞ ‖W₂‖² ‖W₁‖² + ‖|W₂|ᵀ|w_i|‖_∞ ‖W₁‖² ],
+            a = b ‖W₃‖ ‖W₁‖² ‖W₂‖ ( r(W₂) + r(W₁)/‖W₁‖ ),
+
+        w_i the i-th row of W₃ and r the largest Euclidean norm of a row, the latter from
+        ‖v ∘ v‖₂ ≤ ‖v‖_∞ ‖v‖₂.
+
+        Returns
+        -------
+        smoothness : Smoothness
+            ρ, α, a.
+        """
+        # weights seldom change between calls
+        key = tuple((kernel.data_ptr(), kernel._version) for kernel in self.kernels)
+        if self._smoothness[0] == key:
+            return self._smoothness[1]
+        one, two, three = (convolution_norm(kernel) for kernel in self.kernels)
+        encode, inner, decode = (kernel.detach().double() for kernel in self.kernels)
+        # |W₂|ᵀ|w_i|: the kernels composed, one output i of W₃ at a time (as a batch)
+        composed = conv_transpose1d(
+            decode.abs().flip(2), inner.abs().flip(2)
+        )  # (n_sources, width, 2 kernel − 1)
+        bend = self.activation.bend
+        per_output = decode.abs().amax((1, 2)) * (two * one) ** 2 + composed.amax((1, 2)) * one**2
+        joint = three * two * one * (_largest_row(inner) * one + _largest_row(encode))
+        found = Smoothness(three * two * one, bend * float(per_output.max()), bend * joint)
+        self._smoothness = (key, found)
+        return found

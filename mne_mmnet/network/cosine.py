@@ -1,0 +1,162 @@
+"""The paper's two learned parts: the regulariser and the recurrent curvature network."""
+
+import math
+from dataclasses import asdict, dataclass
+
+import torch
+from torch import nn
+
+from .autoencoder import Autoencoder
+from .conv_lstm import ConvLSTMCell
+
+METRICS = ("structured", "diagonal")
+# what the untrained network answers
+_FACTOR_START = {"structured": 0.3, "diagonal": 30.0}
+
+
+@dataclass(frozen=True)
+class CosineConfig:
+    """Shape of the cosine route's networks; the defaults are the paper's where it says.
+
+    Parameters
+    ----------
+    n_sources : int
+        Sources, which are the networks' channels: weights fit one source space.
+    width : int
+        Hidden channels of the autoencoder.
+    hidden : int
+        State of each convolutional LSTM.
+    kernel : int
+        Length of all kernels.
+    dropout : float
+        Share of the LSTMs' states that is dropped in training.
+    smoothing : float
+        ε of the smooth ReLU in the autoencoder; 0 is the ReLU.
+    weight : float
+        λ, weight of the regulariser.
+    metric : "structured" | "diagonal"
+        Curvature that the factors scale. "diagonal" is the paper's: one number for every source
+        and time. "structured" keeps LᵀL in it, and has one number a source.
+    factor_min, factor_max : float
+        Range of the factors; larger ones are bolder.
+    n_steps : int
+        K, steps in training and at use.
+    """
+
+    n_sources: int = 1284
+    width: int = 128
+    hidden: int = 48
+    kernel: int = 3
+    dropout: float = 0.1
+    smoothing: float = 0.0
+    weight: float = 1.0
+    metric: str = "structured"
+    factor_min: float = 3e-3
+    factor_max: float = 10.0
+    n_steps: int = 10
+
+    def __post_init__(self):
+        if self.metric not in METRICS:
+            raise ValueError(f"metric must be one of {METRICS}, got {self.metric!r}.")
+        if not 0 < self.factor_min < self.factor_max:
+            raise ValueError(
+                "The factors' range must satisfy 0 < factor_min < factor_max, got "
+                f"{self.factor_min} and {self.factor_max}."
+            )
+        for name in ("n_sources", "width", "hidden", "kernel", "n_steps"):
+            if not getattr(self, name) > 0:
+                raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+        for name in ("dropout", "smoothing", "weight"):
+            if not getattr(self, name) >= 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
+
+    @classmethod
+    def diagonal(cls, **changes):
+        """Return the paper's diagonal metric, with factors that mean boldness relative to it."""
+        return cls(**{"metric": "diagonal", "factor_min": 0.3, "factor_max": 1e3, **changes})
+
+    def to_dict(self):
+        """Return plain types, for a model card."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, plain):
+        """Inverse of :meth:`to_dict`; an unknown key is a TypeError."""
+        return cls(**plain)
+
+
+class CurvatureLSTM(nn.Module):
+    """Two coupled convolutional LSTMs: how bold to be, source by source and time by time.
+
+    The first reads the normalised gradient, the second the normalised iterate and the first one's
+    hidden state. The product of their two decoded outputs, squashed, is the logarithm of the
+    factor, which lies in [factor_min, factor_max] whatever the weights.
+
+    Parameters
+    ----------
+    config : CosineConfig
+        The shape.
+    """
+
+    def __init__(self, config: CosineConfig):
+        super().__init__()
+        self.config = config
+        n_sources, hidden, kernel = config.n_sources, config.hidden, config.kernel
+        self.of_gradient = ConvLSTMCell(n_sources, hidden, kernel)
+        self.of_iterate = ConvLSTMCell(n_sources + hidden, hidden, kernel)
+        self.decode_gradient = nn.Conv1d(hidden, n_sources, 1)
+        self.decode_iterate = nn.Conv1d(hidden, n_sources, 1)
+        self.offset = nn.Parameter(torch.zeros(n_sources))
+        self.dropout = nn.Dropout(config.dropout)
+        low, high = math.log(config.factor_min), math.log(config.factor_max)
+        share = (math.log(_FACTOR_START[config.metric]) - low) / (high - low)
+        share = min(max(share, 0.05), 0.95)
+        nn.init.constant_(self.offset, math.log(share / (1.0 - share)))
+
+    def initial_state(self, like):
+        """Zero states for a batch of arrays like ``like``."""
+        return self.of_gradient.initial_state(like), self.of_iterate.initial_state(like)
+
+    def forward(self, gradient, x, state):
+        """Answer the logarithms of the factors at one iterate.
+
+        Parameters
+        ----------
+        gradient, x : torch.Tensor of shape (n_batch, n_sources, n_times)
+            Gradient and iterate, each normalised within its sample.
+        state : tuple
+            Recurrent states.
+
+        Returns
+        -------
+        log_factor : torch.Tensor of shape (n_batch, n_sources, n_times)
+            In [log factor_min, log factor_max].
+        state : tuple
+            The next states.
+        """
+        first, second = state
+        first = self.of_gradient(gradient, first)
+        seen = self.dropout(first[0])
+        second = self.of_iterate(torch.cat([x, seen], 1), second)
+        product = self.decode_gradient(seen) * self.decode_iterate(self.dropout(second[0]))
+        low, high = math.log(self.config.factor_min), math.log(self.config.factor_max)
+        share = torch.sigmoid(product + self.offset[:, None])
+        return low + (high - low) * share, (first, second)
+
+
+class CosineNetwork(nn.Module):
+    """Regulariser and curvature network, as trained and saved together.
+
+    Parameters
+    ----------
+    config : CosineConfig
+        The shape.
+    """
+
+    def __init__(self, config: CosineConfig | None = None):
+        super().__init__()
+        self.config = CosineConfig() if config is None else config
+        self.regulariser = Autoencoder(
+            self.config.n_sources, self.config.width, self.config.kernel, self.config.smoothing
+        )
+        self.curvature = CurvatureLSTM(self.config)

@@ -1,0 +1,235 @@
+"""The cosine route: from a lead field and data to iterates with a learned curvature."""
+
+from dataclasses import dataclass
+
+import torch
+
+from ..majorant import DiagonalMajorant, StructuredMajorant
+from ..majorant.analytic import GLOBAL, regulariser_curvature
+from ..network import CosineNetwork
+from ..objective import CosineObjective, factor_dtype
+from .descent import Proposal, descend
+from .low_rank import shrink_singular_values
+
+# factors by which the curvature is raised before the analytic majorant takes over, and, for a
+# regulariser with kinks, beyond it
+_RAISES = (4.0, 16.0, 64.0)
+_ANALYTIC_RAISES = (1.0, 1e2, 1e4)
+# prior variances of the sources fall as the lead field's norm to this power (depth weighting)
+_DEPTH = 1.6
+# 1/SNR² of the start, a depth-weighted minimum norm
+_START_NOISE = 0.03
+
+
+@dataclass(frozen=True)
+class CosineModel:
+    """A lead field made ready for the cosine route.
+
+    Parameters
+    ----------
+    leadfield : torch.Tensor of shape (1, n_channels, n_sources)
+        Whitened, divided by its spectral norm.
+    depth : torch.Tensor of shape (n_sources,)
+        d₀: norm of each column to the power 1.6, of mean 1.
+    depth_norm : float
+        ‖L diag(d₀)^{−1/2}‖², so that LᵀL ⪯ depth_norm · diag(d₀).
+    start : torch.Tensor of shape (n_sources, n_channels)
+        Inverse operator of the start.
+    norm : float
+        Spectral norm of the whitened lead field as it was given.
+    """
+
+    leadfield: torch.Tensor
+    depth: torch.Tensor
+    depth_norm: float
+    start: torch.Tensor
+    norm: float
+
+    @classmethod
+    def build(cls, leadfield, device="cpu"):
+        """Prepare a lead field.
+
+        Parameters
+        ----------
+        leadfield : array-like of shape (n_channels, n_sources)
+            Whitened, per A·m.
+        device : torch.device | str
+            Where to put it.
+
+        Raises
+        ------
+        ValueError
+            If the lead field is zero or not finite.
+        """
+        exact = torch.as_tensor(leadfield, dtype=torch.float64)
+        norm = torch.linalg.matrix_norm(exact, ord=2) if torch.isfinite(exact).all() else 0.0
+        if not norm > 0:
+            raise ValueError(
+                "The lead field is zero or not finite: no source reaches the sensors. Recompute "
+                "the forward solution."
+            )
+        exact = exact / norm
+        depth = exact.square().sum(0).pow(_DEPTH / 2.0)
+        # hardly visible sources are not given all the freedom that they would ask for
+        depth = depth.clamp_min(1e-3 * float(depth.max()))
+        depth = depth / depth.mean()
+        weighted = exact / depth
+        kernel = weighted @ exact.mT
+        noise = _START_NOISE * kernel.trace() / len(kernel)
+        eye = torch.eye(len(kernel), dtype=kernel.dtype)
+        start = torch.linalg.solve(kernel + noise * eye, weighted).mT
+        return cls(
+            leadfield=exact[None].to(device, torch.float32),
+            depth=depth.to(device, torch.float32),
+            depth_norm=float(torch.linalg.matrix_norm(kernel, ord=2)),
+            start=start.to(device, torch.float32),
+            norm=float(norm),
+        )
+
+
+def pose_cosine(regulariser, weight, model: CosineModel, data):
+    """State the problem and where to start.
+
+    The data are first freed of noise (:func:`shrink_singular_values`): the cosine's data term
+    knows no noise level, and would fit it.
+
+    Parameters
+    ----------
+    regulariser : Regulariser
+        Φ.
+    weight : float
+        λ.
+    model : CosineModel
+        The lead field.
+    data : torch.Tensor of shape (n_batch, n_channels, n_times)
+        Whitened data, of any scale that float32 holds.
+
+    Returns
+    -------
+    objective : CosineObjective
+        F.
+    start : torch.Tensor of shape (n_batch, n_sources, n_times)
+        Depth-weighted minimum norm, of unit mean square; ones where the data are zero (F is not
+        defined at zero).
+    """
+    data = _unit(data)
+    data = _unit(shrink_singular_values(data))
+    start = model.start @ data
+    size = start.square().mean((1, 2), keepdim=True).sqrt()
+    start = torch.where(size > 0, start / torch.where(size > 0, size, 1.0), 1.0)
+    one = torch.ones(1, dtype=factor_dtype(data.device), device=data.device)
+    return CosineObjective(model.leadfield, one, data, regulariser, weight), start
+
+
+def _unit(data):
+    """Divide each sample by its norm, where it has one; the maximum first, against underflow."""
+    largest = data.abs().amax((1, 2), keepdim=True)
+    data = data / torch.where(largest > 0, largest, 1.0)
+    norm = data.square().sum((1, 2), keepdim=True).sqrt()
+    return data / torch.where(norm > 0, norm, 1.0)
+
+
+class CosineProposer:
+    """The curvature network as a source of proposals.
+
+    With h the network's factors, d₀ the depth weights and w = 4/‖Lx‖² the sharp constant of the
+    data term, the curvature is
+
+        diagonal:    M = w ‖L diag(d₀)^{−1/2}‖² diag(d₀ / h), one h for every source and time,
+        structured:  M = w LᵀL + diag(d₀ / (h ‖x‖²)), one h a source: their
+                     geometric mean over time, weighted by the data's power.
+
+    M is what the step is taken with, so the bounds of h bound the step itself. If the objective
+    does not fall, M is raised, and at last the analytic structured majorant is used.
+
+    Parameters
+    ----------
+    network : CosineNetwork
+        Trained or not.
+    model : CosineModel
+        The lead field.
+    objective : CosineObjective
+        From :func:`pose_cosine`.
+    """
+
+    def __init__(self, network, model, objective):
+        self.network, self.model, self.objective = network, model, objective
+        self.state = None
+        power = objective.data.square().sum(1)
+        total = power.sum(1, keepdim=True)
+        uniform = torch.full_like(power, 1.0 / power.shape[1])
+        self.when = torch.where(total > 0, power / torch.where(total > 0, total, 1.0), uniform)
+
+    def __call__(self, point):
+        """Yield the proposals at a point, from the boldest to the analytic ones."""
+        network, objective, model = self.network, self.objective, self.model
+        gradient = objective.gradient(point)
+        # the curvature must not depend on the unit of the currents or of the lead field
+        seen = _unit_rms(gradient / model.depth.sqrt()[:, None])
+        x_unit = _unit_rms(point.x)
+        state = network.curvature.initial_state(point.x) if self.state is None else self.state
+        log_factor, self.state = network.curvature(seen, x_unit, state)
+        majorant = self._majorant(point, gradient, log_factor)
+        for raised in (1.0, *_RAISES):
+            step = majorant.minimiser(raised)
+            yield Proposal(lambda index, step=step: step[index])
+        curvature = objective.weight * regulariser_curvature(objective, point)
+        safe = StructuredMajorant(
+            gradient,
+            objective.leadfield,
+            self._data_weight(point),
+            curvature.to(gradient.dtype)[:, None].expand(-1, gradient.shape[1]),
+        )
+        for raised in _ANALYTIC_RAISES:
+            step = safe.minimiser(raised)
+            yield Proposal(lambda index, step=step: step[index], analytic=True)
+
+    def _data_weight(self, point):
+        """W = 4/‖Lx‖²."""
+        return GLOBAL * point.norms[:, 1].clamp_min(1e-150).reciprocal().square()
+
+    def _majorant(self, point, gradient, log_factor):
+        config, model = self.network.config, self.model
+        low, high = config.factor_min, config.factor_max
+        weight = self._data_weight(point).to(gradient.dtype)
+        if config.metric == "diagonal":
+            factor = log_factor.exp().nan_to_num(1.0).clamp(low, high)
+            scale = weight[:, None, None] * model.depth_norm * model.depth[:, None]
+            return DiagonalMajorant(gradient, scale / factor)
+        pooled = (log_factor * self.when[:, None]).sum(2)
+        factor = pooled.exp().nan_to_num(low).clamp(low, high)
+        size = point.norms[:, 0].square().to(gradient.dtype)[:, None]
+        return StructuredMajorant(
+            gradient, self.objective.leadfield, weight, model.depth / (factor * size)
+        )
+
+
+def _unit_rms(x):
+    """Divide each sample by its root mean square."""
+    size = x.square().mean((1, 2), keepdim=True).sqrt()
+    return x / torch.where(size > 0, size, 1.0)
+
+
+def cosine_iterates(network: CosineNetwork, model: CosineModel, data, n_steps=None):
+    """Run the certified loop on a batch of data.
+
+    Parameters
+    ----------
+    network : CosineNetwork
+        Trained or not.
+    model : CosineModel
+        The lead field.
+    data : torch.Tensor of shape (n_batch, n_channels, n_times)
+        Whitened data.
+    n_steps : int | None
+        Number of steps; None is the configuration's.
+
+    Returns
+    -------
+    iterates : iterator of Iterate
+        Their ``point.x`` are the currents, of arbitrary unit. Differentiable in the weights,
+        unless run under ``torch.inference_mode``.
+    """
+    n_steps = network.config.n_steps if n_steps is None else n_steps
+    objective, start = pose_cosine(network.regulariser, network.config.weight, model, data)
+    return descend(objective, start, CosineProposer(network, model, objective), n_steps)

@@ -1,0 +1,264 @@
+"""Bilevel training of the cosine route and of its peers, all by the same loop."""
+
+import json
+import logging
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from .._files import whole_file
+from ..baselines import Estimator
+from .bilevel_config import BilevelConfig
+from .samples import SampleStream
+
+logger = logging.getLogger("mne")
+
+# share of each part of the run in which the rate rises
+_RISE = 0.03
+# seeds of different runs lie this far apart
+_MIX = 1_000_003
+
+
+def cosine(x, y):
+    """Space-time cosine of each sample, shape (n_batch,); 0 with a zero array."""
+    norms = (x.square().sum((1, 2)) * y.square().sum((1, 2))).sqrt()
+    return (x * y).sum((1, 2)) / norms.clamp_min(1e-20)
+
+
+def upper_loss(estimator, estimate, truth):
+    """Upper level of the bilevel problem (DESIGN §2a), shape (n_batch,).
+
+    [1 − cos(x_K, x*)] + [1 − cos(x_K, Φ(x_K))], the second part for methods with a Φ.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        Has Φ or not.
+    estimate, truth : torch.Tensor of shape (n_batch, n_sources, n_times)
+        x_K and x*.
+    """
+    loss = 1.0 - cosine(estimate, truth)
+    if estimator.regulariser is not None:
+        image, *_ = estimator.regulariser(estimate)
+        loss = loss + 1.0 - cosine(estimate, image)
+    return loss
+
+
+def denoising_loss(estimator, batch, generator):
+    """Pretraining of Φ: 1 − cos(Φ(x̃), x*) with x̃ between the start and the truth.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        With a Φ.
+    batch : Batch
+        Of a :class:`SampleStream`.
+    generator : torch.Generator
+        Of the mixtures.
+    """
+    model, data, truth = batch
+    _, start = estimator.objective(model, data)
+    size = truth.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-20)
+    # mostly near the start, where the iterations begin
+    share = torch.rand(len(data), 1, 1, generator=generator).to(data.device) ** 4
+    image, *_ = estimator.regulariser((1.0 - share) * start + share * truth / size)
+    return 1.0 - cosine(image, truth)
+
+
+@dataclass
+class _Run:
+    """What a checkpoint holds besides weights."""
+
+    batch: int = 0
+    seconds: float = 0.0
+    best: float = math.inf
+    best_at: int = 0
+    waited: int = 0
+
+    def progress(self, config):
+        """Share of the run that is over."""
+        by_time = self.seconds / (60.0 * config.minutes) if config.minutes else 0.0
+        return max(by_time, self.batch / config.n_batches)
+
+    def over(self, config):
+        """Whether the run is over."""
+        return self.progress(config) >= 1 or (0 < config.patience <= self.waited)
+
+
+def _rate(share):
+    """Linear rise, then a cosine to 2 %."""
+    if share < _RISE:
+        return max(share / _RISE, 0.02)
+    return 0.02 + 0.98 * 0.5 * (1.0 + math.cos(math.pi * min(share, 1.0)))
+
+
+def _parameter_groups(estimator, config):
+    own = list(estimator.regulariser.parameters()) if estimator.regulariser is not None else []
+    theirs = {id(parameter) for parameter in own}
+    rest = [p for p in estimator.parameters() if id(p) not in theirs]
+    groups = [
+        dict(params=rest, lr=config.learning_rate, base=config.learning_rate),
+        dict(params=own, lr=config.regulariser_rate, base=config.regulariser_rate),
+    ]
+    return [group for group in groups if group["params"]]
+
+
+def train_bilevel(
+    estimator: Estimator,
+    stream: SampleStream,
+    validation: SampleStream,
+    config: BilevelConfig,
+    directory,
+    *,
+    device="cpu",
+    progress=None,
+):
+    """Train an estimator, or go on where an interrupted run stopped.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        Untrained, or with weights to start from; trained in place.
+    stream, validation : SampleStream
+        Training batches, and recordings that only choose the best weights.
+    config : BilevelConfig
+        The run. A directory holds one run: another configuration is refused.
+    directory : path-like
+        Where ``checkpoint.pt`` and ``log.jsonl`` are kept.
+    device : str
+        A torch device.
+    progress : callable | None
+        Called with the share of the run that is over, after every batch.
+
+    Returns
+    -------
+    history : list of dict
+        One entry a validation: batch, seconds, training loss, validation loss and cosine.
+
+    Raises
+    ------
+    ValueError
+        If the directory holds a run with another configuration.
+
+    Notes
+    -----
+    The estimator is left with the weights that did best on the validation recordings, in
+    evaluation mode. Each sample's loss is its own: nothing is normalised over the batch.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    path = directory / "checkpoint.pt"
+    estimator.to(device)
+    optimiser = torch.optim.Adam(_parameter_groups(estimator, config))
+    run, history = _Run(), []
+    best = {name: tensor.clone() for name, tensor in estimator.state_dict().items()}
+    description = json.dumps([type(estimator).__name__, config.to_dict()])
+    if path.exists():
+        state = torch.load(path, map_location=device, weights_only=True)
+        if state["description"] != description:
+            raise ValueError(
+                f"{path} belongs to a run with another configuration. Give another directory, or "
+                "remove the checkpoint."
+            )
+        estimator.load_state_dict(state["network"])
+        optimiser.load_state_dict(state["optimiser"])
+        run, best, history = _Run(**state["run"]), state["best"], state["history"]
+        logger.info("Resuming %s at batch %d.", path, run.batch)
+    held_out = _held_out(validation, config)
+
+    def checkpoint(losses):
+        if losses:
+            loss, agreement = _validate(estimator, held_out)
+            entry = dict(
+                batch=run.batch,
+                seconds=round(run.seconds, 1),
+                loss=sum(losses) / len(losses),
+                validation=loss,
+                cosine=agreement,
+            )
+            history.append(entry)
+            logger.info("    %s", entry)
+            with open(directory / "log.jsonl", "a") as file:
+                file.write(json.dumps(entry) + "\n")
+            if loss < run.best:
+                run.best, run.best_at, run.waited = loss, run.batch, 0
+                best.update({k: v.clone() for k, v in estimator.state_dict().items()})
+            else:
+                run.waited += 1
+        with whole_file(path) as scratch:
+            torch.save(
+                dict(
+                    description=description,
+                    network=estimator.state_dict(),
+                    best=best,
+                    optimiser=optimiser.state_dict(),
+                    run=vars(run),
+                    history=history,
+                ),
+                scratch,
+            )
+
+    # on a CPU the time that counts is this process's own, whatever else the machine is doing
+    clock = time.process_time if torch.device(device).type == "cpu" else time.monotonic
+    losses = []
+    has_prior = estimator.regulariser is not None
+    while not run.over(config):
+        started = clock()
+        share = run.progress(config)
+        pretraining = has_prior and share < config.pretraining
+        batch = stream.batch(run.batch)
+        # dropout and mixtures depend on the batch's number only, so a resumed run is the same run
+        torch.manual_seed(_MIX * config.seed + run.batch)
+        generator = torch.Generator().manual_seed(_MIX * config.seed + run.batch)
+        estimator.train()
+        cut = config.pretraining if has_prior else 0.0
+        phase = share / cut if pretraining else (share - cut) / (1.0 - cut)
+        for group in optimiser.param_groups:
+            peak = config.pretraining_rate if pretraining else group["base"]
+            group["lr"] = peak * (_rate(phase) if config.annealing else 1.0)
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.half):
+            if pretraining:
+                loss = denoising_loss(estimator, batch, generator).mean()
+            else:
+                steps = config.n_steps if estimator.any_steps else None
+                estimate = estimator(batch.model, batch.data, steps)
+                loss = upper_loss(estimator, estimate, batch.currents).mean()
+        optimiser.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(estimator.parameters(), config.clip)
+        if torch.isfinite(norm):
+            optimiser.step()
+        losses.append(float(loss.detach()))
+        run.batch += 1
+        run.seconds += clock() - started
+        if run.batch % config.validate_every == 0 or run.over(config):
+            checkpoint([] if pretraining else losses)
+            losses = []
+        if progress is not None:
+            progress(min(run.progress(config), 1.0))
+    estimator.load_state_dict(best)
+    estimator.eval()
+    return history
+
+
+def _held_out(validation, config):
+    batches, count = [], 0
+    while count < config.n_validation:
+        batches.append(validation.batch(len(batches)))
+        count += len(batches[-1].data)
+    return batches
+
+
+@torch.no_grad()
+def _validate(estimator, batches):
+    """Mean upper-level loss and space-time cosine, with the steps taken at use."""
+    estimator.eval()
+    losses, agreements = [], []
+    for batch in batches:
+        estimate = estimator(batch.model, batch.data)
+        losses.append(upper_loss(estimator, estimate, batch.currents))
+        agreements.append(cosine(estimate, batch.currents))
+    return float(torch.cat(losses).mean()), float(torch.cat(agreements).mean())
