@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import torch
+
 from mne_mmnet.baselines import make_estimator
 from mne_mmnet.simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
 from mne_mmnet.simulation.heads import make_head_archive
@@ -14,6 +16,7 @@ HEADS_SEED, N_HEADS = 101, 14
 TRAINING_HEADS, VALIDATION_HEADS, UNSEEN_HEADS = tuple(range(8)), (0, 8, 9), (10, 11, 12, 13)
 TRAINING_SEED, VALIDATION_SEED, TEST_SEED = 1, 2, 3
 CHUNK_SIZE = 64
+SNR_DB = 5.0
 N_TRAINING = 15_000 * CHUNK_SIZE  # made on the fly: no run reaches the end
 
 
@@ -27,27 +30,53 @@ def read_heads(path=None):
 def training_set(kind):
     """Manifest of the training data."""
     return Dataset(
-        kind, CONFIGS[kind], TRAINING_SEED, N_TRAINING, CHUNK_SIZE, heads=TRAINING_HEADS
+        kind, CONFIGS[kind], TRAINING_SEED, N_TRAINING, CHUNK_SIZE, SNR_DB, TRAINING_HEADS
     )
 
 
 def validation_set(kind, n_samples):
     """Manifest of the recordings that choose the best weights."""
     return Dataset(
-        kind, CONFIGS[kind], VALIDATION_SEED, n_samples, min(n_samples, 32), heads=VALIDATION_HEADS
+        kind,
+        CONFIGS[kind],
+        VALIDATION_SEED,
+        n_samples,
+        _chunk(n_samples),
+        SNR_DB,
+        VALIDATION_HEADS,
     )
 
 
 def evaluation_set(kind, n_samples, unseen):
     """Manifest of the test recordings, on the standard head or on heads never seen."""
-    return Dataset(
-        kind,
-        CONFIGS[kind],
-        TEST_SEED,
-        n_samples,
-        min(n_samples, 32),
-        heads=UNSEEN_HEADS if unseen else (0,),
-    )
+    heads = UNSEEN_HEADS if unseen else (0,)
+    return Dataset(kind, CONFIGS[kind], TEST_SEED, n_samples, _chunk(n_samples), SNR_DB, heads)
+
+
+def _chunk(n_samples):
+    """Largest chunk of at most 32 that divides a data set into equal parts."""
+    return max(size for size in range(1, 33) if n_samples % size == 0)
+
+
+def make_fwd(archive):
+    """Info and template forward solution of the archive's electrodes, for MNE's methods."""
+    import mne
+
+    import mne_mmnet
+    from mne_mmnet.simulation.heads import _TEN_TEN
+
+    info = mne.create_info(list(archive.ch_names), 512.0, "eeg")
+    info.set_montage(_TEN_TEN)
+    return info, mne_mmnet.make_template_forward(info)
+
+
+def load_one(name, kind, archive, root):
+    """Load the best weights of a finished training."""
+    stream = SampleStream(validation_set(kind, 8), 8, archive)
+    estimator = make_estimator(name, stream.model)
+    state = torch.load(Path(root) / f"{name}-{kind}" / "checkpoint.pt", weights_only=True)
+    estimator.load_state_dict(state["best"])
+    return estimator.eval().requires_grad_(False)
 
 
 def train_one(name, kind, config: BilevelConfig, archive, root, device="cpu", progress=None):

@@ -20,9 +20,9 @@ from pathlib import Path
 import mne
 import numpy as np
 from common import write_rows
-from mne.minimum_norm import apply_inverse, make_inverse_operator
 
 import mne_mmnet
+from mne_mmnet.baselines.classical import minimum_norm
 
 RESULTS = Path(__file__).parent / "results" / "real_eeg.csv"
 RECORDINGS = {
@@ -54,9 +54,6 @@ def main():
             if f"{region}_{hemi}" in targets
         ]
         accepted = np.concatenate(accepted)
-        inverse = make_inverse_operator(
-            whole.info, fwd, mne.make_ad_hoc_cov(whole.info), loose=1.0, depth=0.8
-        )
         for window, half in WINDOWS.items():
             tmin, tmax = max(when - half, whole.times[0]), min(when + half, whole.times[-1])
             evoked = whole.copy().crop(tmin, tmax)
@@ -64,8 +61,8 @@ def main():
                 "mmnet, fixed": mne_mmnet.apply_mmnet_inverse(evoked, fwd),
                 "mmnet, loose 0.2": mne_mmnet.apply_mmnet_inverse(evoked, fwd, loose=0.2),
                 "mmnet, free": mne_mmnet.apply_mmnet_inverse(evoked, fwd, loose=1.0),
-                "eLORETA, free": apply_inverse(evoked, inverse, 1 / 9, "eLORETA"),
-                "sLORETA, free": apply_inverse(evoked, inverse, 1 / 9, "sLORETA"),
+                "eLORETA, free": minimum_norm(evoked, fwd, method="eLORETA", loose=1.0),
+                "sLORETA, free": minimum_norm(evoked, fwd, method="sLORETA", loose=1.0),
             }
             row = dict(recording=name, window=window)
             for method, stc in estimates.items():

@@ -26,10 +26,10 @@ import mne
 import numpy as np
 from common import make_info, write_rows
 from invert.solvers.bayesian.flex_champagne import SolverFlexChampagne
-from mne.minimum_norm import apply_inverse, make_inverse_operator
 
 import mne_mmnet
 from mne_mmnet._mne import source_graph
+from mne_mmnet.baselines.classical import minimum_norm
 from mne_mmnet.dictionary import PatchScale, patch_matrices
 from mne_mmnet.metrics import auc, confidence_interval, local_maxima, localization_errors
 from mne_mmnet.simulation.noise import draw_noise
@@ -88,9 +88,7 @@ def make_methods(fwd, free):
 
     def mne_method(name):
         def apply(evoked, cov):
-            # MNE's depth weighting asks for the free forward solution, also with fixed sources
-            inverse = make_inverse_operator(evoked.info, free, cov, fixed=True, depth=0.8)
-            return apply_inverse(evoked, inverse, 1 / 9, name).data
+            return minimum_norm(evoked, free, cov, method=name).data
 
         return apply
 

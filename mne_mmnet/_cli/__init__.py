@@ -55,6 +55,13 @@ def main(argv=None):
     train = commands.add_parser("train", help="train a model (see: mne-mmnet train --help)")
     train.add_argument("options", nargs=argparse.REMAINDER)
 
+    train = commands.add_parser(
+        "train-cosine", help="train the paper's network (see: mne-mmnet train-cosine --help)"
+    )
+    train.add_argument("options", nargs=argparse.REMAINDER)
+
+    if argv[:1] == ["train-cosine"]:
+        return _guard(_train_cosine, argv[1:], verbose=False)
     if argv[:1] == ["train"]:
         return _guard(_train, argv[1:], verbose=False)
     args = parser.parse_args(argv)
@@ -83,6 +90,19 @@ def _train(argv):
 
     card = train(argv, prog="mne-mmnet train", progress=progress)
     print(f"Saved {card.name}, validation loss {card.provenance['validation_loss']:.3f}")
+
+
+def _train_cosine(argv):
+    from mne.utils import ProgressBar
+
+    from ..training.cosine_command import main as train
+
+    bar = ProgressBar(100, mesg="Training")
+    card = train(
+        argv, prog="mne-mmnet train-cosine", progress=lambda share: bar.update(int(100 * share))
+    )
+    best = card.provenance["validation"]
+    print(f"Saved {card.name}, space-time cosine on held-out simulations {best['cosine']:.3f}")
 
 
 def _guard(command, argument, *, verbose):

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from mne.minimum_norm import apply_inverse, make_inverse_operator
 
 from .. import dictionary
 from .._files import whole_file
 from .._mne import source_graph
+from ..baselines.classical import minimum_norm
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..metrics import local_maxima, localization_errors
 from ..simulation.timecourses import power_law
@@ -60,13 +60,6 @@ def _run_mmnet(evoked, fwd, args, **options):
     return stc
 
 
-def _run_eloreta(evoked, fwd, **options):
-    """MNE's eLORETA with white noise at the usual SNR of 3."""
-    cov = mne.make_ad_hoc_cov(evoked.info)
-    inverse = make_inverse_operator(evoked.info, fwd, cov, depth=None, **options)
-    return apply_inverse(evoked, inverse, lambda2=1 / 9, method="eLORETA")
-
-
 def _median_nerve(args, out, subject, subjects_dir):
     print("1. A real recording: median-nerve response, 256 electrodes (from spharapy)")
     evoked = read_median_nerve()
@@ -80,7 +73,7 @@ def _median_nerve(args, out, subject, subjects_dir):
     window = evoked.copy().crop(_N20 - HALF_WINDOW, _N20 + HALF_WINDOW)
     # the folds of a template are not the subject's: orientations are left free
     stc = _run_mmnet(window, fwd, args, loose=1.0)
-    peers = {"mmnet": stc, "eLORETA": _run_eloreta(window, fwd, loose=1.0)}
+    peers = {"mmnet": stc, "eLORETA": minimum_norm(window, fwd, loose=1.0, depth=None)}
 
     positions = surface_positions(stc.vertices, subject, subjects_dir)
     region = _postcentral_gyrus(subject, subjects_dir)
@@ -124,7 +117,7 @@ def _simulation(args, out, subject, subjects_dir):
     )
     fwd = make_template_forward(evoked.info)
     stc = _run_mmnet(evoked, fwd, args)
-    peers = {"mmnet": stc, "eLORETA": _run_eloreta(evoked, fwd, loose=0.0)}
+    peers = {"mmnet": stc, "eLORETA": minimum_norm(evoked, fwd, depth=None)}
     adjacency = source_graph(fwd["src"])
     positions = 1e3 * fwd["source_rr"]
     for name, estimate in peers.items():

@@ -7,7 +7,7 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 from .channels import MIN_CHANNELS, select_channels
 from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
 from .gain import PreparedForward, noise_scale, prepare_data, prepare_forward
-from .graph import source_graph
+from .graph import describe_source_space, source_graph
 from .stc import make_residual, make_stc, restrict_to_label
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "check_evoked",
     "check_pick_ori",
     "check_reference",
+    "describe_source_space",
     "make_residual",
     "make_stc",
     "noise_scale",

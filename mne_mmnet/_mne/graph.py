@@ -1,5 +1,7 @@
 """The graph of the source space: which sources are neighbours, and how far apart (mm)."""
 
+import hashlib
+
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
@@ -170,3 +172,29 @@ def _edges_to_adjacency(edges, positions):
     adjacency = (upper + upper.T).tocsr()
     adjacency.sort_indices()
     return adjacency
+
+
+def describe_source_space(vertices, subject):
+    """Name a source space, so that what was made for it can be matched with it.
+
+    Parameters
+    ----------
+    vertices : list of array
+        Vertex numbers in each source space.
+    subject : str | None
+        The subject that they belong to.
+
+    Returns
+    -------
+    description : dict
+        Subject, number of sources and a digest of the vertex numbers.
+    """
+    digest = hashlib.sha256()
+    for numbers in vertices:
+        digest.update(np.int64(len(numbers)).tobytes())
+        digest.update(np.ascontiguousarray(numbers, np.int64).tobytes())
+    return dict(
+        subject=subject,
+        n_sources=sum(len(numbers) for numbers in vertices),
+        vertices_sha256=digest.hexdigest(),
+    )

@@ -1,7 +1,6 @@
 """What a kind of model does with a prepared lead field: one class for each route."""
 
 import contextlib
-import hashlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -9,6 +8,7 @@ import numpy as np
 import torch
 from mne.utils import _check_option, logger
 
+from .._mne import describe_source_space
 from ..dictionary import mixing_matrix, patch_matrices, synthesis_matrix
 from ..network import CosineNetwork, EvidenceNetwork
 from ..objective import factor_dtype
@@ -235,7 +235,7 @@ class CosineRoute:
             If source space, orientation or depth weighting are not those of the weights.
         """
         space = card.domain.get("source_space", {})
-        if describe_source_space(prepared) != space:
+        if describe_source_space(prepared.vertices, prepared.subject) != space:
             raise ValueError(
                 f"The weights of {card.name} belong to one source space, "
                 f"{space.get('subject')!r} with {space.get('n_sources')} sources (make_template_"
@@ -290,30 +290,6 @@ class CosineRoute:
         fit = (seen * scaled).sum(axis=(1, 2)) / np.where(size > 0, size, 1.0)
         currents *= (fit * amplitude.numpy())[:, None, None]
         return Solution(currents[:, :, None, :], certificate, None)
-
-
-def describe_source_space(prepared):
-    """Name a source space so that weights can be matched with it.
-
-    Parameters
-    ----------
-    prepared : PreparedForward
-        Has vertices and subject.
-
-    Returns
-    -------
-    description : dict
-        Subject, number of sources and a digest of the vertex numbers.
-    """
-    digest = hashlib.sha256()
-    for vertices in prepared.vertices:
-        digest.update(np.int64(len(vertices)).tobytes())
-        digest.update(np.ascontiguousarray(vertices, np.int64).tobytes())
-    return dict(
-        subject=prepared.subject,
-        n_sources=prepared.n_sources,
-        vertices_sha256=digest.hexdigest(),
-    )
 
 
 ROUTES = {"evidence": EvidenceRoute, "cosine": CosineRoute}

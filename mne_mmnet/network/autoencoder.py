@@ -63,8 +63,15 @@ def convolution_norm(weight):
     -------
     norm : float
         Upper bound, within 1 % for kernels of 3.
+
+    Raises
+    ------
+    ValueError
+        If the kernel is not finite.
     """
     weight = weight.detach().double()
+    if not bool(torch.isfinite(weight).all()):
+        raise ValueError("The regulariser's weights are not finite; load or train others.")
     if weight.shape[0] > weight.shape[1]:
         weight = weight.transpose(0, 1)
     kernel = weight.shape[2]
@@ -171,9 +178,10 @@ class Autoencoder(nn.Module):
         smoothness : Smoothness
             ρ, α, a.
         """
-        # weights seldom change between calls
-        key = tuple((kernel.data_ptr(), kernel._version) for kernel in self.kernels)
-        if self._smoothness[0] == key:
+        # weights seldom change between calls; those made in inference mode have no version
+        versioned = not any(kernel.is_inference() for kernel in self.kernels)
+        key = versioned and tuple((kernel.data_ptr(), kernel._version) for kernel in self.kernels)
+        if key and self._smoothness[0] == key:
             return self._smoothness[1]
         one, two, three = (convolution_norm(kernel) for kernel in self.kernels)
         encode, inner, decode = (kernel.detach().double() for kernel in self.kernels)

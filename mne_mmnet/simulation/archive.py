@@ -1,5 +1,6 @@
 """Precomputed lead fields as one file, readable where there is no MNE."""
 
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,6 +27,8 @@ class HeadArchive:
         Edge lengths of the source-space graph in mm.
     ch_names : tuple of str | None
         Names of the electrodes; None where they were not kept.
+    source_space : dict | None
+        What :func:`mne_mmnet._mne.describe_source_space` says; None where it was not kept.
     """
 
     gains: np.ndarray
@@ -35,11 +38,14 @@ class HeadArchive:
     normals: np.ndarray
     adjacency: sparse.csr_array
     ch_names: tuple[str, ...] | None = None
+    source_space: dict | None = None
 
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
         coo = self.adjacency.tocoo()
         names = {} if self.ch_names is None else {"ch_names": np.array(self.ch_names, dtype=str)}
+        if self.source_space is not None:
+            names["source_space"] = np.array(json.dumps(self.source_space))
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
@@ -62,6 +68,7 @@ class HeadArchive:
                 (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
             )
             arrays = [file[k] for k in ("gains", "electrodes", "groups", "positions", "normals")]
-            # files written before there was this field have no names
+            # files written before there were these fields have none
             ch_names = tuple(file["ch_names"].tolist()) if "ch_names" in file else None
-        return cls(*arrays, adjacency, ch_names)
+            space = json.loads(str(file["source_space"])) if "source_space" in file else None
+        return cls(*arrays, adjacency, ch_names, space)

@@ -9,7 +9,7 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, logger, verbose
 
-from .._mne import source_graph
+from .._mne import describe_source_space, source_graph
 from ..template import cache_dir, make_template_bem, make_template_forward
 from .archive import HeadArchive
 
@@ -134,6 +134,9 @@ def make_head_archive(
         positions=fwd["source_rr"] * 1e3,
         normals=np.concatenate([space["nn"][space["vertno"]] for space in fwd["src"]]),
         adjacency=adjacency,
+        source_space=describe_source_space(
+            [space["vertno"] for space in fwd["src"]], fwd["src"][0]["subject_his_id"]
+        ),
         ch_names=None if montage is None else tuple(nominal["ch_names"]),
     )
     archive.save(path)

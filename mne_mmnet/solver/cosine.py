@@ -15,6 +15,8 @@ from .low_rank import shrink_singular_values
 # regulariser with kinks, beyond it
 _RAISES = (4.0, 16.0, 64.0)
 _ANALYTIC_RAISES = (1.0, 1e2, 1e4)
+# least curvature of the analytic majorant's diagonal, times ‖x‖²
+_LEAST_CURVATURE = 1e-6
 # prior variances of the sources fall as the lead field's norm to this power (depth weighting)
 _DEPTH = 1.6
 # 1/SNR² of the start, a depth-weighted minimum norm
@@ -174,6 +176,9 @@ class CosineProposer:
             step = majorant.minimiser(raised)
             yield Proposal(lambda index, step=step: step[index])
         curvature = objective.weight * regulariser_curvature(objective, point)
+        # without a regulariser there is none, and the step needs some; F is free of scale
+        floor = _LEAST_CURVATURE * point.norms[:, 0].square().reciprocal()
+        curvature = torch.maximum(curvature.nan_to_num(0.0), floor)
         safe = StructuredMajorant(
             gradient,
             objective.leadfield,

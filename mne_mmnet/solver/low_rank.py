@@ -40,6 +40,8 @@ def shrink_singular_values(data):
     left, values, right = torch.linalg.svd(data.to(factor_dtype(data.device)), full_matrices=False)
     # σ √max(n, T): the median is √μ_β of them
     unit = values.median(1, keepdim=True).values * omega / threshold
+    # a noise floor below the rounding of the decomposition is none
+    unit = torch.where(unit > torch.finfo(unit.dtype).eps * values[:, :1], unit, 0.0)
     scaled = values / torch.where(unit > 0, unit, 1.0)
     above = (scaled > 1.0 + math.sqrt(beta)) | (unit <= 0)
     best = ((scaled**2 - beta - 1.0) ** 2 - 4.0 * beta).clamp_min(0.0).sqrt()

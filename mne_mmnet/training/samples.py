@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..simulation import draw_montage
+from ..simulation import SimulatedSources, draw_montage
 from ..solver import CosineModel
 
 
@@ -55,8 +55,8 @@ class SampleStream:
     def __init__(self, dataset, batch_size, archive, crop=0, seed=0, device="cpu"):
         if dataset.chunk_size % batch_size or dataset.n_samples % batch_size:
             raise ValueError(
-                f"A chunk of {dataset.chunk_size} and a data set of {dataset.n_samples} must divide "
-                f"into batches of {batch_size}. Change one of the three numbers."
+                f"A chunk of {dataset.chunk_size} and a data set of {dataset.n_samples} must "
+                f"divide into batches of {batch_size}. Change one of the three numbers."
             )
         self.dataset, self.batch_size, self.archive = dataset, batch_size, archive
         self.crop, self.seed, self.device = crop, seed, device
@@ -88,7 +88,22 @@ class SampleStream:
         data, currents = self._windows(k)
         return self._finish(self.model, self.basis @ data, currents)
 
-    def _windows(self, k):
+    def sources(self, k):
+        """Return all that is known about the sources of one batch, not cropped.
+
+        Parameters
+        ----------
+        k : int
+            Its number.
+
+        Returns
+        -------
+        sources : SimulatedSources
+            Currents, centres, patches and peaks.
+        """
+        return self._recordings(k)[1]
+
+    def _recordings(self, k):
         first = k * self.batch_size % self.dataset.n_samples
         chunk, first = divmod(first, self.dataset.chunk_size)
         if self._kept[0] != chunk:
@@ -96,7 +111,12 @@ class SampleStream:
             self._kept = (chunk, found)
         data, sources, _ = self._kept[1]
         part = slice(first, first + self.batch_size)
-        data, currents, peaks = data[part], sources.currents[part], sources.peaks[part]
+        fields = (sources.currents, sources.seeds, sources.labels, sources.peaks)
+        return data[part], SimulatedSources(*(field[part] for field in fields))
+
+    def _windows(self, k):
+        data, sources = self._recordings(k)
+        currents, peaks = sources.currents, sources.peaks
         n_times = data.shape[2]
         if 0 < self.crop < n_times:
             rng = np.random.default_rng([self.seed, k])
@@ -168,3 +188,26 @@ class MontageStream(SampleStream):
         extra = np.sqrt(signal * (1.0 / target - 1.0 / ratio))
         data = data + extra * rng.standard_normal(data.shape)
         return self._finish(model, data, currents)
+
+
+class AlternatingStream:
+    """Batches of several streams in turn.
+
+    Parameters
+    ----------
+    streams : list of SampleStream
+        The streams.
+    """
+
+    def __init__(self, streams):
+        self.streams = streams
+
+    @property
+    def model(self):
+        """Lead field of the first stream."""
+        return self.streams[0].model
+
+    def batch(self, k):
+        """Make one batch (see :meth:`SampleStream.batch`)."""
+        which = k % len(self.streams)
+        return self.streams[which].batch(k // len(self.streams))

@@ -1,0 +1,185 @@
+"""The command ``mne-mmnet train-cosine``: the paper's network, for any montage."""
+
+import argparse
+import platform
+import shlex
+import sys
+from dataclasses import fields, replace
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from ..baselines import CosineMMNet
+from ..network import CosineConfig
+from ..simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
+from ..weights import load_model, save_model
+from .bilevel import train_bilevel
+from .bilevel_config import BilevelConfig
+from .samples import AlternatingStream, MontageStream
+
+_SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
+_CHUNK, _N_CHUNKS = 64, 15_000
+_SEED, _VALIDATION_SEED = 21, 22
+
+
+def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
+    """Make the parser.
+
+    Parameters
+    ----------
+    prog : str
+        Name of the program, for its help.
+
+    Returns
+    -------
+    parser : argparse.ArgumentParser
+        The parser.
+    """
+    parser = argparse.ArgumentParser(
+        prog=prog,
+        description="Train the cosine route's network with random montages. Interrupted runs "
+        "resume: start the same command again. Without --budget the schedule is the paper's, for "
+        "a GPU.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    parser.add_argument("--out", type=Path, default=Path("checkpoints"), help="run directory")
+    parser.add_argument("--name", default="my-cosine-model", help="name of the saved model")
+    parser.add_argument("--budget", type=float, metavar="MINUTES", help="train on a CPU instead")
+    parser.add_argument("--initial", help="cosine model whose weights to start from")
+    parser.add_argument("--heads-file", type=Path, help="lead fields computed before")
+    parser.add_argument(
+        "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device"
+    )
+    parser.add_argument("--n-channels", type=int, nargs=2, default=(16, 128))
+    parser.add_argument("--snr-db", type=float, nargs=2, default=(0.0, 15.0))
+    parser.add_argument("--metric", choices=("structured", "diagonal"), default="structured")
+    parser.add_argument(
+        "--sources", nargs="+", choices=tuple(_SOURCES), default=list(_SOURCES), help="simulators"
+    )
+    group = parser.add_argument_group("schedule", "changes to the paper's or the budget's")
+    for field in fields(BilevelConfig):
+        if field.name not in ("minutes", "annealing", "half"):
+            option = "--" + field.name.replace("_", "-")
+            group.add_argument(option, type=type(field.default), default=argparse.SUPPRESS)
+    return parser
+
+
+def _read_config(args):
+    changes = {
+        field.name: getattr(args, field.name)
+        for field in fields(BilevelConfig)
+        if hasattr(args, field.name)
+    }
+    if args.budget is None:
+        return BilevelConfig(**changes)
+    return BilevelConfig.budget(args.budget, **changes)
+
+
+def _make_stream(args, archive, config, seed, n_samples):
+    heads = tuple(range(len(archive.gains)))
+    streams = [
+        MontageStream(
+            Dataset(kind, _SOURCES[kind], seed, n_samples, _CHUNK, max(args.snr_db), heads),
+            config.batch_size,
+            archive,
+            n_channels=tuple(args.n_channels),
+            snr_db=tuple(args.snr_db),
+            crop=config.crop,
+            seed=seed,
+            device=args.device,
+        )
+        for kind in args.sources
+    ]
+    return AlternatingStream(streams)
+
+
+def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progress=None):
+    """Run the command.
+
+    Parameters
+    ----------
+    argv : list of str | None
+        Arguments; None is those of the process.
+    prog : str
+        Name of the program, for its help and for the model card.
+    progress : callable | None
+        Called with the share of the run that is over.
+
+    Returns
+    -------
+    card : ModelCard
+        The card of the model that was saved.
+
+    Raises
+    ------
+    ValueError
+        If the lead fields don't name their source space, or the initial model is of another kind.
+    """
+    argv = sys.argv[1:] if argv is None else list(argv)
+    args = make_parser(prog).parse_args(argv)
+    config = _read_config(args)
+    if args.heads_file is not None:
+        archive = HeadArchive.read(args.heads_file)
+    else:
+        from ..simulation.heads import make_head_archive
+
+        archive = make_head_archive()
+    if archive.source_space is None:
+        raise ValueError(
+            "The lead fields do not say what source space they belong to, so nobody could tell "
+            "where the weights may be used. Make them again with make_head_archive."
+        )
+    n_sources = archive.source_space["n_sources"]
+    make_config = CosineConfig.diagonal if args.metric == "diagonal" else CosineConfig
+    torch.manual_seed(config.seed)
+    estimator = CosineMMNet(make_config(n_sources=n_sources))
+    if args.initial is not None:
+        initial, card = load_model(args.initial)
+        if card.kind != "cosine" or initial.config != estimator.config:
+            raise ValueError(f"The weights of {card.name} belong to another network.")
+        estimator.network.load_state_dict(initial.state_dict())
+    torch.set_num_threads(1 if args.budget else torch.get_num_threads())
+    stream = _make_stream(args, archive, config, _SEED, _CHUNK * _N_CHUNKS)
+    validation = _make_stream(
+        args, archive, replace(config, seed=1), _VALIDATION_SEED, 10 * _CHUNK
+    )
+    history = train_bilevel(
+        estimator,
+        stream,
+        validation,
+        config,
+        args.out,
+        device=args.device,
+        progress=progress,
+    )
+    best = min(history, key=lambda entry: entry["validation"])
+    provenance = {
+        "command": shlex.join([*prog.split(), *argv]),
+        "schedule": "CPU budget" if args.budget else "the paper's",
+        "training": config.to_dict(),
+        "initial": args.initial,
+        "validation": best,
+        "device": args.device,
+        "versions": {
+            "mne_mmnet": version("mne_mmnet"),
+            "torch": torch.__version__,
+            "python": platform.python_version(),
+        },
+    }
+    domain = {
+        "source_space": archive.source_space,
+        "n_channels": list(args.n_channels),
+        "snr_db": list(args.snr_db),
+        "sources": list(args.sources),
+        "noise": "white",
+        "n_heads": len(archive.gains),
+        "max_times": config.crop or None,
+    }
+    return save_model(
+        estimator.network, args.out / args.name, domain=domain, provenance=provenance, half=True
+    )
+
+
+if __name__ == "__main__":
+    main()
