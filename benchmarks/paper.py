@@ -16,8 +16,9 @@ standard one and seven perturbed ones. Learned methods all get data whose singul
 shrunk; MNE's get the recordings, and are told the true ratio. No sign or amplitude is compared but
 by the definitions in :mod:`mne_mmnet.metrics`.
 
-Writes ``paper.csv``, ``paper.rst``, ``paper_descent.csv``, ``paper_estimates.png``,
-``paper_descent.png`` and ``paper_majorants.png`` to ``benchmarks/results/``.
+Writes ``paper.csv``, ``paper.rst``, ``paper_descent.csv``, ``paper_majorants.csv``,
+``paper_estimates.png``, ``paper_descent.png`` and ``paper_majorants.png`` to
+``benchmarks/results/``.
 """
 
 import argparse
@@ -150,20 +151,23 @@ def evaluate_learned(name, trained_on, args):
     path.write_text(json.dumps(dict(parameters=parameters, sets=sets)))
 
 
-def evaluate_classical(name, args):
-    """Evaluate one of MNE's methods on all test sets."""
+def classical_matrix(name, archive):
+    """One of MNE's methods as a matrix from the basis of the recordings to currents."""
     from mne_mmnet.baselines.classical import minimum_norm_kernel
 
+    info, fwd = make_fwd(archive)
+    kernel = minimum_norm_kernel(info, fwd, method=name, snr=10.0 ** (SNR_DB / 20.0))
+    basis = average_reference_basis(len(info["ch_names"]))
+    return torch.as_tensor(kernel @ basis.T, dtype=torch.float32)
+
+
+def evaluate_classical(name, args):
+    """Evaluate one of MNE's methods on all test sets."""
     path = args.root / f"{name}-scores-{args.n_samples}.json"
     if path.exists():
         return
     archive = read_heads(args.heads)
-    info, fwd = make_fwd(archive)
-    snr = 10.0 ** (SNR_DB / 20.0)
-    kernel = minimum_norm_kernel(info, fwd, method=name, snr=snr)
-    matrix = torch.as_tensor(
-        kernel @ average_reference_basis(len(info["ch_names"])).T, dtype=torch.float32
-    )
+    matrix = classical_matrix(name, archive)
     sets = evaluate_everywhere(lambda batch: (matrix @ batch.data, {}), archive, args.n_samples)
     path.write_text(json.dumps(dict(parameters=0, sets=sets)))
 
@@ -283,20 +287,80 @@ def write_rst(path, comment, rows):
     path.write_text("\n".join(lines), encoding="utf-8")
 
 
-def draw(args, out):
+@torch.no_grad()
+def descent_traces(estimator, batch):
+    """Total, fidelity and regularisation along a method's own iterations."""
+    objective, _ = estimator.objective(batch.model, batch.data)
+    points = [objective.evaluate(x) for x in estimator.iterates(batch.model, batch.data)]
+    parts = dict(total="value", fidelity="fidelity", regularity="regularity")
+    return {
+        part: torch.stack([getattr(point, name) for point in points], 1).numpy()
+        for part, name in parts.items()
+    }
+
+
+@torch.no_grad()
+def draw(args):
     """Draw the paper's two figures, and what each majorant buys."""
     import paper_figures
 
     archive = read_heads(args.heads)
-    mmnets = {name: load_one(name, "sereega", archive, args.root) for name in ESTIMATORS}
-    paper_figures.draw_all(
-        out,
-        archive,
-        mmnets,
-        test=evaluation_set("sereega", BATCH, True),
-        validation=validation_set("sereega", 32),
-        classical=CLASSICAL,
+    learned = {name: load_one(name, "sereega", archive, args.root) for name in ESTIMATORS}
+    # the first test recording of two patches, on a head never seen
+    test = evaluation_set("sereega", args.n_samples, True)
+    stream = SampleStream(test, 1, archive)
+    first = next(k for k in range(args.n_samples) if (stream.sources(k).seeds[0] >= 0).sum() == 2)
+    batch, sources = stream.batch(first), stream.sources(first)
+    estimates = {
+        name: method(batch.model, batch.data)[0].numpy() for name, method in learned.items()
+    }
+    for name in CLASSICAL:
+        estimates[name] = (classical_matrix(name, archive) @ batch.data)[0].numpy()
+    paper_figures.figure_estimates(
+        args.out / "paper_estimates.png",
+        estimates,
+        sources.currents[0],
+        1e3 * np.arange(test.config.n_times) / test.config.sfreq,
+        sources.labels[0],
+        sources.seeds[0],
+        int(sources.peaks[0, 0]),
+        title="One test recording (SEREEGA-style, 5 dB, head never seen): truth and estimates",
     )
+    stream = SampleStream(validation_set("sereega", 32), 32, archive)
+    batch = stream.batch(0)
+    iterative = {
+        name: method for name, method in learned.items() if method.regulariser is not None
+    }
+    paper_figures.figure_descent(
+        args.out / "paper_descent.png",
+        {name: descent_traces(method, batch) for name, method in iterative.items()},
+        title="Cost along the iterations, 32 validation recordings (SEREEGA-style)",
+    )
+    traces, certificates, seconds = paper_figures.majorant_traces(learned["mmnet"], batch, 10)
+    paper_figures.figure_majorants(
+        args.out / "paper_majorants.png",
+        traces,
+        title="Same objective, same start: cost with each majorant (SEREEGA-style, validation)",
+    )
+    rows = []
+    for name, trace in traces.items():
+        drop = trace[:, :1] - trace
+        rows.append(
+            dict(
+                majorant=name,
+                n_samples=len(trace),
+                start=f"{np.median(trace[:, 0]):.4g}",
+                **{
+                    f"median_decrease_after_{k}": f"{np.median(drop[:, k]):.4g}"
+                    for k in (1, 3, 10)
+                },
+                rising_steps=int((np.diff(trace, axis=1) > 0).sum()),
+                retries=int(certificates[name].retries.sum()),
+                stalled=int(certificates[name].stalled.sum()),
+                seconds=f"{seconds[name]:.3g}",
+            )
+        )
+    return rows
 
 
 def main():
@@ -333,7 +397,7 @@ def main():
     write_rows(args.out / "paper.csv", comment, rows)
     write_rows(args.out / "paper_descent.csv", comment, collect_descent(args))
     write_rst(args.out / "paper.rst", comment, rows)
-    draw(args, args.out)
+    write_rows(args.out / "paper_majorants.csv", comment, draw(args))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@ from .inverse import MMNetOperator as MMNetOperator
 from .inverse import SolverReport as SolverReport
 from .inverse import apply_mmnet_inverse as apply_mmnet_inverse
 from .inverse import make_mmnet_operator as make_mmnet_operator
+from .solver import minimize as minimize
 from .template import fetch_template as fetch_template
 from .template import make_template_bem as make_template_bem
 from .template import make_template_forward as make_template_forward

@@ -37,13 +37,18 @@ class Activation(nn.Module):
         """σ(t)."""
         if not self.smoothing:
             return t.relu()
-        return 0.5 * (t + (t.square() + self.smoothing**2).sqrt() - self.smoothing)
+        # √(t² + ε²) − ε without its cancellation for t ≪ ε
+        return 0.5 * (t + t * (t / (self._root(t) + self.smoothing)))
 
     def slope(self, t):
         """σ'(t)."""
         if not self.smoothing:
             return (t > 0).to(t.dtype)
-        return 0.5 * (1.0 + t / (t.square() + self.smoothing**2).sqrt())
+        return 0.5 * (1.0 + t / self._root(t))
+
+    def _root(self, t):
+        """√(t² + ε²), without overflow."""
+        return torch.hypot(t, t.new_full((), self.smoothing))
 
 
 def convolution_norm(weight):

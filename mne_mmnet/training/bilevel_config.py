@@ -76,7 +76,7 @@ class BilevelConfig:
     def budget(cls, minutes, **changes):
         """Return the configuration for a CPU: ``minutes`` on one core instead of days on a GPU.
 
-        Small batches, large annealed rates, Φ pretrained for two fifths of the time, four steps in
+        Small batches, large annealed rates, Φ pretrained for two thirds of the time, four steps in
         training where more may be taken at use, bfloat16.
 
         Parameters
@@ -92,7 +92,7 @@ class BilevelConfig:
             regulariser_rate=1e-3,
             n_steps=4,
             minutes=minutes,
-            pretraining=0.4,
+            pretraining=0.65,
             pretraining_rate=3e-3,
             annealing=True,
             half=True,

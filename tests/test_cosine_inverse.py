@@ -1,0 +1,181 @@
+"""``apply_mmnet_inverse(…, model="mmnet-cosine")``: the paper's network behind the same call."""
+
+from importlib import resources
+
+import mne
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_cases
+import mne_mmnet
+from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet._mne import describe_source_space
+from mne_mmnet.network import CosineConfig, CosineNetwork
+from mne_mmnet.weights import load_model, save_model
+
+pytestmark = pytest.mark.filterwarnings("ignore:.*outside the training domain:RuntimeWarning")
+
+
+@pytest.fixture(scope="module")
+def fwd():
+    return mne_cases.make_fwd("surface", 64)
+
+
+@pytest.fixture(scope="module")
+def model(fwd, tmp_path_factory):
+    """Untrained weights for the test cases' source space."""
+    space = describe_source_space(
+        [hemisphere["vertno"] for hemisphere in fwd["src"]], fwd["src"][0]["subject_his_id"]
+    )
+    torch.manual_seed(0)
+    network = CosineNetwork(CosineConfig(n_sources=space["n_sources"], width=16, hidden=8))
+    path = tmp_path_factory.mktemp("models") / "tiny-cosine"
+    domain = dict(source_space=space, n_channels=[16, 128], snr_db=[0.0, 15.0])
+    save_model(network, path, domain=domain, provenance={}, half=True)
+    return path
+
+
+def make_evoked(fwd, n_channels=32, n_times=30, scale=1.0, seed=0):
+    """One dipole of 20 nA·m along its normal, in noise of a tenth."""
+    info = mne_cases.make_info(n_channels)
+    fixed = mne.convert_forward_solution(fwd, force_fixed=True, verbose=False)
+    rng = np.random.default_rng(seed)
+    rows = [fixed["sol"]["row_names"].index(name) for name in info["ch_names"]]
+    gain = fixed["sol"]["data"][rows]
+    wave = np.sin(np.linspace(0, 3, n_times))
+    signal = 2e-8 * scale * gain[:, [40]] * wave
+    data = signal + 0.1 * signal.std() * rng.standard_normal(signal.shape)
+    data -= data.mean(axis=0)
+    return mne.EvokedArray(data, info, tmin=-0.1, verbose=False)
+
+
+def test_call(fwd, model):
+    """A signed SourceEstimate that explains the data, with a certificate."""
+    evoked = make_evoked(fwd)
+    stc, residual, report = apply_mmnet_inverse(
+        evoked, fwd, model=model, return_residual=True, return_report=True
+    )
+    assert isinstance(stc, mne.SourceEstimate)
+    assert stc.data.shape == (2 * mne_cases.N_USED, 30)
+    assert stc.subject == mne_cases.SUBJECT
+    assert_allclose(stc.times, evoked.times)
+    assert (stc.data < 0).any()
+    assert (stc.data > 0).any()
+    assert report.descended
+    assert report.noise_level is None
+    assert len(report.objective) == 11
+    assert "never increasing" in str(report)
+    # the amplitude is the one of least squares: the residual is orthogonal to the fit
+    fit = evoked.data - residual.data
+    assert abs(np.sum(fit * residual.data)) < 1e-3 * np.sum(fit**2)
+    assert report.explained > 0.5
+
+
+@pytest.mark.parametrize("n_channels", [16, 32, 64])
+def test_any_montage(fwd, model, n_channels):
+    """The weights belong to the sources, not to the electrodes."""
+    stc = apply_mmnet_inverse(make_evoked(fwd, n_channels), fwd, model=model)
+    assert np.isfinite(stc.data).all()
+    assert np.abs(stc.data).max() > 0
+
+
+def test_contract(fwd, model):
+    """Scale, channel order, determinism, prepared operators; nothing given is changed."""
+    evoked = make_evoked(fwd)
+    before = evoked.data.copy()
+    stc = apply_mmnet_inverse(evoked, fwd, model=model)
+    assert_array_equal(evoked.data, before)
+    assert_array_equal(apply_mmnet_inverse(evoked, fwd, model=model).data, stc.data)
+    size = np.abs(stc.data).max()
+    for scale in (1e-6, 1e6):
+        louder = evoked.copy()
+        louder.data = louder.data * scale
+        found = apply_mmnet_inverse(louder, fwd, model=model)
+        assert_allclose(found.data, scale * stc.data, atol=1e-4 * scale * size)
+    order = np.random.default_rng(0).permutation(evoked.ch_names).tolist()
+    shuffled = evoked.copy().reorder_channels(order)
+    found = apply_mmnet_inverse(shuffled, fwd, model=model)
+    assert_allclose(found.data, stc.data, atol=1e-3 * size)
+    operator = make_mmnet_operator(evoked.info, fwd, model=model)
+    assert "tiny-cosine" in repr(operator)
+    assert_allclose(apply_mmnet_inverse(evoked, operator).data, stc.data, atol=1e-5 * size)
+    cov = mne_cases.make_cov(evoked.info)
+    assert np.isfinite(apply_mmnet_inverse(evoked, fwd, cov, model=model).data).all()
+    # batches of one and many
+    whitened = operator.prepared.whitener @ evoked.data
+    batch = np.stack([whitened, 3.0 * whitened[:, ::-1], np.zeros_like(whitened)])
+    many, reports = operator.solve(batch)
+    alone, _ = operator.solve(batch[:1])
+    assert_allclose(many[0], alone[0], atol=1e-3 * np.abs(alone).max())
+    assert (many[2] == 0).all()
+    assert all(report.descended for report in reports)
+
+
+def test_windows(fwd, model):
+    """From a single sample to more samples than channels."""
+    for n_times in (1, 5, 120):
+        stc = apply_mmnet_inverse(make_evoked(fwd, n_times=n_times), fwd, model=model)
+        assert stc.data.shape[1] == n_times
+        assert np.isfinite(stc.data).all()
+
+
+def test_other_source_spaces_are_refused(fwd, model):
+    """The message names the way out: fine_tune, or mmnet-base."""
+    evoked = make_evoked(fwd)
+    with pytest.raises(ValueError, match=r"mmnet-base.*fine_tune"):
+        apply_mmnet_inverse(evoked, mne_cases.make_fwd("volume", 64), model=model)
+    keep = mne.SourceEstimate(
+        np.ones((200, 1)), [np.arange(100), np.arange(100)], 0, 1, subject=mne_cases.SUBJECT
+    )
+    with pytest.raises(ValueError, match=r"with 324 sources.*with 200"):
+        apply_mmnet_inverse(evoked, mne.forward.restrict_forward_to_stc(fwd, keep), model=model)
+
+
+@pytest.mark.parametrize(
+    ("options", "match"),
+    [
+        (dict(loose=1.0), "Leave loose at None"),
+        (dict(loose=0.2), "Leave loose at None"),
+        (dict(depth=0.8), "leave depth at 'auto'"),
+        (dict(depth=None), "leave depth at 'auto'"),
+    ],
+)
+def test_options_that_do_not_fit_are_refused(fwd, model, options, match):
+    """What the weights have settled cannot be changed."""
+    with pytest.raises(ValueError, match=match):
+        apply_mmnet_inverse(make_evoked(fwd), fwd, model=model, **options)
+
+
+def test_shipped_model():
+    """mmnet-cosine is there, small, says how it was trained, and works on the template."""
+    network, card = load_model("mmnet-cosine")
+    folder = resources.files("mne_mmnet.pretrained")
+    assert len((folder / "mmnet-cosine.safetensors").read_bytes()) <= 10e6
+    assert card.kind == "cosine"
+    assert card.provenance["schedule"] in ("CPU budget", "the paper's")
+    assert network.config.n_steps == 10
+    info = mne_cases.make_info(32)
+    fwd = mne_mmnet.make_template_forward(info, subjects_dir=mne_mmnet.fetch_template())
+    fixed = mne.convert_forward_solution(fwd, force_fixed=True, surf_ori=True, verbose=False)
+    rng = np.random.default_rng(1)
+    errors = []
+    gain = fixed["sol"]["data"] - fixed["sol"]["data"].mean(axis=0)
+    size = np.linalg.norm(gain, axis=0)
+    visible = np.flatnonzero(size > np.median(size))
+    for source in rng.choice(visible, 5, replace=False):
+        wave = np.exp(-0.5 * ((np.arange(64) - 32) / 6.0) ** 2)
+        near = np.linalg.norm(fwd["source_rr"] - fwd["source_rr"][source], axis=1) < 0.015
+        signal = gain[:, near].sum(axis=1, keepdims=True) * wave * 1e-9
+        noise = 0.3 * signal.std() * rng.standard_normal(signal.shape)
+        evoked = mne.EvokedArray(signal + noise, info, verbose=False)
+        stc, report = apply_mmnet_inverse(evoked, fwd, model="mmnet-cosine", return_report=True)
+        assert report.descended
+        peak = np.abs(stc.data[:, 32]).argmax()
+        errors.append(np.linalg.norm(fwd["source_rr"][peak] - fwd["source_rr"][source]))
+    # chance is about 70 mm
+    assert np.median(errors) < 0.025
+    other = mne_mmnet.make_template_forward(info, "oct4", subjects_dir=mne_mmnet.fetch_template())
+    with pytest.raises(ValueError, match="fine_tune"):
+        apply_mmnet_inverse(evoked, other, model="mmnet-cosine")
