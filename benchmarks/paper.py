@@ -1,7 +1,7 @@
 """The paper's comparison: SEREEGA-style and neural-mass data, every way across, every method.
 
     pip install -c constraints.txt -e ".[benchmark]"
-    python benchmarks/paper.py --minutes 6 --jobs 2
+    python benchmarks/paper.py --minutes 4 --jobs 2
 
 Trains (or resumes, or loads) every learned method on each kind of data with the same recordings,
 the same budget of compute time and the same choice of the best weights on validation data, then
@@ -16,6 +16,8 @@ standard one and seven perturbed ones. Learned methods all get data whose singul
 shrunk; MNE's get the recordings, and are told the true ratio. No sign or amplitude is compared but
 by the definitions in :mod:`mne_mmnet.metrics`.
 
+Every data set is a manifest (seed, distribution, digests): the test sets' are written to
+``benchmarks/results/paper_data/``, those of training and validation beside each run's weights.
 Writes ``paper.csv``, ``paper.rst``, ``paper_descent.csv``, ``paper_majorants.csv``,
 ``paper_estimates.png``, ``paper_descent.png`` and ``paper_majorants.png`` to
 ``benchmarks/results/``.
@@ -366,7 +368,7 @@ def draw(args):
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--minutes", type=float, default=6.0, help="budget of each training")
+    parser.add_argument("--minutes", type=float, default=4.0, help="budget of each training")
     parser.add_argument("--full", action="store_true", help="the paper's schedule instead")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
@@ -386,6 +388,11 @@ def main():
         for tasks in (training, testing):
             for line in pool.map(work, tasks):
                 print(line, flush=True)
+    archive = read_heads(args.heads)
+    for kind, unseen in conditions():
+        manifest = args.out / "paper_data" / f"{kind}-{'unseen' if unseen else 'same'}.json"
+        manifest.parent.mkdir(parents=True, exist_ok=True)
+        evaluation_set(kind, args.n_samples, unseen).seal(archive).save(manifest)
     times = measure_times(args)
     plan = "--full" if args.full else f"--minutes {args.minutes:g}"
     comment = (

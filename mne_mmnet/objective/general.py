@@ -73,7 +73,9 @@ class GeneralObjective:
         with torch.inference_mode(False), torch.enable_grad():
             leaf = x.detach().clone().requires_grad_(True)
             values = self.values(leaf)
-            (gradient,) = torch.autograd.grad(values.sum(), leaf)
+            gradient = torch.zeros_like(leaf)
+            if values.requires_grad:  # else it ignores x
+                (gradient,) = torch.autograd.grad(values.sum(), leaf)
         return GeneralPoint(x, values.detach(), gradient)
 
     def gradient(self, point):

@@ -104,7 +104,7 @@ def pose_cosine(regulariser, weight, model: CosineModel, data):
     model : CosineModel
         The lead field.
     data : torch.Tensor of shape (n_batch, n_channels, n_times)
-        Whitened data, of any scale that float32 holds.
+        Whitened data, of any scale and precision.
 
     Returns
     -------
@@ -114,7 +114,7 @@ def pose_cosine(regulariser, weight, model: CosineModel, data):
         Depth-weighted minimum norm, of unit mean square; ones where the data are zero (F is not
         defined at zero).
     """
-    data = _unit(data)
+    data = _unit(data).to(model.leadfield.dtype)
     data = _unit(shrink_singular_values(data))
     start = model.start @ data
     size = start.square().mean((1, 2), keepdim=True).sqrt()

@@ -78,7 +78,8 @@ def minimize(function, start, n_steps=100, *, n_products=None, confidence=0.99, 
     Raises
     ------
     ValueError
-        If the function does not answer one finite value a sample at the start.
+        If the function does not answer one finite value a sample at the start, or the start is not
+        of floating point.
 
     Examples
     --------
@@ -94,6 +95,8 @@ def minimize(function, start, n_steps=100, *, n_products=None, confidence=0.99, 
     >>> bool((certificate.objective.diff(dim=1) <= 0).all())
     True
     """
+    if not start.is_floating_point():
+        raise ValueError(f"The start must be of floating point, got {start.dtype}.")
     objective = GeneralObjective(function)
     if not bool(torch.isfinite(objective.evaluate(start).value).all()):
         raise ValueError("The objective is not finite at the start; start somewhere else.")
