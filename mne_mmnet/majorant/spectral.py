@@ -125,7 +125,9 @@ class SpectralMajorant(ScalarMajorant):
         with torch.inference_mode(False), torch.enable_grad():
             x = point.x.detach().clone().requires_grad_(True)
             values = objective.values(x)
-            (slope,) = torch.autograd.grad(values.sum(), x, create_graph=True)
+            slope = torch.zeros_like(x)
+            if values.requires_grad:  # else it ignores x
+                (slope,) = torch.autograd.grad(values.sum(), x, create_graph=True)
 
             def product(vector):
                 if not slope.requires_grad:  # a linear objective
