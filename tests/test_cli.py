@@ -102,7 +102,7 @@ def test_one_line_errors(folder, tmp_path, capsys, options, message):
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize("command", [[], ["demo"], ["localize"], ["train"]])
+@pytest.mark.parametrize("command", [[], ["demo"], ["localize"], ["train"], ["train-cosine"]])
 def test_help(command, capsys):
     """Every command explains itself."""
     with pytest.raises(SystemExit) as stop:

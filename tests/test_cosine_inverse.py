@@ -121,6 +121,17 @@ def test_windows(fwd, model):
         assert np.isfinite(stc.data).all()
 
 
+def test_template_family():
+    """fsaverage and fsaverage5 share their grid's places; other subjects do not."""
+    from mne_mmnet.inverse.routes import _is_same_space
+
+    space = dict(subject="fsaverage5", n_sources=1284, vertices_sha256="a")
+    assert _is_same_space({**space, "subject": "fsaverage"}, space)
+    assert not _is_same_space({**space, "subject": "sample"}, space)
+    assert not _is_same_space({**space, "vertices_sha256": "b"}, space)
+    assert not _is_same_space(space, {})
+
+
 def test_other_source_spaces_are_refused(fwd, model):
     """The message names the way out: fine_tune, or mmnet-base."""
     evoked = make_evoked(fwd)

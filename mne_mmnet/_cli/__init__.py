@@ -97,10 +97,14 @@ def _train_cosine(argv):
 
     from ..training.cosine_command import main as train
 
-    bar = ProgressBar(100, mesg="Training")
-    card = train(
-        argv, prog="mne-mmnet train-cosine", progress=lambda share: bar.update(int(100 * share))
-    )
+    bars = []
+
+    def progress(share):
+        if not bars:  # not before the options are known to be right
+            bars.append(ProgressBar(100, mesg="Training"))
+        bars[0].update(int(100 * share))
+
+    card = train(argv, prog="mne-mmnet train-cosine", progress=progress)
     best = card.provenance["validation"]
     print(f"Saved {card.name}, space-time cosine on held-out simulations {best['cosine']:.3f}")
 

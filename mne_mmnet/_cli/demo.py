@@ -17,7 +17,7 @@ from ..simulation.timecourses import power_law
 from ..template import find_template, make_template_bem, make_template_forward
 from ..viz import plot_sources
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
-from .localize import HALF_WINDOW
+from .localize import HALF_WINDOW, default_loose
 from .recording import read_median_nerve
 
 _N20 = 0.0195
@@ -72,7 +72,7 @@ def _median_nerve(args, out, subject, subjects_dir):
     fwd = make_template_forward(evoked.info)
     window = evoked.copy().crop(_N20 - HALF_WINDOW, _N20 + HALF_WINDOW)
     # the folds of a template are not the subject's: orientations are left free
-    stc = _run_mmnet(window, fwd, args, loose=1.0)
+    stc = _run_mmnet(window, fwd, args, loose=default_loose(args.model))
     peers = {"mmnet": stc, "eLORETA": minimum_norm(window, fwd, loose=1.0, depth=None)}
 
     positions = surface_positions(stc.vertices, subject, subjects_dir)
@@ -92,7 +92,7 @@ def _median_nerve(args, out, subject, subjects_dir):
         subjects_dir=subjects_dir,
         time=_N20,
         path=out / "median_nerve_n20.png",
-        title="Median-nerve N20, mmnet, free orientation",
+        title=f"Median-nerve N20, {args.model}",
     )
     print(f"  wrote {out / 'median_nerve-stc.h5'} and {out / 'median_nerve_n20.png'}")
 

@@ -12,9 +12,15 @@ from .._mne import check_reference
 from ..inverse import apply_mmnet_inverse
 from ..template import find_template, make_template_forward
 from ..viz import plot_sources
+from ..weights import read_card
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
 
 HALF_WINDOW = 0.05
+
+
+def default_loose(model):
+    """Orientation constraint on a template head: free, unless the model knows normals only."""
+    return None if read_card(model).kind == "cosine" else 1.0
 
 
 def run(args):
@@ -48,7 +54,7 @@ def _run(args):
         fwd = make_template_forward(evoked.info, args.spacing)
         subject, subjects_dir = find_template()
         # the folds of a template are not the subject's: orientations are left free
-        loose = 1.0 if args.loose is None else args.loose
+        loose = default_loose(args.model) if args.loose is None else args.loose
     else:
         fwd = _read(mne.read_forward_solution, args.fwd, "a forward solution")
         loose = args.loose

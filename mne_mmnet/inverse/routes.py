@@ -29,6 +29,7 @@ _READ_OUT = 512
 _SMALL = 1_000_000
 # depth weights of sources are limited to this ratio of norms, as in mne.forward
 _DEPTH_LIMIT = 10.0
+_TEMPLATES = ("fsaverage", "fsaverage5")
 
 
 class Solution(NamedTuple):
@@ -235,7 +236,7 @@ class CosineRoute:
             If source space, orientation or depth weighting are not those of the weights.
         """
         space = card.domain.get("source_space", {})
-        if describe_source_space(prepared.vertices, prepared.subject) != space:
+        if not _is_same_space(describe_source_space(prepared.vertices, prepared.subject), space):
             raise ValueError(
                 f"The weights of {card.name} belong to one source space, "
                 f"{space.get('subject')!r} with {space.get('n_sources')} sources (make_template_"
@@ -290,6 +291,20 @@ class CosineRoute:
         fit = (seen * scaled).sum(axis=(1, 2)) / np.where(size > 0, size, 1.0)
         currents *= (fit * amplitude.numpy())[:, None, None]
         return Solution(currents[:, :, None, :], certificate, None)
+
+
+def _is_same_space(found, wanted):
+    """Whether two source spaces hold the same places.
+
+    The icosahedral grids of fsaverage and fsaverage5 are nested: the same numbers are the same
+    places.
+    """
+
+    def plain(space):
+        subject = "fsaverage" if space.get("subject") in _TEMPLATES else space.get("subject")
+        return {**space, "subject": subject}
+
+    return plain(found) == plain(wanted)
 
 
 ROUTES = {"evidence": EvidenceRoute, "cosine": CosineRoute}
