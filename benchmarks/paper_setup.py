@@ -1,5 +1,6 @@
 """Data sets, heads and trained models of ``benchmarks/paper.py``."""
 
+import json
 from pathlib import Path
 
 import torch
@@ -71,10 +72,11 @@ def make_fwd(archive):
 
 
 def load_one(name, kind, archive, root):
-    """Load the best weights of a finished training."""
+    """Load the best weights of a finished training; as many steps as were trained, where free."""
     stream = SampleStream(validation_set(kind, 8), 8, archive)
-    estimator = make_estimator(name, stream.model)
     state = torch.load(Path(root) / f"{name}-{kind}" / "checkpoint.pt", weights_only=True)
+    _, config = json.loads(state["description"])
+    estimator = make_estimator(name, stream.model, n_steps=config["n_steps"])
     estimator.load_state_dict(state["best"])
     return estimator.eval().requires_grad_(False)
 
@@ -87,7 +89,7 @@ def train_one(name, kind, config: BilevelConfig, archive, root, device="cpu", pr
     validation = SampleStream(
         held_out, config.batch_size, archive, config.crop, config.seed, device
     )
-    estimator = make_estimator(name, stream.model, config.seed)
+    estimator = make_estimator(name, stream.model, config.seed, config.n_steps)
     directory = Path(root) / f"{name}-{kind}"
     directory.mkdir(parents=True, exist_ok=True)
     for part, dataset in (("training", training), ("validation", held_out)):

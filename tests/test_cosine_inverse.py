@@ -166,7 +166,7 @@ def test_shipped_model():
     assert len((folder / "mmnet-cosine.safetensors").read_bytes()) <= 10e6
     assert card.kind == "cosine"
     assert card.provenance["schedule"] in ("CPU budget", "the paper's")
-    assert network.config.n_steps == 10
+    assert network.config.n_steps >= 4
     info = mne_cases.make_info(32)
     fwd = mne_mmnet.make_template_forward(info, subjects_dir=mne_mmnet.fetch_template())
     fixed = mne.convert_forward_solution(fwd, force_fixed=True, surf_ori=True, verbose=False)

@@ -1,5 +1,7 @@
 """The certified network itself, under the signature of what it is compared with."""
 
+from dataclasses import replace
+
 from ..network import CosineConfig, CosineNetwork
 from ..solver import cosine_iterates
 from .base import Estimator
@@ -26,6 +28,16 @@ class CosineMMNet(Estimator):
     def regulariser(self):
         """Φ."""
         return self.network.regulariser
+
+    def set_steps(self, n_steps):
+        """Change the number of steps that are taken at use.
+
+        Parameters
+        ----------
+        n_steps : int
+            K; the same weights may take any number.
+        """
+        self.config = self.network.config = replace(self.config, n_steps=n_steps)
 
     def certified_iterates(self, model, data, n_steps=None):
         """Yield what :meth:`iterates` does, with the certificate of each step (``Iterate``)."""

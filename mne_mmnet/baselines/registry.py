@@ -27,7 +27,7 @@ _MAKERS = {
 ESTIMATORS = tuple(_MAKERS)
 
 
-def make_estimator(name, model, seed=0):
+def make_estimator(name, model, seed=0, n_steps=None):
     """Make an untrained estimator.
 
     Parameters
@@ -38,6 +38,8 @@ def make_estimator(name, model, seed=0):
         Lead field that it is made for.
     seed : int
         Of the initial weights.
+    n_steps : int | None
+        Steps at use, for methods whose number of steps is not built in; None is their default.
 
     Returns
     -------
@@ -53,4 +55,7 @@ def make_estimator(name, model, seed=0):
         raise ValueError(f"There is no estimator {name!r}; choose from {', '.join(ESTIMATORS)}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        return _MAKERS[name](model)
+        estimator = _MAKERS[name](model)
+    if estimator.any_steps and n_steps is not None:
+        estimator.set_steps(n_steps)
+    return estimator

@@ -16,7 +16,7 @@ class BilevelConfig:
     clip : float
         Largest gradient norm.
     n_steps : int
-        K in training, for methods whose number of steps is not built in (``any_steps``).
+        K, for methods whose number of steps is not built in (``any_steps``).
     n_batches : int
         Length of the run, unless ``minutes`` or ``patience`` end it before.
     minutes : float
@@ -76,8 +76,8 @@ class BilevelConfig:
     def budget(cls, minutes, **changes):
         """Return the configuration for a CPU: ``minutes`` on one core instead of days on a GPU.
 
-        Small batches, large annealed rates, Φ pretrained for two thirds of the time, four steps in
-        training where more may be taken at use, bfloat16.
+        Small batches, large annealed rates, Φ pretrained for two thirds of the time, four steps
+        (in training, and hence at use) where their number is free, bfloat16.
 
         Parameters
         ----------

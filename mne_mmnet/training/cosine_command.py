@@ -133,7 +133,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     n_sources = archive.source_space["n_sources"]
     make_config = CosineConfig.diagonal if args.metric == "diagonal" else CosineConfig
     torch.manual_seed(config.seed)
-    estimator = CosineMMNet(make_config(n_sources=n_sources))
+    estimator = CosineMMNet(make_config(n_sources=n_sources, n_steps=config.n_steps))
     if args.initial is not None:
         initial, card = load_model(args.initial)
         if card.kind != "cosine" or initial.config != estimator.config:
