@@ -175,7 +175,8 @@ def test_weights_are_package_data():
 
     folder = resources.files("mne_mmnet.pretrained")
     names = {item.name for item in folder.iterdir()}
-    assert {"mmnet-base.safetensors", "mmnet-base.json"} <= names
+    for model in ("mmnet-base", "mmnet-cosine"):
+        assert {f"{model}.safetensors", f"{model}.json"} <= names
 
 
 def test_version():

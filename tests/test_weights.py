@@ -170,3 +170,32 @@ def test_card_describes_no_network(saved, network):
     path.write_text(json.dumps(card))
     with pytest.raises(ValueError, match="describes no network"):
         load_model(saved)
+
+
+def test_cosine_kind(tmp_path):
+    """Both kinds of network go to disk and back; half precision halves the file, not the speed."""
+    from mne_mmnet.network import CosineConfig, CosineNetwork
+
+    torch.manual_seed(0)
+    network = CosineNetwork(CosineConfig(n_sources=30, width=16, hidden=8))
+    sizes = {}
+    for name, half in (("single", False), ("half", True)):
+        card = save_model(network, tmp_path / name, domain={}, provenance={}, half=half)
+        assert card.kind == "cosine"
+        found, _ = load_model(tmp_path / name)
+        assert found.config == network.config
+        assert not found.training
+        sizes[name] = (tmp_path / f"{name}.safetensors").stat().st_size
+        for key, tensor in network.state_dict().items():
+            assert found.state_dict()[key].dtype == torch.float32
+            torch.testing.assert_close(found.state_dict()[key], tensor, rtol=1e-3 * half, atol=0)
+    assert sizes["half"] < 0.6 * sizes["single"]
+
+
+def test_unknown_kind(saved):
+    """A card of a kind that this version does not know is refused."""
+    path = saved.with_suffix(".json")
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({**card, "kind": "oracle"}))
+    with pytest.raises(ValueError, match="describes no network"):
+        load_model(saved)
