@@ -61,6 +61,7 @@ def main():
                 "mmnet, fixed": mne_mmnet.apply_mmnet_inverse(evoked, fwd),
                 "mmnet, loose 0.2": mne_mmnet.apply_mmnet_inverse(evoked, fwd, loose=0.2),
                 "mmnet, free": mne_mmnet.apply_mmnet_inverse(evoked, fwd, loose=1.0),
+                "mmnet-cosine": mne_mmnet.apply_mmnet_inverse(evoked, fwd, model="mmnet-cosine"),
                 "eLORETA, free": minimum_norm(evoked, fwd, method="eLORETA", loose=1.0),
                 "sLORETA, free": minimum_norm(evoked, fwd, method="sLORETA", loose=1.0),
             }
