@@ -253,9 +253,13 @@ def collect_descent(args):
                     f"{100 * counts['monotone'] / counts['samples']:.1f}"
                 )
                 row["rising_steps_percent"] = f"{100 * counts['rises'] / counts['steps']:.2f}"
-                for what in ("retries", "analytic", "stalled"):
+                for what, title in (
+                    ("retries", "retried"),
+                    ("analytic", "analytic"),
+                    ("stalled", "stalled"),
+                ):
                     share = 100 * counts[what] / counts["steps"] if what in counts else None
-                    row[f"{what}_percent"] = "" if share is None else f"{share:.2f}"
+                    row[f"{title}_steps_percent"] = "" if share is None else f"{share:.2f}"
                 rows.append(row)
     return rows
 
