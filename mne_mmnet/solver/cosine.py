@@ -190,7 +190,7 @@ class CosineProposer:
             yield Proposal(lambda index, step=step: step[index], analytic=True)
 
     def _data_weight(self, point):
-        """W = 4/‖Lx‖²."""
+        """Return w = 4/‖Lx‖²."""
         return GLOBAL * point.norms[:, 1].clamp_min(1e-150).reciprocal().square()
 
     def _majorant(self, point, gradient, log_factor):
