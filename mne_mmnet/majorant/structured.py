@@ -39,12 +39,12 @@ class StructuredMajorant(QuadraticMajorant):
 
     def solve(self, right):
         """Return M⁻¹ applied to ``right``, by Woodbury's identity."""
+        # in double precision: where d is far below w the two terms nearly cancel
         exact = factor_dtype(right.device)
-        inverse = self.diagonal.reciprocal()
-        kernel = ((self.leadfield * inverse[:, None, :]) @ self.leadfield.mT).to(exact)
+        leadfield, inverse = self.leadfield.to(exact), self.diagonal.to(exact).reciprocal()
+        kernel = (leadfield * inverse[:, None, :]) @ leadfield.mT
         eye = torch.eye(kernel.shape[-1], dtype=exact, device=kernel.device)
         chol = robust_cholesky(kernel + eye / per_sample(self.weight.to(exact), kernel))
-        scaled = inverse[:, :, None] * right
-        seen = (self.leadfield @ scaled).to(exact)
-        dual = torch.cholesky_solve(seen, chol).to(right.dtype)
-        return scaled - inverse[:, :, None] * (self.leadfield.mT @ dual)
+        scaled = inverse[:, :, None] * right.to(exact)
+        dual = torch.cholesky_solve(leadfield @ scaled, chol)
+        return (scaled - inverse[:, :, None] * (leadfield.mT @ dual)).to(right.dtype)
