@@ -49,8 +49,8 @@ from paper_setup import (
 
 from mne_mmnet.baselines import ESTIMATORS
 from mne_mmnet.metrics import confidence_interval, score
+from mne_mmnet.simulation import average_reference_basis
 from mne_mmnet.training import BilevelConfig, SampleStream
-from mne_mmnet.training.samples import average_reference_basis
 
 RESULTS = Path(__file__).parent / "results"
 CLASSICAL = ("MNE", "sLORETA", "eLORETA")

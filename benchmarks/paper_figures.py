@@ -10,8 +10,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from mne_mmnet import viz
 from mne_mmnet._files import whole_file
-from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant, StructuredMajorant
-from mne_mmnet.majorant.analytic import GLOBAL, regulariser_curvature
+from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant, sharp_structured_majorant
 from mne_mmnet.metrics import space_time_cosine
 from mne_mmnet.solver.descent import Proposal, certify, descend
 from mne_mmnet.solver.general import SpectralProposer
@@ -35,14 +34,6 @@ class _AnalyticProposer:
         for factor in _RAISES:
             step = majorant.minimiser(factor)
             yield Proposal(lambda index, step=step: step[index], analytic=True)
-
-
-def _structured(objective, point, gradient):
-    """4/‖Lx‖² LᵀL + λ κ_g I."""
-    weight = GLOBAL * point.norms[:, 1].clamp_min(1e-150).reciprocal().square()
-    diagonal = objective.weight * regulariser_curvature(objective, point)
-    diagonal = diagonal.to(gradient.dtype)[:, None].expand(-1, gradient.shape[1])
-    return StructuredMajorant(gradient, objective.leadfield, weight, diagonal)
 
 
 @torch.no_grad()
@@ -79,7 +70,7 @@ def majorant_traces(estimator, batch, n_steps, n_products=16):
     runs = {
         "Proposition 1": analytic(Proposition1Majorant),
         "sharp diagonal": analytic(SharpMajorant),
-        "structured": analytic(_structured),
+        "structured": analytic(sharp_structured_majorant),
         "HVP": descend(objective, start, spectral, n_steps),
         "learned": estimator.certified_iterates(batch.model, batch.data, n_steps),
     }

@@ -20,11 +20,11 @@ from mne_mmnet.baselines import (
     make_estimator,
 )
 from mne_mmnet.network import CosineConfig
-from mne_mmnet.simulation import Dataset, HeadArchive, SereegaConfig
+from mne_mmnet.simulation import Dataset, HeadArchive, SereegaConfig, average_reference_basis
 from mne_mmnet.solver import CosineModel
 from mne_mmnet.training import BilevelConfig, SampleStream, train_bilevel
 from mne_mmnet.training.bilevel import cosine, denoising_loss, upper_loss
-from mne_mmnet.training.samples import AlternatingStream, MontageStream, average_reference_basis
+from mne_mmnet.training.samples import AlternatingStream, MontageStream
 
 N_SOURCES, N_ELECTRODES, N_TIMES = 40, 20, 24
 SOURCES = SereegaConfig(

@@ -49,8 +49,3 @@ class Estimator(nn.Module, ABC):
     def objective(self, model, data):
         """Return the cosine objective with this method's regulariser, and the start."""
         return pose_cosine(self.regulariser, self.weight, model, data)
-
-
-def unit_rms(x):
-    """Divide each sample by its root mean square (zeros stay zeros)."""
-    return x / x.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-20)

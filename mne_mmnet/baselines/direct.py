@@ -2,8 +2,8 @@
 
 from torch import nn
 
-from ..solver import shrink_singular_values
-from .base import Estimator, unit_rms
+from ..solver import shrink_singular_values, unit_rms
+from .base import Estimator
 
 
 class ConvNet1D(Estimator):

@@ -4,7 +4,8 @@ import torch
 from torch import nn
 
 from ..network import Autoencoder, ConvLSTMCell
-from .base import Estimator, unit_rms
+from ..solver import unit_rms
+from .base import Estimator
 
 
 class FourDVarNet(Estimator):

@@ -5,7 +5,8 @@ from torch import nn
 from torch.nn.functional import conv1d
 
 from ..network import Autoencoder
-from .base import Estimator, unit_rms
+from ..solver import unit_rms
+from .base import Estimator
 
 
 class _MetaDescent(Estimator):

@@ -21,8 +21,11 @@ class CosineMMNet(Estimator):
     def __init__(self, config: CosineConfig | None = None):
         super().__init__()
         self.network = CosineNetwork(config)
-        self.config = self.network.config
-        self.weight = self.config.weight
+
+    @property
+    def weight(self):
+        """λ."""
+        return self.network.config.weight
 
     @property
     def regulariser(self):
@@ -37,7 +40,7 @@ class CosineMMNet(Estimator):
         n_steps : int
             K; the same weights may take any number.
         """
-        self.config = self.network.config = replace(self.config, n_steps=n_steps)
+        self.network.config = replace(self.network.config, n_steps=n_steps)
 
     def certified_iterates(self, model, data, n_steps=None):
         """Yield what :meth:`iterates` does, with the certificate of each step (``Iterate``)."""

@@ -5,8 +5,8 @@ from torch import nn
 from torch.nn.functional import softplus
 
 from ..network import Autoencoder
-from ..solver import shrink_singular_values
-from .base import Estimator, unit_rms
+from ..solver import shrink_singular_values, unit_rms
+from .base import Estimator
 
 
 class DeepUnrolling(Estimator):

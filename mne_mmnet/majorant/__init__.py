@@ -9,3 +9,4 @@ from .evidence import EvidenceMajorant as EvidenceMajorant
 from .spectral import SpectralMajorant as SpectralMajorant
 from .spectral import lanczos_norm_bound as lanczos_norm_bound
 from .structured import StructuredMajorant as StructuredMajorant
+from .structured import sharp_structured_majorant as sharp_structured_majorant

@@ -52,6 +52,11 @@ def _split(point):
     return point.norms.clamp_min(1e-300).reciprocal().unbind(1)
 
 
+def data_weight(point):
+    """Return 4/‖Lx‖², the weight of LᵀL in a majorant of the data term, shape (n_batch,)."""
+    return GLOBAL * point.norms[:, 1].clamp_min(1e-150).reciprocal().square()
+
+
 class Proposition1Majorant(ScalarMajorant):
     """κ = μ₁ + λμ₂ of the paper's Proposition 1.
 

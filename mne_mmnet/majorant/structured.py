@@ -3,7 +3,11 @@
 import torch
 
 from ..objective import factor_dtype, robust_cholesky
+from .analytic import data_weight, regulariser_curvature
 from .base import QuadraticMajorant, per_sample
+
+# least diagonal of the sharp majorant, times ‖x‖²
+_LEAST_CURVATURE = 1e-6
 
 
 class StructuredMajorant(QuadraticMajorant):
@@ -48,3 +52,28 @@ class StructuredMajorant(QuadraticMajorant):
         scaled = inverse[:, :, None] * right.to(exact)
         dual = torch.cholesky_solve(leadfield @ scaled, chol)
         return (scaled - inverse[:, :, None] * (leadfield.mT @ dual)).to(right.dtype)
+
+
+def sharp_structured_majorant(objective, point, gradient):
+    """Majorize the cosine objective everywhere by 4/‖Lx‖² LᵀL + λ κ_g I.
+
+    Parameters
+    ----------
+    objective : CosineObjective
+        F.
+    point : CosinePoint
+        ``objective.evaluate(x)``.
+    gradient : torch.Tensor of shape (n_batch, n_sources, n_times)
+        ``objective.gradient(point)``.
+
+    Returns
+    -------
+    majorant : StructuredMajorant
+        With the constants of :mod:`mne_mmnet.majorant.analytic`.
+    """
+    curvature = objective.weight * regulariser_curvature(objective, point)
+    # without a regulariser there is none, and the step needs some; F is free of scale
+    floor = _LEAST_CURVATURE * point.norms[:, 0].square().reciprocal()
+    curvature = torch.maximum(curvature.nan_to_num(0.0), floor)
+    diagonal = curvature.to(gradient.dtype)[:, None].expand(-1, gradient.shape[1])
+    return StructuredMajorant(gradient, objective.leadfield, data_weight(point), diagonal)

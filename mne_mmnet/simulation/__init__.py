@@ -7,6 +7,7 @@ MNE is not installed, on lead fields computed elsewhere.
 from .archive import HeadArchive as HeadArchive
 from .batch import SimulatedBatch as SimulatedBatch
 from .batch import SimulationConfig as SimulationConfig
+from .batch import average_reference_basis as average_reference_basis
 from .batch import draw_montage as draw_montage
 from .batch import simulate_batch as simulate_batch
 from .dataset import Dataset as Dataset

@@ -40,6 +40,21 @@ class HeadArchive:
     ch_names: tuple[str, ...] | None = None
     source_space: dict | None = None
 
+    def along_normals(self, head):
+        """Lead field of one head for currents along the normals.
+
+        Parameters
+        ----------
+        head : int
+            Its number; 0 is the standard one.
+
+        Returns
+        -------
+        gain : array of shape (n_electrodes, n_sources)
+            V/(A·m), without a reference.
+        """
+        return np.einsum("esk,sk->es", self.gains[head], self.normals)
+
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
         coo = self.adjacency.tocoo()

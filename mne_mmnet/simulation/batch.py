@@ -118,11 +118,26 @@ def _tilt(rng, normals, distances, size):
     return tilted / np.linalg.norm(tilted, axis=1, keepdims=True)
 
 
+def average_reference_basis(n_channels):
+    """Make orthonormal rows that span the maps of zero mean.
+
+    Parameters
+    ----------
+    n_channels : int
+        Number of electrodes.
+
+    Returns
+    -------
+    basis : array of shape (n_channels - 1, n_channels)
+        The rows.
+    """
+    centred = np.eye(n_channels) - 1.0 / n_channels
+    return np.linalg.svd(centred)[0][:, : n_channels - 1].T
+
+
 def _whitener(rng, noise, known):
     """Average-reference basis, or the whitener of an estimated noise covariance."""
-    n_channels = len(noise)
-    # rows: orthonormal basis of the maps of zero mean
-    basis = np.linalg.svd(np.eye(n_channels) - 1.0 / n_channels)[0][:, : n_channels - 1].T
+    basis = average_reference_basis(len(noise))
     if not known:
         return basis
     covariance = basis @ (noise @ noise.T / noise.shape[1]) @ basis.T

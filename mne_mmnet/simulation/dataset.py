@@ -141,7 +141,7 @@ class Dataset:
         """Noisy, average-referenced recordings of the sources."""
         gains = {}
         for number in np.unique(head):
-            gain = np.einsum("esk,sk->es", archive.gains[number], archive.normals)
+            gain = archive.along_normals(number)
             gains[number] = (gain - gain.mean(axis=0)).astype(np.float32)
         n_electrodes, n_times = archive.gains.shape[1], sources.currents.shape[2]
         data = rng.standard_normal((len(head), n_electrodes, n_times), dtype=np.float32)

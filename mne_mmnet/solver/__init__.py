@@ -3,6 +3,7 @@
 from .cosine import CosineModel as CosineModel
 from .cosine import cosine_iterates as cosine_iterates
 from .cosine import pose_cosine as pose_cosine
+from .cosine import unit_rms as unit_rms
 from .descent import Certificate as Certificate
 from .descent import Iterate as Iterate
 from .descent import Proposal as Proposal

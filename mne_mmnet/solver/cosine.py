@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..majorant import DiagonalMajorant, StructuredMajorant
-from ..majorant.analytic import GLOBAL, regulariser_curvature
+from ..majorant import DiagonalMajorant, StructuredMajorant, sharp_structured_majorant
+from ..majorant.analytic import data_weight
 from ..network import CosineNetwork
 from ..objective import CosineObjective, factor_dtype
 from .descent import Proposal, descend
@@ -15,8 +15,6 @@ from .low_rank import shrink_singular_values
 # regulariser with kinks, beyond it
 _RAISES = (4.0, 16.0, 64.0)
 _ANALYTIC_RAISES = (1.0, 1e2, 1e4)
-# least curvature of the analytic majorant's diagonal, times ‖x‖²
-_LEAST_CURVATURE = 1e-6
 # prior variances of the sources fall as the lead field's norm to this power (depth weighting)
 _DEPTH = 1.6
 # 1/SNR² of the start, a depth-weighted minimum norm
@@ -37,15 +35,12 @@ class CosineModel:
         ‖L diag(d₀)^{−1/2}‖², so that LᵀL ⪯ depth_norm · diag(d₀).
     start : torch.Tensor of shape (n_sources, n_channels)
         Inverse operator of the start.
-    norm : float
-        Spectral norm of the whitened lead field as it was given.
     """
 
     leadfield: torch.Tensor
     depth: torch.Tensor
     depth_norm: float
     start: torch.Tensor
-    norm: float
 
     @classmethod
     def build(cls, leadfield, device="cpu"):
@@ -85,7 +80,6 @@ class CosineModel:
             depth=depth.to(device, torch.float32),
             depth_norm=float(torch.linalg.matrix_norm(kernel, ord=2)),
             start=start.to(device, torch.float32),
-            norm=float(norm),
         )
 
 
@@ -167,36 +161,23 @@ class CosineProposer:
         network, objective, model = self.network, self.objective, self.model
         gradient = objective.gradient(point)
         # the curvature must not depend on the unit of the currents or of the lead field
-        seen = _unit_rms(gradient / model.depth.sqrt()[:, None])
-        x_unit = _unit_rms(point.x)
+        seen = unit_rms(gradient / model.depth.sqrt()[:, None])
+        x_unit = unit_rms(point.x)
         state = network.curvature.initial_state(point.x) if self.state is None else self.state
         log_factor, self.state = network.curvature(seen, x_unit, state)
         majorant = self._majorant(point, gradient, log_factor)
         for raised in (1.0, *_RAISES):
             step = majorant.minimiser(raised)
             yield Proposal(lambda index, step=step: step[index])
-        curvature = objective.weight * regulariser_curvature(objective, point)
-        # without a regulariser there is none, and the step needs some; F is free of scale
-        floor = _LEAST_CURVATURE * point.norms[:, 0].square().reciprocal()
-        curvature = torch.maximum(curvature.nan_to_num(0.0), floor)
-        safe = StructuredMajorant(
-            gradient,
-            objective.leadfield,
-            self._data_weight(point),
-            curvature.to(gradient.dtype)[:, None].expand(-1, gradient.shape[1]),
-        )
+        safe = sharp_structured_majorant(objective, point, gradient)
         for raised in _ANALYTIC_RAISES:
             step = safe.minimiser(raised)
             yield Proposal(lambda index, step=step: step[index], analytic=True)
 
-    def _data_weight(self, point):
-        """Return w = 4/‖Lx‖²."""
-        return GLOBAL * point.norms[:, 1].clamp_min(1e-150).reciprocal().square()
-
     def _majorant(self, point, gradient, log_factor):
         config, model = self.network.config, self.model
         low, high = config.factor_min, config.factor_max
-        weight = self._data_weight(point).to(gradient.dtype)
+        weight = data_weight(point).to(gradient.dtype)
         if config.metric == "diagonal":
             factor = log_factor.exp().nan_to_num(1.0).clamp(low, high)
             scale = weight[:, None, None] * model.depth_norm * model.depth[:, None]
@@ -209,8 +190,8 @@ class CosineProposer:
         )
 
 
-def _unit_rms(x):
-    """Divide each sample by its root mean square."""
+def unit_rms(x):
+    """Divide each sample by its root mean square; zeros stay zeros."""
     size = x.square().mean((1, 2), keepdim=True).sqrt()
     return x / torch.where(size > 0, size, 1.0)
 

@@ -92,6 +92,38 @@ def _limit_threads(n_threads):
     return threadpool_limits(n_threads)
 
 
+def read_heads(path, **options):
+    """Read lead fields from a file, or have them computed and cached.
+
+    Parameters
+    ----------
+    path : path-like | None
+        The file; None computes them, which needs MNE.
+    **options
+        Of :func:`mne_mmnet.simulation.heads.make_head_archive`.
+
+    Returns
+    -------
+    heads : HeadArchive
+        The lead fields.
+    """
+    if path is not None:
+        return HeadArchive.read(path)
+    from ..simulation.heads import make_head_archive
+
+    return make_head_archive(**options)
+
+
+def list_versions():
+    """Name the versions that a model card records."""
+    return {
+        "mne_mmnet": version("mne_mmnet"),
+        "torch": torch.__version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+    }
+
+
 def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     """Run the command.
 
@@ -116,12 +148,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     if args.initial is not None:
         initial, _ = load_model(args.initial)
         config = replace(config, network=initial.config)
-    if args.heads_file is not None:
-        heads = HeadArchive.read(args.heads_file)
-    else:
-        from ..simulation.heads import make_head_archive
-
-        heads = make_head_archive(n_heads=config.n_heads)
+    heads = read_heads(args.heads_file, n_heads=config.n_heads)
     started = time.monotonic()
     with _limit_threads(args.threads):
         network, validation = train(
@@ -139,12 +166,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
         "initial": args.initial,
         "validation_loss": validation,
         "minutes_of_last_session": round((time.monotonic() - started) / 60, 1),
-        "versions": {
-            "mne_mmnet": version("mne_mmnet"),
-            "torch": torch.__version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": list_versions(),
     }
     domain = asdict(config.simulation)
     return save_model(network, args.out / args.name, domain=domain, provenance=provenance)

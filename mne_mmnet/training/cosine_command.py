@@ -1,21 +1,20 @@
 """The command ``mne-mmnet train-cosine``: the paper's network, for any montage."""
 
 import argparse
-import platform
 import shlex
 import sys
 from dataclasses import fields, replace
-from importlib.metadata import version
 from pathlib import Path
 
 import torch
 
 from ..baselines import CosineMMNet
 from ..network import CosineConfig
-from ..simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
+from ..simulation import Dataset, NeuralMassConfig, SereegaConfig
 from ..weights import load_model, save_model
 from .bilevel import train_bilevel
 from .bilevel_config import BilevelConfig
+from .command import list_versions, read_heads
 from .samples import AlternatingStream, MontageStream
 
 _SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
@@ -119,12 +118,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     argv = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(prog).parse_args(argv)
     config = _read_config(args)
-    if args.heads_file is not None:
-        archive = HeadArchive.read(args.heads_file)
-    else:
-        from ..simulation.heads import make_head_archive
-
-        archive = make_head_archive()
+    archive = read_heads(args.heads_file)
     if archive.source_space is None:
         raise ValueError(
             "The lead fields do not say what source space they belong to, so nobody could tell "
@@ -136,7 +130,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     estimator = CosineMMNet(make_config(n_sources=n_sources, n_steps=config.n_steps))
     if args.initial is not None:
         initial, card = load_model(args.initial)
-        if card.kind != "cosine" or initial.config != estimator.config:
+        if card.kind != "cosine" or initial.config != estimator.network.config:
             raise ValueError(f"The weights of {card.name} belong to another network.")
         estimator.network.load_state_dict(initial.state_dict())
     torch.set_num_threads(1 if args.budget else torch.get_num_threads())
@@ -161,11 +155,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
         "initial": args.initial,
         "validation": best,
         "device": args.device,
-        "versions": {
-            "mne_mmnet": version("mne_mmnet"),
-            "torch": torch.__version__,
-            "python": platform.python_version(),
-        },
+        "versions": list_versions(),
     }
     domain = {
         "source_space": archive.source_space,

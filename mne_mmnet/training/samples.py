@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..simulation import SimulatedSources, draw_montage
+from ..simulation import SimulatedSources, average_reference_basis, draw_montage
 from ..solver import CosineModel
 
 
@@ -25,12 +25,6 @@ class Batch(NamedTuple):
     model: CosineModel
     data: torch.Tensor
     currents: torch.Tensor
-
-
-def average_reference_basis(n_channels):
-    """Orthonormal rows spanning the maps of zero mean, shape (n_channels − 1, n_channels)."""
-    centred = np.eye(n_channels) - 1.0 / n_channels
-    return np.linalg.svd(centred)[0][:, : n_channels - 1].T
 
 
 class SampleStream:
@@ -67,10 +61,7 @@ class SampleStream:
     def _prepare(self):
         archive, device = self.archive, self.device
         self.basis = average_reference_basis(archive.gains.shape[1])
-        self.model = CosineModel.build(self.basis @ self._gain(0), device)
-
-    def _gain(self, head):
-        return np.einsum("esk,sk->es", self.archive.gains[head], self.archive.normals)
+        self.model = CosineModel.build(self.basis @ self.archive.along_normals(0), device)
 
     def batch(self, k):
         """Make one batch.
@@ -166,7 +157,7 @@ class MontageStream(SampleStream):
             )
 
     def _prepare(self):
-        self._standard = self._gain(0)
+        self._standard = self.archive.along_normals(0)
 
     def batch(self, k):
         """Make one batch (see :meth:`SampleStream.batch`)."""
@@ -201,11 +192,6 @@ class AlternatingStream:
 
     def __init__(self, streams):
         self.streams = streams
-
-    @property
-    def model(self):
-        """Lead field of the first stream."""
-        return self.streams[0].model
 
     def batch(self, k):
         """Make one batch (see :meth:`SampleStream.batch`)."""
