@@ -1,18 +1,46 @@
 """mmnet among invertmeeg's solvers, on invertmeeg's four benchmark sets, through its own runner.
 
     pip install -c constraints.txt -e ".[benchmark]"
-    python benchmarks/leaderboard.py --n-samples 25 --seeds 11 12
+    python benchmarks/leaderboard.py --solvers all --seeds 11 --time-limit 150    # hours
+    python benchmarks/leaderboard.py --solvers mmnet top --seeds 11 12            # and the tables
 
 **Inverse crime, as in the original benchmark**: data are simulated and inverted with the same lead
-field (biosemi32, template head, ico3, fixed orientation), so the numbers compare solvers and say
-little about real recordings. Every solver is given the same data and the same estimated noise
-covariance. Writes ``benchmarks/results/leaderboard.csv``: mean and 95 % bootstrap confidence
-interval over all samples of all seeds.
+field (biosemi32, template head, ico3 with 1284 sources, fixed orientation), so the numbers compare
+solvers and say little about real recordings. Every solver is given the same data (their digests
+are compared) and the same estimated noise covariance, with the parameters of invertmeeg's runner.
+
+**Average rank**, as invertmeeg defines it (``BenchmarkRunner._compute_average_ranks``): for each
+set and each of its five metrics, solvers are ranked by their mean over the samples. Localisation
+error, earth mover's distance and spatial dispersion (``mle``, ``emd``, ``sd``): lower is better;
+average precision and correlation (``ap``, ``correlation``): higher is better; equal means share
+the better rank. The mean of the five is the rank on a set, that of the four the average rank.
+As in invertmeeg, a sample without a value is left out of a mean (``n_failed`` counts them); unlike
+there, a solver that failed on a set shares the last rank on it. There are two rankings, each
+among solvers with the same samples: ``all``, on the seeds that all solvers ran, and ``top``, the
+ten best of them on all ``--seeds``.
+
+One JSON file for each set, seed and solver in ``--work``. Those that are there are not run again,
+except failures of mmnet and time-outs at a shorter limit. mmnet's name there has the digest of its
+weights: another ``--model`` is another solver; changed code needs ``--refresh mmnet``. Writes
+``leaderboard.csv``, ``leaderboard_ranks.csv`` and ``leaderboard.png`` in ``benchmarks/results``
+(``--solvers`` without names: only these); intervals are 95 % bootstrap intervals over samples.
+Linux: solvers run in forked processes, with a limit of memory.
 """
 
 import argparse
+import functools
+import hashlib
+import importlib
+import json
+import multiprocessing
+import os
 import platform
+import resource
+import signal
+import sys
+import tempfile
 import time
+import traceback
 import warnings
 from pathlib import Path
 
@@ -23,12 +51,41 @@ from common import make_info, write_rows
 from invert import solver_registry
 from invert.benchmark import runner as invert_runner
 from invert.solvers.base import BaseSolver, SolverMeta
+from matplotlib.figure import Figure
+from scipy.stats import rankdata
 
 import mne_mmnet
+from mne_mmnet._files import whole_file
 
-RESULTS = Path(__file__).parent / "results" / "leaderboard.csv"
+RESULTS = Path(__file__).parent / "results"
+WORK = Path("~/.cache/mne_mmnet/leaderboard").expanduser()
 METRICS = ("mle", "emd", "sd", "ap", "correlation")
-PEERS = ("flex-champagne", "omni-champagne", "flex-nl-champagne", "champagne", "eloreta")
+SIGNS = np.array([1, 1, 1, -1, -1])  # of the metrics: what is ranked is lower for the better
+# the ten best of invertmeeg's own results (results/release/leaderboard.json of 2026-02-07)
+TOP = (
+    "flex-champagne",
+    "omni-champagne",
+    "flex-nl-champagne",
+    "flex-ap",
+    "subspace-sbl",
+    "flex-music",
+    "subspace-sbl-plus",
+    "chimera",
+    "generalized-iterative",
+    "flex-ssm",
+)
+CATEGORIES = (
+    "bayesian",
+    "music",
+    "other",
+    "beamformer",
+    "matching_pursuit",
+    "loreta",
+    "minimum_norm",
+    "neural_networks",
+)
+REFERENCE = "flex-champagne"
+N_BOOT = 2000
 MODEL = {"model": "mmnet-base"}
 
 
@@ -49,74 +106,478 @@ class SolverMMNet(BaseSolver):
         )
 
 
+class DigestedSimulation(invert_runner.SimulationGenerator):
+    """invertmeeg's simulation; leaves a digest of what it made."""
+
+    digest = None
+
+    def generate(self, *args, **kwargs):
+        for data, sources, info in super().generate(*args, **kwargs):
+            covs = np.stack(info["noise_cov_est_scaled"].to_list())
+            parts = (np.ascontiguousarray(part).tobytes() for part in (data, sources, covs))
+            DigestedSimulation.digest = hashlib.sha256(b"".join(parts)).hexdigest()[:16]
+            yield data, sources, info
+
+
 def register():
-    """Plug mmnet into invertmeeg's registry."""
+    """Plug mmnet into invertmeeg's registry, and the digest into its runner."""
     spec = solver_registry.SolverSpec("mmnet", __name__, "SolverMMNet")
     solver_registry._SPECS_BY_ID["mmnet"] = spec
     solver_registry._ALIAS_TO_ID["mmnet"] = "mmnet"
     # its own asks for MNI coordinates, hence an MRI; distances are the same in head coordinates
     invert_runner.pos_from_forward = lambda forward, **_: 1e3 * forward["source_rr"]
+    invert_runner.SimulationGenerator = DigestedSimulation
 
 
-def interval(values, rng, n_boot=2000):
-    """Return the mean and its 95 % bootstrap confidence interval."""
-    means = rng.choice(values, size=(n_boot, len(values))).mean(axis=1)
-    return float(np.mean(values)), *np.percentile(means, [2.5, 97.5])
+def resolve(names):
+    """Return the identifiers of solvers: those expected to be good first, slow ones last."""
+    categories = invert_runner.SOLVER_CATEGORIES
+    everyone = [solver for name in CATEGORIES for solver in categories[name]]
+    listed = invert_runner.resolve_solvers(categories=["all"])
+    everyone += [solver for solver in listed if solver not in everyone]
+    classical = [solver for solver in everyone if solver not in categories["neural_networks"]]
+    groups = {
+        "top": TOP,
+        "classical": (*TOP, *classical),
+        "all": ("mmnet", *TOP, *everyone),
+    }
+    names = [solver for name in names for solver in groups.get(name, (name,))]
+    return invert_runner.resolve_solvers(solvers=names)
+
+
+@functools.cache
+def weights_digest(model):
+    """Return the digest of a model's weights."""
+    return importlib.import_module("mne_mmnet.weights").read_card(model).sha256
+
+
+def checkpoint(folder, dataset, seed, solver):
+    """Return where a result is kept."""
+    if solver == "mmnet":
+        solver = f"mmnet-{weights_digest(MODEL['model'])[:12]}"
+    return folder / f"seed{seed}" / dataset / f"{solver}.json"
+
+
+# ---- running
+
+
+def solve(forward, info, dataset, seed, solver, n_samples):
+    """Return one solver's metrics on one set."""
+    if solver == "mmnet":  # the others are imported before the runner's clock starts, too
+        importlib.import_module("mne_mmnet.inverse")
+    runner = invert_runner.BenchmarkRunner(
+        forward,
+        info,
+        solvers=[solver],
+        datasets={dataset: invert_runner.BENCHMARK_DATASETS[dataset]},
+        n_samples=n_samples,
+        n_jobs=1,
+        random_seed=seed,
+    )
+    (result,) = runner.run()
+    samples = {}
+    for metric in METRICS:
+        values = [getattr(sample, metric) for sample in result.samples]
+        samples[metric] = [value if np.isfinite(value) else None for value in values]
+    return dict(
+        failure=None,
+        samples=samples,
+        seconds=result.timing.total_seconds,
+        data=DigestedSimulation.digest,
+    )
+
+
+def child(sender, log, max_bytes, task):
+    """Solve in a process of its own, and send the result or what went wrong."""
+    os.setpgid(0, 0)  # whatever the solver starts is killed with it
+    os.dup2(log.fileno(), 1)
+    os.dup2(log.fileno(), 2)
+    resource.setrlimit(resource.RLIMIT_AS, (max_bytes, max_bytes))
+    try:
+        found = solve(*task)
+    except BaseException as error:  # SystemExit included: nothing a solver does ends the benchmark
+        reason = f"{type(error).__name__}: {error}".splitlines()[0]
+        if isinstance(error, MemoryError) or "allocate memory" in reason:  # numpy's or torch's
+            reason = f"memory limit ({max_bytes / 2**30:g} GiB): {reason}"
+        found = dict(failure=reason, traceback=traceback.format_exc())
+    sender.send(found)
+
+
+def supervise(task, time_limit, memory):
+    """Run a task in a child process, and kill it at the limit."""
+    context = multiprocessing.get_context("fork")  # imports and lead field are there already
+    receiver, sender = context.Pipe(duplex=False)
+    with tempfile.TemporaryFile() as log:
+        process = context.Process(target=child, args=(sender, log, int(memory * 2**30), task))
+        process.start()
+        sender.close()
+        try:
+            if receiver.poll(time_limit):
+                found = receiver.recv()
+                process.join(10)
+            else:
+                found = dict(failure=f"time limit ({time_limit:g} s)")
+        except EOFError:  # ended without a word
+            process.join()
+            code = process.exitcode
+            reason = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+            found = dict(failure=f"crash ({reason})")
+        finally:
+            try:
+                os.killpg(process.pid, signal.SIGKILL)
+            except ProcessLookupError:  # the usual case: all of them have ended
+                pass
+            process.join()
+        if found["failure"]:
+            log.seek(0)
+            found["output"] = log.read()[-2000:].decode(errors="replace")
+    return found
+
+
+def is_due(path, time_limit):
+    """Whether there is no result yet, or a failure that more time or a repair might avoid."""
+    if not path.exists():
+        return True
+    record = json.loads(path.read_text())
+    if record["solver"] == "mmnet" and record["failure"]:
+        return True
+    timed_out = (record["failure"] or "").startswith("time limit")
+    return timed_out and record["time_limit"] < time_limit
+
+
+def run(folder, solvers, args):
+    """Run what is due: seed by seed and solver by solver."""
+    info = make_info("biosemi32", 1000.0)
+    forward = mne_mmnet.make_template_forward(info)
+    forward = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=True, use_cps=True)
+    refreshed = invert_runner.resolve_solvers(solvers=args.refresh)
+    tasks = [
+        (dataset, seed, solver)
+        for seed in args.seeds
+        for solver in solvers
+        for dataset in invert_runner.BENCHMARK_DATASETS
+    ]
+    for number, (dataset, seed, solver) in enumerate(tasks, 1):
+        path = checkpoint(folder, dataset, seed, solver)
+        if solver not in refreshed and not is_due(path, args.time_limit):
+            continue
+        start = time.perf_counter()
+        task = (forward, info, dataset, seed, solver, args.n_samples)
+        found = supervise(task, args.time_limit, args.memory)
+        taken = time.perf_counter() - start
+        record = dict(
+            dataset=dataset,
+            seed=seed,
+            solver=solver,
+            n_samples=args.n_samples,
+            model=None,
+            time_limit=args.time_limit,
+            memory_limit=args.memory,
+            date=time.strftime("%Y-%m-%d %H:%M"),
+            machine=machine(),
+            **found,
+        )
+        if solver == "mmnet":
+            record["model"] = dict(MODEL, sha256=weights_digest(MODEL["model"]))
+        with whole_file(path) as scratch:
+            scratch.write_text(json.dumps(record, indent=1))
+        outcome = f"FAILED: {found['failure']}" if found["failure"] else "done"
+        print(
+            f"{time.strftime('%H:%M:%S')} {number}/{len(tasks)} seed {seed} {dataset:16s} "
+            f"{solver:36s} {taken:6.1f} s  {outcome}",
+            flush=True,
+        )
+
+
+def machine():
+    """Return what the times depend on."""
+    processor = platform.processor() or platform.machine()
+    return f"{processor}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
+
+
+# ---- tables
+
+
+def load(folder, seeds):
+    """Return the records of all solvers by solver, seed and set; their data must be the same."""
+    records = {}
+    for seed in seeds:
+        for dataset in invert_runner.BENCHMARK_DATASETS:
+            digests = {}
+            for path in sorted((folder / f"seed{seed}" / dataset).glob("[!.]*.json")):
+                record = json.loads(path.read_text())
+                solver = record["solver"]
+                if solver == "mmnet" and path != checkpoint(folder, dataset, seed, solver):
+                    continue  # other weights
+                records[solver, seed, dataset] = record
+                if not record["failure"]:
+                    digests.setdefault(record["data"], []).append(solver)
+            if len(digests) > 1:
+                raise RuntimeError(
+                    f"Solvers had different data of seed {seed}, {dataset}: {digests}. Run the "
+                    "fewer ones again with --refresh."
+                )
+    return records
+
+
+def metrics_of(records, solver, dataset, seeds):
+    """Return a solver's metrics, shape (n_samples, n_metrics), NaN where it failed."""
+    found = []
+    for seed in seeds:
+        record = records[solver, seed, dataset]
+        if record["failure"]:
+            found.append(np.full((record["n_samples"], len(METRICS)), np.nan))
+        else:
+            columns = [record["samples"][metric] for metric in METRICS]
+            found.append(np.array(columns, dtype=float).T)
+    return np.concatenate(found)
+
+
+def average_ranks(scores):
+    """Rank solvers as invertmeeg does.
+
+    Parameters
+    ----------
+    scores : array of shape (n_solvers, n_sets, n_samples, n_metrics)
+        Metrics, NaN where there is none.
+
+    Returns
+    -------
+    ranks : array of shape (n_solvers, n_sets)
+        Ranks on each set.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # nothing but NaN: ranked last, below
+        means = SIGNS * np.nanmean(scores, axis=2)
+    means[np.isnan(means)] = np.inf
+    return rankdata(means, method="min", axis=0).mean(axis=-1)
+
+
+def rank(records, solvers, seeds, name):
+    """Rank solvers on the same seeds, the best first, with bootstrap intervals."""
+    datasets = list(invert_runner.BENCHMARK_DATASETS)
+    scores = np.stack(
+        [[metrics_of(records, solver, name, seeds) for name in datasets] for solver in solvers]
+    )
+    missing = np.isnan(scores).any(axis=-1).sum(axis=(1, 2))
+    for row, solver in enumerate(solvers):  # no mean of one seed against others' means of two
+        for column, dataset in enumerate(datasets):
+            if any(records[solver, seed, dataset]["failure"] for seed in seeds):
+                scores[row, column] = np.nan
+    ranks = average_ranks(scores)
+    rng = np.random.default_rng(0)
+    n_sets, n_samples = scores.shape[1:3]
+    draws = []
+    for _ in range(N_BOOT // 2):
+        # the same samples for all solvers
+        index = rng.integers(n_samples, size=(n_sets, n_samples))
+        drawn = np.take_along_axis(scores, index[None, :, :, None], axis=2)
+        draws.append(average_ranks(drawn).mean(axis=1))
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    averages = ranks.mean(axis=1)
+    rows = []
+    for place, i in enumerate(np.argsort(averages, kind="stable"), 1):
+        rows.append(
+            dict(
+                ranking=name,
+                place=place,
+                solver=solvers[i],
+                average_rank=f"{averages[i]:.2f}",
+                average_rank_ci=f"{low[i]:.2f} … {high[i]:.2f}",
+                **{dataset: f"{ranks[i, j]:.2f}" for j, dataset in enumerate(datasets)},
+                n_solvers=len(solvers),
+                n_samples_per_set=n_samples,
+                n_samples_failed=missing[i],
+                seeds=" ".join(map(str, seeds)),
+                metrics="mle- emd- sd- ap+ correlation+",
+                failures=failures(records, solvers[i], seeds),
+            )
+        )
+    return rows
+
+
+def failures(records, solver, seeds):
+    """Return why a solver failed, and where."""
+    reasons = {}
+    for seed in seeds:
+        for dataset in invert_runner.BENCHMARK_DATASETS:
+            reason = records[solver, seed, dataset]["failure"]
+            if reason:
+                reasons.setdefault(reason, []).append(f"{dataset} {seed}")
+    return "; ".join(f"{reason} [{', '.join(where)}]" for reason, where in reasons.items())
+
+
+def summary(values, rng):
+    """Return mean and 95 % bootstrap interval of the values that are there, for a table."""
+    values = values[np.isfinite(values)]
+    if not len(values):
+        return "", ""
+    means = rng.choice(values, size=(N_BOOT, len(values))).mean(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return f"{np.mean(values):.4g}", f"{low:.4g} … {high:.4g}"
+
+
+def describe(records, solver, dataset, seeds, reference_seeds):
+    """Return a row of means and intervals of one solver on one set."""
+    rng = np.random.default_rng(0)
+    metrics = metrics_of(records, solver, dataset, seeds)
+    mine = [records[solver, seed, dataset] for seed in seeds]
+    ran = [record for record in mine if not record["failure"]]
+    row = dict(dataset=dataset, solver=solver, seeds=" ".join(map(str, seeds)))
+    row["n_samples"] = len(metrics)
+    row["n_failed"] = int(np.isnan(metrics).any(axis=1).sum())
+    for metric, values in zip(METRICS, metrics.T, strict=True):
+        row[metric], row[f"{metric}_ci"] = summary(values, rng)
+    # sample by sample: these intervals are narrower than the difference of two
+    shared = [seed for seed in seeds if seed in reference_seeds]
+    for metric in ("ap", "correlation"):
+        column = f"{metric}_minus_{REFERENCE}"
+        row[column] = row[f"{column}_ci"] = ""
+        if shared:
+            pair = [metrics_of(records, name, dataset, shared) for name in (solver, REFERENCE)]
+            difference = (pair[0] - pair[1])[:, METRICS.index(metric)]
+            row[column], row[f"{column}_ci"] = summary(difference, rng)
+    n_timed = sum(record["n_samples"] for record in ran)
+    seconds = sum(record["seconds"] for record in ran)
+    row["seconds_per_sample"] = f"{seconds / n_timed:.3g}" if ran else ""
+    failed = [record for record in mine if record["failure"]]
+    row["failure"] = "; ".join(f"seed {record['seed']}: {record['failure']}" for record in failed)
+    return row
+
+
+def plot(rows, names, path):
+    """Draw average precision and correlation with their intervals: a column for each set."""
+    figure = Figure(figsize=(12, 1.6 + 0.44 * len(names)), layout="constrained")
+    datasets = list(invert_runner.BENCHMARK_DATASETS)
+    grid = figure.subplots(2, len(datasets), sharex=True, sharey=True)
+    titles = {"ap": "average precision", "correlation": "correlation"}
+    for axes, (metric, title) in zip(grid, titles.items(), strict=True):
+        for axis, dataset in zip(axes, datasets, strict=True):
+            for y, solver in enumerate(names):
+                row = rows[dataset, solver]
+                if not row[metric]:  # failed; the tables say why
+                    continue
+                mean = float(row[metric])
+                low, high = map(float, row[f"{metric}_ci"].split(" … "))
+                colour = "#D55E00" if solver == "mmnet" else "#0072B2"
+                axis.plot([low, high], [y, y], color=colour, linewidth=1.5)
+                axis.plot(mean, y, "D" if solver == "mmnet" else "o", color=colour, markersize=5)
+            axis.grid(axis="x", alpha=0.3)
+            axis.spines[["top", "right"]].set_visible(False)
+            axis.set_xlabel(title)
+            axis.tick_params(labelbottom=True)
+        axes[0].set_yticks(range(len(names)), names)
+        for label in axes[0].get_yticklabels():
+            label.set_fontweight("bold" if label.get_text() == "mmnet" else "normal")
+    for axis, dataset in zip(grid[0], datasets, strict=True):
+        axis.set_title(invert_runner.BENCHMARK_DATASETS[dataset].name)
+    grid[0, 0].set_ylim(len(names) - 0.4, -0.6)
+    first = rows[datasets[0], names[0]]
+    figure.suptitle(
+        f"invertmeeg's sets, {first['n_samples']} samples each (seeds {first['seeds']}), "
+        "95 % intervals; best average rank at the top",
+        fontsize=11,
+    )
+    with whole_file(path) as scratch:
+        figure.savefig(scratch, dpi=150)
+
+
+def make_tables(folder, args):
+    """Write both tables and the figure, from all results of these seeds that are there."""
+    records = load(folder, args.seeds)
+    datasets = list(invert_runner.BENCHMARK_DATASETS)
+    finished, unfinished = {}, []
+    for solver in dict.fromkeys(solver for solver, *_ in records):
+        seeds = [
+            seed
+            for seed in args.seeds
+            if all((solver, seed, dataset) in records for dataset in datasets)
+        ]
+        if seeds:
+            finished[solver] = seeds
+        else:
+            unfinished.append(solver)
+    if unfinished:
+        print(f"Left out, as no seed of theirs is finished: {unfinished}")
+    common = [seed for seed in args.seeds if all(seed in seeds for seeds in finished.values())]
+    if not common:
+        raise RuntimeError(f"No seed was run by all solvers: {finished}. Run all of them on one.")
+    ranking = rank(records, list(finished), common, "all")
+    order = [row["solver"] for row in ranking]
+
+    complete = [solver for solver in order if finished[solver] == args.seeds]
+    behind = [solver for solver in order[:10] if solver not in complete]
+    if behind:
+        print(f"Among the ten best, but not run with all seeds {args.seeds}: {behind}")
+    top = complete[:10] + [solver for solver in complete[10:] if solver == "mmnet"]
+    if top:
+        ranking += rank(records, top, args.seeds, "top")
+        top = [row["solver"] for row in ranking if row["ranking"] == "top"]
+
+    reference = finished.get(REFERENCE, [])
+    rows = {
+        (dataset, solver): describe(records, solver, dataset, finished[solver], reference)
+        for dataset in datasets
+        for solver in order
+    }
+    command = " ".join(["python", "benchmarks/leaderboard.py", *sys.argv[1:]])
+    comment = (
+        f"{command}; {time.strftime('%Y-%m-%d')}; {machine()}; "
+        "same lead field for simulation and inversion (inverse crime, as in the original)"
+    )
+    write_rows(args.out / "leaderboard.csv", comment, list(rows.values()))
+    write_rows(args.out / "leaderboard_ranks.csv", comment, ranking)
+    if top:
+        plot(rows, top, args.out / "leaderboard.png")
+    for row in ranking:
+        print(
+            f"{row['ranking']:4s} {row['place']:3d} {row['solver']:36s} {row['average_rank']:>6s} "
+            f"[{row['average_rank_ci']}] "
+            + " ".join(f"{row[dataset]:>6s}" for dataset in datasets)
+            + f" {row['failures']}"
+        )
+    for (dataset, solver), row in rows.items():
+        if solver in top:
+            ap, correlation = (f"{name}_minus_{REFERENCE}" for name in ("ap", "correlation"))
+            print(
+                f"{dataset:16s} {solver:24s} n={row['n_samples']:3d} AP {row['ap']:>6s} "
+                f"[{row['ap_ci']}] Δ [{row[f'{ap}_ci']}] corr {row['correlation']:>6s} "
+                f"[{row['correlation_ci']}] Δ [{row[f'{correlation}_ci']}] "
+                f"{row['seconds_per_sample']} s"
+            )
 
 
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n-samples", type=int, default=25)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[11])
-    parser.add_argument("--solvers", nargs="+", default=["mmnet", *PEERS])
+    parser.add_argument(
+        "--solvers",
+        nargs="*",
+        default=["mmnet", "top"],
+        help="all, classical (all but neural networks and mmnet), top, or invertmeeg's names",
+    )
+    parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12])
+    parser.add_argument("--n-samples", type=int, default=25, help="for each set and seed")
     parser.add_argument("--model", default="mmnet-base")
+    parser.add_argument("--refresh", nargs="+", default=[], help="solvers to run again")
+    parser.add_argument(
+        "--time-limit", type=float, default=600.0, help="seconds for each set, seed and solver"
+    )
+    parser.add_argument("--memory", type=float, default=6.0, help="limit of address space (GiB)")
+    parser.add_argument("--work", type=Path, default=WORK, help="where results are kept")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     MODEL["model"] = args.model
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the solver that runs, too
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     register()
 
-    info = make_info("biosemi32", 1000.0)
-    fwd = mne_mmnet.make_template_forward(info)
-    fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, use_cps=True)
-
-    samples, seconds = {}, {}
-    for seed in args.seeds:
-        runner = invert_runner.BenchmarkRunner(
-            fwd, info, solvers=args.solvers, n_samples=args.n_samples, n_jobs=1, random_seed=seed
-        )
-        for result in runner.run():
-            key = (result.dataset_name, result.solver_name)
-            samples.setdefault(key, []).extend(result.samples)
-            seconds[key] = seconds.get(key, 0.0) + result.timing.total_seconds
-
-    rng = np.random.default_rng(0)
-    rows = []
-    for (dataset, solver), found in samples.items():
-        row = dict(dataset=dataset, solver=solver, n_samples=len(found))
-        for metric in METRICS:
-            values = np.array([getattr(sample, metric) for sample in found])
-            row["n_failed"] = int(np.isnan(values).sum())
-            mean, low, high = interval(values[~np.isnan(values)], rng)
-            row[metric] = f"{mean:.4g}"
-            row[f"{metric}_ci"] = f"{low:.4g} … {high:.4g}"
-        row["seconds_per_sample"] = f"{seconds[dataset, solver] / len(found):.3g}"
-        rows.append(row)
-        print(
-            f"{dataset:16s} {solver:18s} n={len(found):3d} MLE {row['mle']:>6s} "
-            f"EMD {row['emd']:>6s} AP {row['ap']:>6s} [{row['ap_ci']}] "
-            f"corr {row['correlation']:>6s} [{row['correlation_ci']}] "
-            f"{row['seconds_per_sample']} s"
-        )
-    comment = (
-        f"python benchmarks/leaderboard.py --n-samples {args.n_samples} "
-        f"--seeds {' '.join(map(str, args.seeds))}; {time.strftime('%Y-%m-%d')}; "
-        f"{platform.processor() or platform.machine()}, {torch.get_num_threads()} threads; "
-        "same lead field for simulation and inversion"
-    )
-    write_rows(args.out, comment, rows)
+    folder = args.work.expanduser() / f"n{args.n_samples}"
+    solvers = resolve([*args.solvers, *args.refresh])
+    if solvers:
+        run(folder, solvers, args)
+    make_tables(folder, args)
 
 
 if __name__ == "__main__":

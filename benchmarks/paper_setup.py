@@ -7,12 +7,13 @@ import torch
 
 from mne_mmnet.baselines import make_estimator
 from mne_mmnet.simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
-from mne_mmnet.simulation.heads import make_head_archive
+from mne_mmnet.simulation.heads import HeadVariety, make_head_archive
 from mne_mmnet.training import BilevelConfig, SampleStream, train_bilevel
 
 KINDS = ("sereega", "neural_mass")
 CONFIGS = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
 HEADS_SEED, N_HEADS = 101, 14
+VARIETY = HeadVariety(skull_ratio=(20.0, 80.0), skull_thickness=(0.8, 1.25), electrode_error=5.0)
 # head 0 is the standard one, which all methods invert with; the unseen ones are tested on only
 TRAINING_HEADS, VALIDATION_HEADS, UNSEEN_HEADS = tuple(range(8)), (0, 8, 9), (10, 11, 12, 13)
 TRAINING_SEED, VALIDATION_SEED, TEST_SEED = 1, 2, 3
@@ -25,7 +26,9 @@ def read_heads(path=None):
     """Lead fields of the 90 electrodes on all heads; computed once (a minute and a half)."""
     if path is not None and Path(path).exists():
         return HeadArchive.read(path)
-    return make_head_archive(path, n_heads=N_HEADS, seed=HEADS_SEED, montage="10-10")
+    return make_head_archive(
+        path, n_heads=N_HEADS, seed=HEADS_SEED, montage="10-10", variety=VARIETY
+    )
 
 
 def training_set(kind):

@@ -1,5 +1,6 @@
 from .inverse import MMNetOperator as MMNetOperator
 from .inverse import SolverReport as SolverReport
+from .inverse import Uncertainty as Uncertainty
 from .inverse import apply_mmnet_inverse as apply_mmnet_inverse
 from .inverse import make_mmnet_operator as make_mmnet_operator
 from .solver import minimize as minimize

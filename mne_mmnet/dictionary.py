@@ -115,7 +115,41 @@ def patch_matrices(adjacency, scales):
     return patches
 
 
-def mixing_matrix(adjacency, extent):
+def cover(adjacency, spacing):
+    """Spread centres over the graph, so that each location has one nearby.
+
+    Parameters
+    ----------
+    adjacency : scipy.sparse array of shape (n_sources, n_sources)
+        Symmetric edge lengths in mm.
+    spacing : float
+        No two centres are that close (mm), and every location is that close to one.
+
+    Returns
+    -------
+    centres : array of shape (n_centres,), int
+        Locations, ascending.
+    nearest : array of shape (n_sources,), int
+        Number of the nearest centre of each location.
+    """
+    distances = graph_distances(adjacency, spacing).tocsr()
+    n_sources = distances.shape[0]
+    closest = np.full(n_sources, np.inf)
+    nearest = np.zeros(n_sources, int)
+    centres = []
+    for location in range(n_sources):
+        if closest[location] < np.inf:
+            continue
+        row = slice(distances.indptr[location], distances.indptr[location + 1])
+        reached, distance = distances.indices[row], distances.data[row]
+        closer = distance < closest[reached]
+        closest[reached[closer]] = distance[closer]
+        nearest[reached[closer]] = len(centres)
+        centres.append(location)
+    return np.array(centres), nearest
+
+
+def mixing_matrix(adjacency, extent, rows=slice(None)):
     """Row-stochastic Gaussian average over the graph, by which locations see their neighbours.
 
     Parameters
@@ -124,17 +158,20 @@ def mixing_matrix(adjacency, extent):
         Symmetric edge lengths in mm.
     extent : float
         Standard deviation of the Gaussian, in mm.
+    rows : slice | array of int
+        Locations at which the average is wanted.
 
     Returns
     -------
-    mixing : scipy.sparse.csr_array of shape (n_sources, n_sources)
+    mixing : scipy.sparse.csr_array of shape (n_rows, n_sources)
         The average.
     """
     (weights,) = patch_matrices(adjacency, [PatchScale("gaussian", extent)])
+    weights = weights[rows]
     return sparse.csr_array(sparse.diags_array(1.0 / weights.sum(axis=1)) @ weights)
 
 
-def synthesis_matrix(patches, frames=None, transport=False):
+def synthesis_matrix(patches, frames=None, transport=False, centres=None):
     """Map from atom amplitudes to source currents, S = [S₀, S₁, …].
 
     Parameters
@@ -148,33 +185,40 @@ def synthesis_matrix(patches, frames=None, transport=False):
         tangential columns, then the normal): a normal current stays normal, a tangential one is
         projected on the neighbour's tangent plane. False keeps the columns' names, which is right
         for one column and for the global x, y, z axes.
+    centres : list of array of int | None
+        Locations that have an atom, for each scale. None is all.
 
     Returns
     -------
     synthesis : scipy.sparse.csr_array of shape (n_sources * n_orient, n_atoms * n_orient)
-        Atom ``scale * n_sources + location``; orientations vary fastest on both sides.
+        Atoms ordered by scale, then location; orientations vary fastest on both sides.
     """
     n_orient = 1 if frames is None else frames.shape[1]
+    if centres is not None:
+        patches = [
+            sparse.csr_array(patch)[:, kept] for patch, kept in zip(patches, centres, strict=True)
+        ]
+    else:
+        centres = [np.arange(patch.shape[1]) for patch in patches]
     if n_orient == 1:
         return sparse.csr_array(sparse.hstack(patches, format="csr"))
     if not transport:
         eye = sparse.eye_array(n_orient, format="csr")
         return sparse.csr_array(sparse.hstack([sparse.kron(p, eye) for p in patches]))
     blocks = []
-    for patch in patches:
+    for patch, kept in zip(patches, centres, strict=True):
         coo = patch.tocoo()
         # R[p, a, b] = e_{i,a} · e_{j,b} for the edge i ← j
-        rotation = np.einsum("pak,pbk->pab", frames[coo.row], frames[coo.col])
+        rotation = np.einsum("pak,pbk->pab", frames[coo.row], frames[kept[coo.col]])
         rotation[:, :2, 2] = rotation[:, 2, :2] = 0.0
         rotation[:, 2, 2] = 1.0
         a, b = np.meshgrid(np.arange(3), np.arange(3), indexing="ij")
         rows = 3 * coo.row[:, None, None] + a
         cols = 3 * coo.col[:, None, None] + b
         values = coo.data[:, None, None] * rotation
-        size = 3 * patch.shape[0]
-        block = sparse.coo_array(
-            (values.ravel(), (rows.ravel(), cols.ravel())), shape=(size, size)
-        ).tocsr()
+        shape = (3 * patch.shape[0], 3 * patch.shape[1])
+        block = sparse.coo_array((values.ravel(), (rows.ravel(), cols.ravel())), shape=shape)
+        block = block.tocsr()
         block.eliminate_zeros()
         blocks.append(block)
     return sparse.csr_array(sparse.hstack(blocks, format="csr"))

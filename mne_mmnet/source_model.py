@@ -6,10 +6,108 @@ from dataclasses import dataclass, replace
 import numpy as np
 import torch
 
+from .dictionary import cover, mixing_matrix, patch_matrices, synthesis_matrix
+
 # atoms weaker than this share of the strongest are not seen by the sensors: no current there
 _BLIND = 1e-9
 # share of the dictionary's energy that its sensor basis may miss
 _LOST = 3e-4
+
+
+@dataclass(frozen=True)
+class SourceGraph:
+    """What depends on the source space alone: the dictionary's patches, and who sees whom.
+
+    A scale has an atom at some locations only, the wider its patches the fewer. Networks answer
+    for every location and scale; ``atom_of`` and ``place_of`` translate. A *place* is a pair of
+    scale and location, number ``scale * n_sources + location``.
+
+    Parameters
+    ----------
+    synthesis : torch.Tensor, sparse CSR of shape (n_sources * n_orient, n_atoms * n_orient)
+        Atom amplitudes to source currents, S.
+    atom_of : torch.Tensor of shape (n_scales * n_sources,), int64
+        The atom nearest to each place, of the same scale.
+    place_of : torch.Tensor of shape (n_atoms,), int64
+        The place of each atom.
+    near : torch.Tensor of shape (n_sources, n_sources)
+        Row-stochastic average over close neighbours (sparse CSR; dense where there is no CSR).
+    far : torch.Tensor of shape (n_cells, n_sources)
+        The same over a wider part of the graph, at the centres of cells.
+    cell_of : torch.Tensor of shape (n_sources,), int64
+        The cell of each location.
+    n_orient : int
+        Columns a location: 1 or 3.
+    """
+
+    synthesis: torch.Tensor
+    atom_of: torch.Tensor
+    place_of: torch.Tensor
+    near: torch.Tensor
+    far: torch.Tensor
+    cell_of: torch.Tensor
+    n_orient: int
+
+    @property
+    def n_sources(self):
+        """Number of source locations."""
+        return len(self.cell_of)
+
+    @property
+    def n_atoms(self):
+        """Number of atoms."""
+        return len(self.place_of)
+
+    @property
+    def n_scales(self):
+        """Number of dictionary scales."""
+        return len(self.atom_of) // self.n_sources
+
+
+def build_source_graph(adjacency, config, frames=None, transport=False, device="cpu"):
+    """Patches and averages of a source space, as tensors.
+
+    Parameters
+    ----------
+    adjacency : scipy.sparse array of shape (n_sources, n_sources)
+        Symmetric edge lengths in mm.
+    config : mne_mmnet.network.NetworkConfig
+        Its ``scales``, ``thinning``, ``near_extent`` and ``far_extent``.
+    frames, transport
+        As in :func:`mne_mmnet.dictionary.synthesis_matrix`.
+    device : torch.device | str
+        Where to put them; the synthesis stays on the CPU, in float64, until a lead field has been
+        multiplied by it.
+
+    Returns
+    -------
+    graph : SourceGraph
+        The tensors.
+    """
+    n_sources = adjacency.shape[0]
+    everywhere = np.arange(n_sources)
+    centres, atom_of, n_atoms = [], [], 0
+    for scale in config.scales:
+        if scale.extent > 0:
+            kept, nearest = cover(adjacency, config.thinning * scale.extent)
+        else:
+            kept, nearest = everywhere, everywhere
+        centres.append(kept)
+        atom_of.append(n_atoms + nearest)
+        n_atoms += len(kept)
+    place_of = [number * n_sources + kept for number, kept in enumerate(centres)]
+    patches = patch_matrices(adjacency, config.scales)
+    synthesis = synthesis_matrix(patches, frames, transport, centres)
+    cells, cell_of = cover(adjacency, config.thinning * config.far_extent)
+    return SourceGraph(
+        synthesis=to_torch_csr(synthesis, dtype=torch.float64),
+        atom_of=torch.as_tensor(np.concatenate(atom_of), device=device),
+        place_of=torch.as_tensor(np.concatenate(place_of), device=device),
+        near=to_torch_csr(mixing_matrix(adjacency, config.near_extent), device),
+        far=to_torch_csr(mixing_matrix(adjacency, config.far_extent, cells), device),
+        cell_of=torch.as_tensor(cell_of, device=device),
+        n_orient=1 if frames is None else frames.shape[1],
+    )
 
 
 @dataclass(frozen=True)
@@ -29,21 +127,15 @@ class SourceModel:
         Covariance of unstructured brain activity in the basis, B = L Lᵀ n_rank / tr(L Lᵀ).
     scale : torch.Tensor of shape (n_models, n_atoms)
         1 / ‖L S_i‖, which turns the amplitude of a unit-norm atom into A·m.
-    synthesis : torch.Tensor, sparse CSR of shape (n_sources * n_orient, n_atoms * n_orient)
-        Atom amplitudes to source currents, S.
-    mixing : torch.Tensor of shape (n_sources, n_sources)
-        Row-stochastic average over the graph (sparse CSR; dense where the device has no CSR).
-    n_orient : int
-        Columns a location: 1 or 3.
+    graph : SourceGraph
+        The source space.
     """
 
     atoms: torch.Tensor
     basis: torch.Tensor
     background: torch.Tensor
     scale: torch.Tensor
-    synthesis: torch.Tensor
-    mixing: torch.Tensor
-    n_orient: int
+    graph: SourceGraph
 
     @property
     def n_rank(self):
@@ -57,22 +149,26 @@ class SourceModel:
 
     @property
     def n_atoms(self):
-        """Number of atoms: n_scales * n_sources."""
-        return self.scale.shape[1]
+        """Number of atoms."""
+        return self.graph.n_atoms
 
     @property
     def n_sources(self):
         """Number of source locations."""
-        return self.mixing.shape[0]
+        return self.graph.n_sources
 
     @property
-    def n_scales(self):
-        """Number of dictionary scales."""
-        return self.n_atoms // self.n_sources
+    def n_orient(self):
+        """Columns a location: 1 or 3."""
+        return self.graph.n_orient
 
     def sum_orient(self, x):
         """Sum the last dimension, n_atoms * n_orient, over the orientations of each atom."""
         return x if self.n_orient == 1 else x.unflatten(-1, (-1, self.n_orient)).sum(-1)
+
+    def repeat_orient(self, x):
+        """Repeat the last dimension, n_atoms, for the orientations of each atom."""
+        return x if self.n_orient == 1 else x.repeat_interleave(self.n_orient, dim=-1)
 
     def select(self, index):
         """Return the model of some samples of a batch (itself, where all share one)."""
@@ -80,10 +176,6 @@ class SourceModel:
             return self
         names = ("atoms", "basis", "background", "scale")
         return replace(self, **{name: getattr(self, name)[index] for name in names})
-
-    def repeat_orient(self, x):
-        """Repeat the last dimension, n_atoms, for the orientations of each atom."""
-        return x if self.n_orient == 1 else x.repeat_interleave(self.n_orient, dim=-1)
 
 
 def to_torch_csr(matrix, device="cpu", dtype=torch.float32):
@@ -132,7 +224,7 @@ def _sensor_basis(atoms):
     return vectors[..., n_dropped:].mT.flip(-2)
 
 
-def build_source_model(leadfield, synthesis, mixing):
+def build_source_model(leadfield, graph: SourceGraph):
     """Lead field → dictionary with unit-norm atoms.
 
     Parameters
@@ -140,15 +232,13 @@ def build_source_model(leadfield, synthesis, mixing):
     leadfield : torch.Tensor of shape (n_models, n_rank, n_sources, n_orient)
         Whitened lead field, per A·m, orientation weights applied. Any scale: its own precision
         (float64 for user data) is kept until the atoms are normalised.
-    synthesis : torch.Tensor, sparse CSR of shape (n_sources * n_orient, n_atoms * n_orient)
-        Of :func:`mne_mmnet.dictionary.synthesis_matrix`, in the precision of ``leadfield``.
-    mixing : torch.Tensor of shape (n_sources, n_sources)
-        Of :func:`mne_mmnet.dictionary.mixing_matrix`, in float32 on the target device.
+    graph : SourceGraph
+        Its source space.
 
     Returns
     -------
     model : SourceModel
-        In float32 on the device of ``mixing``. Its ``scale`` is relative to ``unit``.
+        In float32 on the device of ``graph``. Its ``scale`` is relative to ``unit``.
     unit : float
         The mean of 1 / ‖L S_i‖ over atoms: currents come out in A·m after multiplication by it.
 
@@ -160,7 +250,7 @@ def build_source_model(leadfield, synthesis, mixing):
     n_models, n_rank, n_sources, n_orient = leadfield.shape
     flat = leadfield.reshape(n_models * n_rank, n_sources * n_orient)
     # (S ᵀ Lᵀ)ᵀ: the sparse factor must come first
-    atoms = (synthesis.mT @ flat.mT).mT.reshape(n_models, n_rank, -1, n_orient)
+    atoms = (graph.synthesis.mT @ flat.mT).mT.reshape(n_models, n_rank, -1, n_orient)
     norm = atoms.square().sum((1, 3)).sqrt()
     largest = norm.max()
     if not (torch.isfinite(largest) and largest > 0):
@@ -178,15 +268,14 @@ def build_source_model(leadfield, synthesis, mixing):
     background = points @ points.mT
     background *= (n_rank / background.diagonal(dim1=-2, dim2=-1).sum(-1))[..., None, None]
     unit = scale[seen].mean()
-    device = mixing.device
+    device = graph.cell_of.device
+    # sparse products stay on the CPU where the device has none
+    home = "cpu" if device.type == "mps" else device
     model = SourceModel(
         atoms=atoms.to(device, torch.float32).contiguous(),
         basis=basis.to(device, torch.float32).contiguous(),
         background=background.to(device, torch.float32),
         scale=(scale / unit).to(device, torch.float32),
-        # sparse products stay on the CPU where the device has none
-        synthesis=synthesis.to("cpu" if device.type == "mps" else device, torch.float32),
-        mixing=mixing,
-        n_orient=n_orient,
+        graph=replace(graph, synthesis=graph.synthesis.to(home, torch.float32)),
     )
     return model, float(unit)

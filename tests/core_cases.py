@@ -6,15 +6,17 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from mne_mmnet.dictionary import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
+from mne_mmnet.dictionary import PatchScale
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig
 from mne_mmnet.objective import N_NOISE, EvidenceObjective
 from mne_mmnet.simulation import SimulationConfig
-from mne_mmnet.source_model import SourceModel, build_source_model, to_torch_csr
+from mne_mmnet.source_model import SourceModel, build_source_graph, build_source_model
 
 SMALL = NetworkConfig(
     scales=(PatchScale("point"), PatchScale("gaussian", 8.0)),
     hidden=12,
+    blocks=2,
+    read=10,
     state=8,
     context=4,
     n_steps=6,
@@ -37,13 +39,8 @@ def make_model(leadfield, config=SMALL, adjacency=None):
     leadfield = torch.as_tensor(leadfield, dtype=torch.float64)
     n_sources, n_orient = leadfield.shape[2:]
     adjacency = ring(n_sources) if adjacency is None else adjacency
-    patches = patch_matrices(adjacency, config.scales)
     frames = np.broadcast_to(np.eye(3), (n_sources, 3, 3)) if n_orient == 3 else None
-    return build_source_model(
-        leadfield,
-        to_torch_csr(synthesis_matrix(patches, frames), dtype=torch.float64),
-        to_torch_csr(mixing_matrix(adjacency, config.mixing_extent)),
-    )
+    return build_source_model(leadfield, build_source_graph(adjacency, config, frames))
 
 
 def to_double(model):
@@ -53,9 +50,7 @@ def to_double(model):
         model.basis.double(),
         model.background.double(),
         model.scale.double(),
-        model.synthesis.double(),
-        model.mixing.double(),
-        model.n_orient,
+        replace(model.graph, synthesis=model.graph.synthesis.double()),
     )
 
 

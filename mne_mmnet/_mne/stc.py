@@ -62,6 +62,30 @@ def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
     return klass(data, vertices, tmin=tmin, tstep=tstep, subject=prepared.subject)
 
 
+def make_scalar_stc(prepared, values, *, tmin, tstep, label=None):
+    """Make a source estimate of one number a source and sample.
+
+    Parameters
+    ----------
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    values : array of shape (n_sources, n_times)
+        Whatever belongs to the sources.
+    tmin, tstep : float
+        Time of the first sample, and between samples, in s.
+    label : instance of Label | instance of BiHemiLabel | None
+        Restrict the estimate to a label (surface source spaces only).
+
+    Returns
+    -------
+    stc : instance of SourceEstimate | VolSourceEstimate | MixedSourceEstimate
+        The source estimate.
+    """
+    vertices, rows = restrict_to_label(prepared, label)
+    klass, _ = _CLASSES[prepared.kind]
+    return klass(values[rows], vertices, tmin=tmin, tstep=tstep, subject=prepared.subject)
+
+
 def restrict_to_label(prepared, label):
     """Find the sources of a label.
 

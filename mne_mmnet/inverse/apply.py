@@ -15,6 +15,7 @@ from .._mne import (
     restrict_to_label,
 )
 from .operator import MMNetOperator, make_mmnet_operator, warn_outside_domain
+from .uncertainty import make_uncertainty
 
 # what a prepared operator has settled, with the values that mean "not given"
 _SETTLED = dict(
@@ -42,6 +43,7 @@ def apply_mmnet_inverse(
     label=None,
     return_residual=False,
     return_report=False,
+    return_uncertainty=False,
     use_cps=True,
     n_steps=None,
     device="auto",
@@ -94,6 +96,8 @@ def apply_mmnet_inverse(
         Whether to return the part of the data that is not explained, as an evoked.
     return_report : bool
         Whether to return the certificate.
+    return_uncertainty : bool
+        Whether to return how sure the estimate is (not with ``mmnet-cosine``).
     use_cps : bool
         Whether to use the cortical patch statistics for the normals.
     n_steps : int | None
@@ -111,6 +115,9 @@ def apply_mmnet_inverse(
         Data (V) minus what the sources explain. Only with ``return_residual=True``.
     report : SolverReport
         The certificate. Only with ``return_report=True``.
+    uncertainty : Uncertainty
+        Posterior standard deviations, and where the strongest source may be, as source estimates.
+        Only with ``return_uncertainty=True``.
 
     Raises
     ------
@@ -175,22 +182,17 @@ def apply_mmnet_inverse(
         snr = max(np.mean(whitened**2) - 1.0, 1e-3)
         warn_outside_domain(operator.card, "snr_db", 10.0 * np.log10(snr), "dB (power of signal)")
     logger.info(f"Localising with {operator.card.name} on {operator.route.device}")
-    currents, (report,) = operator.solve(whitened[None], n_steps)
+    solution, (report,) = operator.solve(whitened[None], n_steps, return_uncertainty)
     logger.info(f"    {report}")
-    currents = currents[0] / noise_scale(prepared, evoked.nave)
-    tstep = 1.0 / evoked.info["sfreq"]
-    stc = make_stc(
-        prepared,
-        currents,
-        tmin=float(evoked.times[0]),
-        tstep=tstep,
-        pick_ori=pick_ori,
-        label=label,
-    )
+    currents = solution.currents[0] / noise_scale(prepared, evoked.nave)
+    place = dict(tmin=float(evoked.times[0]), tstep=1.0 / evoked.info["sfreq"], label=label)
+    stc = make_stc(prepared, currents, pick_ori=pick_ori, **place)
     logger.info("[done]")
     out = [stc]
     if return_residual:
         out.append(make_residual(evoked, prepared, currents))
     if return_report:
         out.append(report)
+    if return_uncertainty:
+        out.append(make_uncertainty(prepared, solution.spread, evoked.nave, **place))
     return out[0] if len(out) == 1 else tuple(out)

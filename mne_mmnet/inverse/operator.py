@@ -74,7 +74,7 @@ class MMNetOperator:
             f"{self.route.device}>"
         )
 
-    def solve(self, data, n_steps=None):
+    def solve(self, data, n_steps=None, uncertainty=False):
         """Estimate the currents of a batch of whitened recordings.
 
         Parameters
@@ -83,18 +83,20 @@ class MMNetOperator:
             Whitened data, of :func:`mne_mmnet._mne.prepare_data`.
         n_steps : int | None
             Number of steps; None is what the model was made for.
+        uncertainty : bool
+            Whether to say how sure the estimate is.
 
         Returns
         -------
-        currents : array of shape (n_batch, n_sources, n_orient, n_times)
-            In A·m along the columns of ``prepared.frames``.
+        solution : Solution
+            Currents in A·m along the columns of ``prepared.frames``.
         reports : list of SolverReport, length n_batch
             The certificates.
         """
         started = time.perf_counter()
-        solution = self.route.solve(data, n_steps)
+        solution = self.route.solve(data, n_steps, uncertainty)
         seconds = (time.perf_counter() - started) / max(len(data), 1)
-        return solution.currents, self._report(data, solution, seconds)
+        return solution, self._report(data, solution, seconds)
 
     def _report(self, data, solution, seconds):
         fields = ("objective", "retries", "analytic", "stalled")

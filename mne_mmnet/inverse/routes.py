@@ -9,8 +9,7 @@ import torch
 from mne.utils import _check_option, logger
 
 from .._mne import describe_source_space
-from ..dictionary import mixing_matrix, patch_matrices, synthesis_matrix
-from ..network import CosineNetwork, EvidenceNetwork
+from ..network import CosineNetwork, EvidenceNetwork, confidence_levels
 from ..objective import factor_dtype
 from ..solver import (
     Certificate,
@@ -19,9 +18,10 @@ from ..solver import (
     cosine_iterates,
     iterate,
     normalise_data,
+    peak_log_probability,
     pose,
 )
-from ..source_model import SourceModel, build_source_model, to_torch_csr
+from ..source_model import SourceModel, build_source_graph, build_source_model
 
 # samples per read-out product: bounds its memory to about n_atoms × 512 floats
 _READ_OUT = 512
@@ -30,6 +30,24 @@ _SMALL = 1_000_000
 # depth weights of sources are limited to this ratio of norms, as in mne.forward
 _DEPTH_LIMIT = 10.0
 _TEMPLATES = ("fsaverage", "fsaverage5")
+
+
+class Spread(NamedTuple):
+    """How sure an estimate is.
+
+    Parameters
+    ----------
+    std : array of shape (n_batch, n_sources, n_orient)
+        Posterior standard deviation of the currents, A·m.
+    probability : array of shape (n_batch, n_sources)
+        That a location is the strongest source.
+    level : array of shape (n_batch, n_sources)
+        The confidence region of level c holds the locations with a value below c.
+    """
+
+    std: np.ndarray
+    probability: np.ndarray
+    level: np.ndarray
 
 
 class Solution(NamedTuple):
@@ -44,11 +62,14 @@ class Solution(NamedTuple):
     noise_level : array of shape (n_batch,) | None
         Variance of the white noise, in the units of the whitened data where the noise covariance
         is known, else relative to the mean data power; None where the route estimates none.
+    spread : Spread | None
+        Where it was asked for.
     """
 
     currents: np.ndarray
     certificate: Certificate
     noise_level: np.ndarray | None
+    spread: Spread | None = None
 
 
 @contextlib.contextmanager
@@ -116,19 +137,17 @@ class EvidenceRoute:
         logger.info(
             f"Building the dictionary: {config.n_scales} scales × {prepared.n_sources} sources"
         )
-        patches = patch_matrices(prepared.adjacency, config.scales)
         frames = prepared.frames if prepared.n_orient == 3 else None
-        synthesis = synthesis_matrix(patches, frames, transport=prepared.orient == "loose")
+        transport = prepared.orient == "loose"
+        graph = build_source_graph(prepared.adjacency, config, frames, transport, device)
         weighted = prepared.leadfield * prepared.orient_weights
         model, unit = build_source_model(
-            torch.as_tensor(weighted, dtype=torch.float64)[None],
-            to_torch_csr(synthesis, dtype=torch.float64),
-            to_torch_csr(mixing_matrix(prepared.adjacency, config.mixing_extent), device),
+            torch.as_tensor(weighted, dtype=torch.float64)[None], graph
         )
         log_prior = _log_depth_prior(weighted, depth)
         if log_prior is not None:
-            tiled = np.tile(log_prior, config.n_scales)
-            log_prior = torch.as_tensor(tiled, dtype=torch.float32, device=device)
+            log_prior = torch.as_tensor(log_prior, dtype=torch.float32, device=device)
+            log_prior = log_prior[graph.place_of % graph.n_sources]
         return cls(
             network, model, log_prior, unit, prepared.noise_is_known, prepared.orient_weights
         )
@@ -138,7 +157,7 @@ class EvidenceRoute:
         """Where it computes."""
         return self.model.atoms.device
 
-    def solve(self, data, n_steps=None):
+    def solve(self, data, n_steps=None, uncertainty=False):
         """Estimate the currents of a batch.
 
         Parameters
@@ -147,6 +166,8 @@ class EvidenceRoute:
             Whitened data.
         n_steps : int | None
             Number of steps; None is what the model was made for.
+        uncertainty : bool
+            Whether to say how sure the estimate is.
 
         Returns
         -------
@@ -174,10 +195,21 @@ class EvidenceRoute:
             currents = torch.cat(chunks, dim=3).double().numpy()
             currents *= (self.unit * amplitude.numpy())[:, None, None, None]
             currents *= self.orient_weights[None, :, :, None]
+            spread = None
+            if uncertainty:
+                spread = self._spread(problem, last.point, amplitude.numpy())
             noise = last.point.v[:, self.model.n_atoms].cpu().double().exp().numpy()
         if self.noise_is_known:
             noise = noise * amplitude.numpy() ** 2
-        return Solution(currents, certificate, noise)
+        return Solution(currents, certificate, noise, spread)
+
+    def _spread(self, problem, point, amplitude):
+        variance = problem.objective.posterior_variance(point)
+        log_probability = peak_log_probability(self.network, problem, point)
+        probability = log_probability.double().exp()
+        std = variance.sqrt().cpu().double().numpy() * (self.unit * amplitude)[:, None, None]
+        level = confidence_levels(probability)
+        return Spread(std * self.orient_weights, probability.cpu().numpy(), level.cpu().numpy())
 
 
 def _log_depth_prior(leadfield, depth):
@@ -262,7 +294,7 @@ class CosineRoute:
         """Where it computes."""
         return self.model.leadfield.device
 
-    def solve(self, data, n_steps=None):
+    def solve(self, data, n_steps=None, uncertainty=False):
         """Estimate the currents of a batch.
 
         The objective does not see amplitudes; the one that fits best is ⟨Lx, y⟩/‖Lx‖².
@@ -273,12 +305,24 @@ class CosineRoute:
             Whitened data.
         n_steps : int | None
             Number of steps; None is what the model was made for.
+        uncertainty : bool
+            Must be False: there is no posterior.
 
         Returns
         -------
         solution : Solution
             Currents and certificate; no noise level is estimated.
+
+        Raises
+        ------
+        ValueError
+            If the uncertainty is asked for.
         """
+        if uncertainty:
+            raise ValueError(
+                "The objective of mmnet-cosine has no posterior, hence no uncertainty. Use "
+                "model='mmnet-base'."
+            )
         with torch.inference_mode():
             exact = torch.as_tensor(np.ascontiguousarray(data), dtype=torch.float64)
             scaled, amplitude = normalise_data(exact)

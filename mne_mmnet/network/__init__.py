@@ -5,6 +5,8 @@ regulariser and the paper's recurrent curvature network.
 """
 
 from .autoencoder import Autoencoder as Autoencoder
+from .confidence import ConfidenceHead as ConfidenceHead
+from .confidence import confidence_levels as confidence_levels
 from .config import NetworkConfig as NetworkConfig
 from .context import Context as Context
 from .context import compute_context as compute_context

@@ -21,14 +21,24 @@ class NetworkConfig:
     ----------
     scales : tuple of PatchScale
         The dictionary's scales; the first must be the point.
-    mixing_extent : float
-        Reach (mm) of the average through which locations see their neighbours.
+    thinning : float
+        Spacing of the atoms of a scale, as a share of its extent.
+    near_extent, far_extent : float
+        Reach (mm) of the two averages through which locations see their neighbours.
     hidden : int
         Width of the hyperprior's layers.
+    blocks : int
+        Number of the hyperprior's layers that mix neighbours.
+    read : int
+        Width of the layer through which the curvature cell reads.
     state : int
         Width of the curvature cell's recurrent state.
     context : int
         Width of the summary that the hyperprior hands to the curvature cell.
+    confidence : int
+        Width of the layers that locate the peak.
+    n_preview : int
+        Steps of the preview, see :func:`mne_mmnet.network.preview.preview`.
     factor_min, factor_max : float
         Range of the curvature factor o. Factors below 1 are bolder than the analytic majorant.
     max_step : float
@@ -38,14 +48,20 @@ class NetworkConfig:
     """
 
     scales: tuple[PatchScale, ...] = _DEFAULT_SCALES
-    mixing_extent: float = 8.0
-    hidden: int = 40
-    state: int = 24
+    thinning: float = 0.75
+    near_extent: float = 8.0
+    far_extent: float = 25.0
+    hidden: int = 64
+    blocks: int = 3
+    read: int = 40
+    state: int = 16
     context: int = 12
+    confidence: int = 32
+    n_preview: int = 4
     factor_min: float = 0.1
     factor_max: float = 2.0
     max_step: float = 4.0
-    n_steps: int = 10
+    n_steps: int = 6
 
     def __post_init__(self):
         if not self.scales or self.scales[0].profile != "point":
@@ -55,7 +71,9 @@ class NetworkConfig:
                 "The curvature factor's range must satisfy 0 < factor_min < 1 <= factor_max, got "
                 f"{self.factor_min} and {self.factor_max}."
             )
-        for name in ("mixing_extent", "hidden", "state", "context", "max_step", "n_steps"):
+        extents = ("thinning", "near_extent", "far_extent", "max_step")
+        sizes = ("hidden", "blocks", "read", "state", "context", "confidence")
+        for name in (*extents, *sizes, "n_preview", "n_steps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
 

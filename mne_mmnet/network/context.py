@@ -5,24 +5,28 @@ number of samples: subspace correlations, normalised source images and relative 
 from the atoms; and a few numbers about the recording as a whole.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
 
 from ..objective import factor_dtype, inverse_factor, robust_cholesky
 from ..source_model import SourceModel
+from .preview import N_FIT_FEATURES, N_PREVIEW_FEATURES, preview
 
 # sizes of the signal subspace with which atoms are correlated (MUSIC)
 _SUBSPACES = (1, 2, 4)
-# share of white noise in the covariance that the normalised images assume, rest background
-_WHITE_SHARES = (0.3, 0.03)
+# share of white noise in the covariance that the normalised image assumes, rest background
+_WHITE_SHARE = 0.3
 # eigenvalues below this share of the first count as zero
 _NO_POWER = 1e-4
 _LOG_FLOOR = -12.0
+# the preview starts at the image, its peak this much (log) below all of the data
+_START_BELOW = 6.0
 _N_EIGEN = 4
 
-N_ATOM_FEATURES = len(_SUBSPACES) + 2 * len(_WHITE_SHARES) + 1
-N_GLOBAL_FEATURES = _N_EIGEN + 6
+N_ATOM_FEATURES = len(_SUBSPACES) + 2 + N_PREVIEW_FEATURES
+N_GLOBAL_FEATURES = _N_EIGEN + 6 + N_FIT_FEATURES
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,8 @@ class Context:
         Log of the location's lead-field norm, relative to the mean.
     recording : torch.Tensor of shape (n_batch, n_global_features)
         Features of the recording.
-    start : torch.Tensor of shape (n_batch, n_atoms)
-        Log of the normalised (sLORETA-like) image, peak 0: where the search starts.
+    start : torch.Tensor of shape (n_batch, n_atoms + 2)
+        Log-variances at which the preview ends: where the search starts.
     log_power : torch.Tensor of shape (n_batch,)
         Log of the data power a channel over that of the noise; 0 where the noise is unknown.
     noise_known : torch.Tensor of shape (n_batch,)
@@ -66,11 +70,14 @@ def _spectrum(data):
     return singular.square(), left
 
 
+@torch.no_grad()
 def compute_context(
     model: SourceModel,
     data,  # (n_batch, n_kept, n_factors), Y in the model's basis
+    rest,  # (n_batch,), the data power outside of it
     log_power,  # (n_batch,)
     noise_known,  # (n_batch,)
+    config,
 ):
     """Features of a batch of data sets.
 
@@ -80,13 +87,17 @@ def compute_context(
         Lead field and dictionary.
     data : torch.Tensor of shape (n_batch, n_kept, n_factors)
         Y in the model's basis; the whole data have tr(Y Yᵀ) = n_rank.
+    rest : torch.Tensor of shape (n_batch,)
+        Power of the data outside the basis.
     log_power, noise_known : torch.Tensor of shape (n_batch,)
         As in :class:`Context`.
+    config : NetworkConfig
+        Of the preview.
 
     Returns
     -------
     context : Context
-        The features.
+        The features. Nothing learned enters them, so no gradient is kept.
     """
     n_batch, n_kept, _ = data.shape
     eigenvalues, left = _spectrum(data)
@@ -104,33 +115,35 @@ def compute_context(
         correlation = model.sum_orient(shares[:, min(size, width) - 1])
         features.append(2.0 * correlation)
 
-    # sLORETA-like images under two fixed covariances: power q/z and its numerator q
+    # sLORETA-like image under a fixed covariance: power q/z and its numerator q
     eye = torch.eye(n_kept, dtype=dtype, device=data.device)
-    start = None
-    for white in _WHITE_SHARES:
-        sigma = white * eye + (1.0 - white) * model.background.to(dtype)
-        whiten = inverse_factor(robust_cholesky(sigma))
-        seen = whiten.to(data.dtype) @ model.atoms
-        z = model.sum_orient((seen * seen).sum(1))
-        projected = (whiten @ data.to(dtype)).to(data.dtype).mT @ seen
-        q = model.sum_orient((projected * projected).sum(1))
-        score = _relative_log(q / z.clamp_min(1e-12))
-        features += [score, _relative_log(q)]
-        start = score if start is None else start
-
-    # the data's own covariance as the noise model: a minimum-variance beamformer's image
-    sigma = 0.1 * eye + 0.9 * (data @ data.mT).to(dtype)
+    sigma = _WHITE_SHARE * eye + (1.0 - _WHITE_SHARE) * model.background.to(dtype)
     whiten = inverse_factor(robust_cholesky(sigma))
     seen = whiten.to(data.dtype) @ model.atoms
     z = model.sum_orient((seen * seen).sum(1))
-    # z ≥ 1/λ_max(Σ) for a unit-norm atom; 0 marks one that no sensor sees
-    features.append(_relative_log(torch.where(z > 1e-9, 1.0 / z.clamp_min(1e-9), 0.0)))
+    projected = (whiten @ data.to(dtype)).to(data.dtype).mT @ seen
+    q = model.sum_orient((projected * projected).sum(1))
+    score = _relative_log(q / z.clamp_min(1e-12))
+    features += [score, _relative_log(q)]
+
+    ahead = preview(
+        model,
+        data,
+        rest,
+        score + math.log(model.n_rank) - _START_BELOW,
+        log_power,
+        noise_known,
+        config,
+    )
+    features += ahead.atoms
 
     # (n_batch, n_features, n_scales, n_sources) -> per location
-    stacked = torch.stack(features, 1).unflatten(-1, (model.n_scales, model.n_sources))
+    graph = model.graph
+    stacked = torch.stack(features, 1)[..., graph.atom_of]
+    stacked = stacked.unflatten(-1, (graph.n_scales, model.n_sources))
     atoms = stacked.permute(0, 3, 1, 2).reshape(n_batch, model.n_sources, -1)
 
-    scale = model.scale[:, : model.n_sources]
+    scale = model.scale[:, : model.n_sources]  # of the points
     weakest = scale.amax(1, keepdim=True)  # a source that no sensor sees has scale 0
     log_norm = -torch.where(scale > 0, scale, weakest).log()
     norms = (log_norm - log_norm.mean(1, keepdim=True)).expand(n_batch, -1)[..., None]
@@ -158,7 +171,8 @@ def compute_context(
                 ],
                 1,
             ),
+            ahead.fit.to(dtype),
         ],
         1,
     ).to(data.dtype)
-    return Context(atoms, norms, recording, start, log_power, noise_known)
+    return Context(atoms, norms, recording, ahead.v, log_power, noise_known)

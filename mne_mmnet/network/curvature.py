@@ -11,16 +11,56 @@ from ..objective import N_NOISE
 from .config import NetworkConfig
 from .mixing import mix
 
-_N_STEP_FEATURES = 6
+# of each atom, at one iterate
+N_STEP_FEATURES = 4
 _N_NOISE_FEATURES = 3 * N_NOISE
+
+
+def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
+    """Scale-free state of each location's atoms at one iterate.
+
+    Of each scale: log b/a (0 at a stationary point), variance, relative posterior power, relative
+    beamformer image.
+
+    Parameters
+    ----------
+    v : torch.Tensor of shape (n_batch, n_atoms + 2)
+        Log-variances.
+    majorant : EvidenceMajorant
+        The majorant at v.
+    graph : SourceGraph
+        The source space.
+    log_rank : float
+        log(n_rank), the scale of the variances.
+
+    Returns
+    -------
+    features : torch.Tensor of shape (n_batch, n_sources, 4 * n_scales)
+        About 1 in size.
+    """
+    n_atoms = graph.n_atoms
+    log_b = majorant.b[:, :n_atoms].clamp_min(1e-12).log()
+    u = v[:, :n_atoms]
+    image = log_b - u
+    features = torch.stack(
+        [
+            majorant.analytic_step[:, :n_atoms].clamp(-4.0, 4.0),
+            (u - log_rank).clamp_min(-12.0) / 4.0,
+            (log_b - log_b.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
+            (image - image.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
+        ],
+        1,
+    )
+    features = features[..., graph.atom_of].unflatten(-1, (graph.n_scales, graph.n_sources))
+    return features.permute(0, 3, 1, 2).reshape(len(v), graph.n_sources, -1)
 
 
 class CurvatureCell(nn.Module):
     """One recurrent cell per location, weights shared by all.
 
-    It reads the scale-free state of the location's atoms (log a, log b, log b/a, relative
-    variance, relative posterior power, relative beamformer power), the hyperprior's summary, the
-    noise terms, and its neighbours' states, and answers one curvature factor an atom.
+    It reads the scale-free state of the location's atoms (log b/a, variance, relative posterior
+    power, relative image), the hyperprior's summary, the noise terms, and its neighbours' states,
+    and answers one curvature factor an atom.
 
     Parameters
     ----------
@@ -32,9 +72,9 @@ class CurvatureCell(nn.Module):
         super().__init__()
         self.config = config
         n_scales, state = config.n_scales, config.state
-        n_in = n_scales * _N_STEP_FEATURES + config.context + _N_NOISE_FEATURES + state
-        self.read = nn.Linear(n_in, config.hidden)
-        self.cell = nn.GRUCell(config.hidden, state)
+        n_in = n_scales * N_STEP_FEATURES + config.context + _N_NOISE_FEATURES + state
+        self.read = nn.Linear(n_in, config.read)
+        self.cell = nn.GRUCell(config.read, state)
         self.answer = nn.Linear(state, n_scales)
         self.noise = nn.Parameter(torch.zeros(N_NOISE))
         nn.init.zeros_(self.answer.weight)
@@ -55,7 +95,7 @@ class CurvatureCell(nn.Module):
         """Return zeros of shape (n_batch * n_sources, state)."""
         return like.new_zeros(n_batch * n_sources, self.config.state)
 
-    def forward(self, v, majorant: EvidenceMajorant, summary, mixing, state, log_rank):
+    def forward(self, v, majorant: EvidenceMajorant, summary, graph, state, log_rank):
         """Curvature factors at one iterate.
 
         Parameters
@@ -66,8 +106,8 @@ class CurvatureCell(nn.Module):
             The majorant at v.
         summary : torch.Tensor of shape (n_batch, n_sources, context)
             From the hyperprior.
-        mixing : torch.Tensor of shape (n_sources, n_sources)
-            Average over the graph.
+        graph : SourceGraph
+            The source space.
         state : torch.Tensor of shape (n_batch * n_sources, state)
             Recurrent state.
         log_rank : float
@@ -81,36 +121,21 @@ class CurvatureCell(nn.Module):
             The next state.
         """
         n_batch, n_sources, _ = summary.shape
-        n_atoms = v.shape[1] - N_NOISE
-        log_a = majorant.a.clamp_min(1e-12).log()
-        log_b = majorant.b.clamp_min(1e-12).log()
-        u, atom_b = v[:, :n_atoms], log_b[:, :n_atoms]
-        image = atom_b - u
-        ratio = (log_b - log_a).clamp(-8.0, 8.0)
-        features = torch.stack(
-            [
-                log_a[:, :n_atoms].clamp_min(-12.0) / 4.0,
-                atom_b.clamp_min(-12.0) / 4.0,
-                ratio[:, :n_atoms] / 2.0,
-                (u - log_rank).clamp_min(-12.0) / 4.0,
-                (atom_b - atom_b.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
-                (image - image.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
-            ],
-            1,
-        ).unflatten(-1, (self.config.n_scales, n_sources))
-        features = features.permute(0, 3, 1, 2).reshape(n_batch, n_sources, -1)
+        n_atoms = graph.n_atoms
+        features = step_features(v, majorant, graph, log_rank)
         noise = torch.cat(
             [
                 v[:, n_atoms:] / 4.0,
-                log_a[:, n_atoms:].clamp_min(-12.0) / 4.0,
-                ratio[:, n_atoms:] / 2.0,
+                majorant.a[:, n_atoms:].clamp_min(1e-5).log() / 4.0,
+                majorant.analytic_step[:, n_atoms:].clamp(-4.0, 4.0),
             ],
             1,
         )
         noise = noise[:, None].expand(-1, n_sources, -1)
-        near = mix(mixing, state.view(n_batch, n_sources, -1))
+        near = mix(graph.near, state.view(n_batch, n_sources, -1))
         read = silu(self.read(torch.cat([features, summary, noise, near], -1)))
         state = self.cell(read.flatten(0, 1), state)
-        atoms = self.answer(state).view(n_batch, n_sources, -1).mT.reshape(n_batch, n_atoms)
+        places = self.answer(state).view(n_batch, n_sources, -1).mT.reshape(n_batch, -1)
+        atoms = places[:, graph.place_of]
         logits = torch.cat([atoms, self.noise.expand(n_batch, -1)], 1)
         return self._squash(logits), state

@@ -1,14 +1,15 @@
-"""The two learned parts of the evidence route under one roof."""
+"""The learned parts of the evidence route under one roof."""
 
 from torch import nn
 
+from .confidence import ConfidenceHead
 from .config import NetworkConfig
 from .curvature import CurvatureCell
 from .hyperprior import Hyperprior
 
 
 class EvidenceNetwork(nn.Module):
-    """Hyperprior and curvature cell, as trained and saved together.
+    """Hyperprior, curvature cell and confidence head, as saved together.
 
     Parameters
     ----------
@@ -21,3 +22,4 @@ class EvidenceNetwork(nn.Module):
         self.config = NetworkConfig() if config is None else config
         self.hyperprior = Hyperprior(self.config)
         self.curvature = CurvatureCell(self.config)
+        self.confidence = ConfidenceHead(self.config)

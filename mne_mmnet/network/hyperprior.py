@@ -1,25 +1,29 @@
 """Learned hyperprior w_θ, starting point and noise prior (DESIGN §2b)."""
 
-import math
-
 import torch
 from torch import nn
 from torch.nn.functional import silu
 
 from ..objective import N_NOISE
+from ..source_model import SourceGraph
 from .config import NetworkConfig
 from .context import N_ATOM_FEATURES, N_GLOBAL_FEATURES, Context
-from .mixing import mix
+from .mixing import look_around
+from .prior import assemble, base_log_cost, base_log_weight, noise_centre
 
 # how far the network can move the prior from its base, in log units
 _REACH = 6.0
 
 
+def _bounded(x, reach=_REACH):
+    return reach * torch.tanh(x / reach)
+
+
 class Hyperprior(nn.Module):
     """What each atom costs, where to start, what noise to expect.
 
-    Two layers with weights shared by all locations; between them locations see the average over
-    their neighbourhood on the graph and over the whole source space.
+    Layers with weights shared by all locations; in each, locations see averages over their
+    neighbourhood on the graph, near and far, and over the whole source space.
 
     Parameters
     ----------
@@ -33,7 +37,7 @@ class Hyperprior(nn.Module):
         n_scales, hidden = config.n_scales, config.hidden
         n_in = n_scales * N_ATOM_FEATURES + 1 + N_GLOBAL_FEATURES
         self.encode = nn.Linear(n_in, hidden)
-        self.blocks = nn.ModuleList(nn.Linear(3 * hidden, hidden) for _ in range(2))
+        self.blocks = nn.ModuleList(nn.Linear(4 * hidden, hidden) for _ in range(config.blocks))
         self.head = nn.Linear(hidden, 2 * n_scales + config.context)
         self.noise = nn.Sequential(
             nn.Linear(hidden + N_GLOBAL_FEATURES, hidden),
@@ -45,15 +49,15 @@ class Hyperprior(nn.Module):
         nn.init.zeros_(self.noise[-1].weight)
         nn.init.zeros_(self.noise[-1].bias)
 
-    def forward(self, context: Context, mixing, n_rank):
+    def forward(self, context: Context, graph: SourceGraph, n_rank):
         """Prior, start and summary of a batch.
 
         Parameters
         ----------
         context : Context
             The features.
-        mixing : torch.Tensor of shape (n_sources, n_sources)
-            Average over the graph.
+        graph : SourceGraph
+            The source space.
         n_rank : int
             Dimension of the sensor space: the data's total power is n_rank.
 
@@ -69,29 +73,21 @@ class Hyperprior(nn.Module):
         recording = context.recording[:, None].expand(-1, n_sources, -1)
         hidden = silu(self.encode(torch.cat([context.atoms, context.norms, recording], -1)))
         for block in self.blocks:
-            whole = hidden.mean(1, keepdim=True).expand_as(hidden)
-            near = mix(mixing, hidden)
-            hidden = hidden + silu(block(torch.cat([hidden, near, whole], -1)))
+            hidden = hidden + silu(block(look_around(graph, hidden)))
         out = self.head(hidden)
         log_cost, log_start = (
-            _REACH * torch.tanh(x.mT.reshape(n_batch, -1) / _REACH)
+            _bounded(x.mT.reshape(n_batch, -1)[:, graph.place_of])
             for x in out[..., : 2 * n_scales].split(n_scales, -1)
         )
         summary = out[..., 2 * n_scales :]
 
-        # an atom of variance n_rank explains all of the data: costs and starts are relative to it
-        cost = (log_cost - math.log(n_rank) - 1.0).exp()
-        start = math.log(n_rank) - 6.0 + context.start + log_start
-
         pooled = torch.cat([hidden.mean(1), context.recording], -1)
-        centre, log_weight, shift = self.noise(pooled).split(N_NOISE, -1)
-        # known noise: white term expected at the measured level, background far below it
-        known = context.noise_known[:, None]
-        level = torch.stack([-context.log_power, -context.log_power - 2.0], 1)
-        guess = centre.new_tensor([-1.5, -1.5])
-        centre = known * level + (1.0 - known) * guess + 3.0 * torch.tanh(centre / 3.0)
-        weight = n_rank * (3.0 * torch.tanh(log_weight / 3.0) - 2.0).exp()
-        noise_start = centre + torch.tanh(shift)
-        cost = torch.cat([cost, weight * (-centre).exp()], 1)
-        barrier = torch.cat([torch.zeros_like(log_cost), weight * centre.exp()], 1)
-        return cost, barrier, torch.cat([start, noise_start], 1), summary
+        shift, log_weight, jump = self.noise(pooled).split(N_NOISE, -1)
+        centre = noise_centre(context.log_power, context.noise_known) + _bounded(shift, 3.0)
+        cost, barrier = assemble(
+            log_cost + base_log_cost(n_rank),
+            _bounded(log_weight, 3.0) + base_log_weight(n_rank),
+            centre,
+        )
+        start = context.start + torch.cat([log_start, torch.tanh(jump)], 1)
+        return cost, barrier, start, summary

@@ -194,18 +194,69 @@ class EvidenceObjective:
         currents : torch.Tensor of shape (n_batch, n_sources, n_orient, n_times)
             In A·m times the unit of ``data``.
         """
-        model = self.model
-        v = point.v
-        inside = (model.basis @ data).to(point.whiten.dtype)
+        inside = (self.model.basis @ data).to(point.whiten.dtype)
         dual = point.whiten.mT @ (point.whiten @ inside)
+        return self._synthesise(point.v, dual)
+
+    def _synthesise(self, v, dual):
+        """Source maps S̃ diag(e^u) L̃ᵀ d of sensor maps d, (n_batch, n_sources, n_orient, n)."""
+        model = self.model
         gain = model.repeat_orient(v[:, : model.n_atoms].exp() * model.scale)
         amplitudes = gain[:, :, None] * (model.atoms.mT @ dual.to(v.dtype))
-        n_batch, n_columns, n_times = amplitudes.shape
+        n_batch, n_columns, n_maps = amplitudes.shape
         # one sparse product for the whole batch
-        flat = amplitudes.permute(1, 0, 2).reshape(n_columns, n_batch * n_times)
-        currents = (model.synthesis @ flat.to(model.synthesis.device)).to(v.device)
-        currents = currents.view(model.n_sources, model.n_orient, n_batch, n_times)
+        flat = amplitudes.permute(1, 0, 2).reshape(n_columns, n_batch * n_maps)
+        synthesis = model.graph.synthesis
+        currents = (synthesis @ flat.to(synthesis.device)).to(v.device)
+        currents = currents.view(model.n_sources, model.n_orient, n_batch, n_maps)
         return currents.permute(2, 0, 1, 3)
+
+    def posterior_power(self, point):
+        """Power of the posterior mean, averaged over the samples that C comes from.
+
+        Parameters
+        ----------
+        point : EvidencePoint
+            ``self.evaluate(v)``.
+
+        Returns
+        -------
+        power : torch.Tensor of shape (n_batch, n_sources, n_orient)
+            In (A·m)² times the squared unit of the data.
+        """
+        return self._synthesise(point.v, point.whiten.mT @ point.data).square().sum(-1)
+
+    def posterior_variance(self, point):
+        """Posterior variance of the source currents, the same at every sample.
+
+        diag(S̃ [Γ − Γ L̃ᵀ Σ⁻¹ L̃ Γ] S̃ᵀ), with Γ = diag(e^u) (Wipf & Nagarajan 2009). The
+        variances Γ themselves are taken as known: the real uncertainty is larger.
+
+        Parameters
+        ----------
+        point : EvidencePoint
+            ``self.evaluate(v)``.
+
+        Returns
+        -------
+        variance : torch.Tensor of shape (n_batch, n_sources, n_orient)
+            In (A·m)² times the squared unit of the data.
+        """
+        model, v = self.model, point.v
+        synthesis = model.graph.synthesis
+        squared = torch.sparse_csr_tensor(
+            synthesis.crow_indices(),
+            synthesis.col_indices(),
+            synthesis.values().square(),
+            size=synthesis.shape,
+            check_invariants=False,
+        )
+        prior = v[:, : model.n_atoms].exp() * model.scale.square()
+        prior = squared @ model.repeat_orient(prior).mT.to(synthesis.device)
+        prior = prior.to(v.device).mT.unflatten(1, (model.n_sources, model.n_orient))
+        known = self._synthesise(v, point.whiten.mT).square().sum(-1)
+        # their difference is positive but for rounding
+        return torch.maximum(prior - known, 1e-6 * prior)
 
     def select(self, index):
         """Return the objective of some samples of the batch.

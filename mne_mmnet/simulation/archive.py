@@ -1,12 +1,16 @@
 """Precomputed lead fields as one file, readable where there is no MNE."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy import sparse
 
 from .._files import whole_file
+
+# what the names of the layouts' arrays begin with in the file
+_LAYOUT = "layout "
 
 
 @dataclass(frozen=True)
@@ -29,6 +33,10 @@ class HeadArchive:
         Names of the electrodes; None where they were not kept.
     source_space : dict | None
         What :func:`mne_mmnet._mne.describe_source_space` says; None where it was not kept.
+    is_volume : bool
+        Whether the sources fill a volume: their normals mean nothing.
+    layouts : dict of str to array of int
+        Electrodes nearest to those of standard layouts.
     """
 
     gains: np.ndarray
@@ -39,6 +47,15 @@ class HeadArchive:
     adjacency: sparse.csr_array
     ch_names: tuple[str, ...] | None = None
     source_space: dict | None = None
+    is_volume: bool = False
+    layouts: dict[str, np.ndarray] = field(default_factory=dict)
+
+    @cached_property
+    def surface_frames(self):
+        """Two tangential directions and the normal of each source, (n_sources, 3, 3)."""
+        # the columns of Q that follow the normal span its tangent plane
+        complete = np.linalg.qr(self.normals[:, :, None], mode="complete")[0]
+        return np.concatenate([complete.mT[:, 1:], self.normals[:, None]], axis=1)
 
     def along_normals(self, head):
         """Lead field of one head for currents along the normals.
@@ -61,6 +78,7 @@ class HeadArchive:
         names = {} if self.ch_names is None else {"ch_names": np.array(self.ch_names, dtype=str)}
         if self.source_space is not None:
             names["source_space"] = np.array(json.dumps(self.source_space))
+        layouts = {f"{_LAYOUT}{name}": picks for name, picks in self.layouts.items()}
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
@@ -71,6 +89,8 @@ class HeadArchive:
                 normals=self.normals,
                 edges=np.stack([coo.row, coo.col]),
                 lengths=coo.data,
+                is_volume=self.is_volume,
+                **layouts,
                 **names,
             )
 
@@ -86,4 +106,8 @@ class HeadArchive:
             # files written before there were these fields have none
             ch_names = tuple(file["ch_names"].tolist()) if "ch_names" in file else None
             space = json.loads(str(file["source_space"])) if "source_space" in file else None
-        return cls(*arrays, adjacency, ch_names, space)
+            is_volume = "is_volume" in file and bool(file["is_volume"])
+            layouts = {
+                key.removeprefix(_LAYOUT): file[key] for key in file if key.startswith(_LAYOUT)
+            }
+        return cls(*arrays, adjacency, ch_names, space, is_volume, layouts)

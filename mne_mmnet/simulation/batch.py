@@ -3,11 +3,15 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from .archive import HeadArchive
 from .noise import draw_noise
 from .sources import PatchSampler
 from .timecourses import draw_timecourses
+
+# sources of at least this share of the largest power count as equally strong
+_AS_STRONG = 0.98
 
 
 @dataclass(frozen=True)
@@ -18,6 +22,9 @@ class SimulationConfig:
     ----------
     n_channels : tuple of int
         Range of the number of electrodes, drawn log-uniformly.
+    layouts : float
+        Share of recordings with one of the archive's standard layouts, cut to their number of
+        electrodes; the others have random ones.
     n_sources : tuple of int
         Range of the number of active patches.
     max_extent : float
@@ -36,20 +43,27 @@ class SimulationConfig:
     matched : float
         Share of recordings inverted with the lead field that made them. Not a single one would
         teach the network that no lead field can be trusted.
+    correlation : float
+        Largest share of a common time course, drawn for half of the recordings.
     free : float
-        Share of batches inverted with three free columns a location.
+        Share of batches inverted with three free columns a location; all are on volume grids.
+    loose : float
+        Share of batches inverted with a loose orientation constraint.
     """
 
     n_channels: tuple[int, int] = (16, 256)
-    n_sources: tuple[int, int] = (1, 5)
+    layouts: float = 0.3
+    n_sources: tuple[int, int] = (1, 6)
     max_extent: float = 40.0
-    snr_db: tuple[float, float] = (-6.0, 20.0)
-    max_times: int = 80
+    snr_db: tuple[float, float] = (-10.0, 20.0)
+    max_times: int = 200
     tilt: float = 0.7
     background: float = 0.9
-    known_noise: float = 0.5
-    matched: float = 0.3
-    free: float = 0.25
+    known_noise: float = 0.6
+    matched: float = 0.35
+    correlation: float = 0.95
+    free: float = 0.12
+    loose: float = 0.06
 
 
 @dataclass(frozen=True)
@@ -63,7 +77,12 @@ class SimulatedBatch:
     data : array of shape (n_batch, n_rank, n_times)
         Whitened recordings.
     currents : array of shape (n_batch, n_sources, n_orient, n_times)
-        True currents, in arbitrary units.
+        True currents, in arbitrary units, along the columns of the lead field.
+    orient_weights : array of shape (n_batch, n_orient)
+        What the columns of the lead field were multiplied by, the same in all samples; currents
+        were not divided by it.
+    peak : array of shape (n_batch, n_sources)
+        1 where the strongest source is; shared by locations that are equally strong.
     noise_known : array of shape (n_batch,)
         1 where the noise of ``data`` has (nearly) unit variance by measurement.
     """
@@ -71,7 +90,16 @@ class SimulatedBatch:
     leadfield: np.ndarray
     data: np.ndarray
     currents: np.ndarray
+    orient_weights: np.ndarray
+    peak: np.ndarray
     noise_known: np.ndarray
+
+    @property
+    def orient(self):
+        """``"fixed"``, ``"loose"`` (tangential columns, then the normal) or ``"free"`` (axes)."""
+        if self.leadfield.shape[-1] == 1:
+            return "fixed"
+        return "free" if self.orient_weights.min() == 1 else "loose"
 
 
 def draw_montage(rng, electrodes, n_channels):
@@ -92,6 +120,8 @@ def draw_montage(rng, electrodes, n_channels):
         Numbers of the electrodes.
     """
     candidates = rng.permutation(len(electrodes))
+    if n_channels >= len(candidates):
+        return candidates
     if rng.uniform() < 0.3:  # caps that leave the lower head out
         lowest = np.quantile(electrodes[:, 2], rng.uniform(0.0, 0.4))
         upper = candidates[electrodes[candidates, 2] >= lowest]
@@ -104,6 +134,18 @@ def draw_montage(rng, electrodes, n_channels):
         distance = np.minimum(distance, step)
         chosen.append(candidates[int(np.argmax(distance))])
     return np.array(chosen)
+
+
+def _draw_electrodes(rng, heads, config, n_channels):
+    """Electrodes of a standard layout, or of any part of a dense montage."""
+    fitting = [name for name, picks in heads.layouts.items() if len(picks) >= n_channels]
+    if fitting and rng.uniform() < config.layouts:
+        # the smallest ones that do: a layout is seldom worn with half of its electrodes
+        fitting.sort(key=lambda name: len(heads.layouts[name]))
+        members = heads.layouts[fitting[rng.integers(min(4, len(fitting)))]]
+    else:
+        members = np.flatnonzero(heads.groups == rng.choice(np.unique(heads.groups)))
+    return members[draw_montage(rng, heads.electrodes[members], n_channels)]
 
 
 def _tilt(rng, normals, distances, size):
@@ -149,7 +191,9 @@ def _whitener(rng, noise, known):
     return (vectors / np.sqrt(values)).T @ basis
 
 
-def simulate_batch(heads: HeadArchive, sampler: PatchSampler, config, n_batch, rng):
+def simulate_batch(
+    heads: HeadArchive, sampler: PatchSampler, config, n_batch, rng, inverse_heads=None
+):
     """Simulate recordings.
 
     Parameters
@@ -164,42 +208,69 @@ def simulate_batch(heads: HeadArchive, sampler: PatchSampler, config, n_batch, r
         Number of recordings; all have the same number of electrodes and samples.
     rng : numpy.random.Generator
         Source of randomness.
+    inverse_heads : HeadArchive | None
+        Heads with a coarser source space for the inversion, and the same electrodes. True
+        currents are then moved to the nearest of its locations. None inverts with ``heads``.
 
     Returns
     -------
     batch : SimulatedBatch
         The recordings.
     """
-    free = rng.uniform() < config.free
+    kinds, shares = ["free", "loose"], [config.free, config.loose]
+    orient = str(rng.choice([*kinds, "fixed"], p=[*shares, 1.0 - sum(shares)]))
+    orient = "free" if heads.is_volume else orient
     low, high = config.n_channels
-    if free:  # three columns a location are costly: smaller montages
+    if orient != "fixed":  # three columns a location are costly: smaller montages
         high = max(low, min(high, 64))
     n_channels = round(np.exp(rng.uniform(np.log(low), np.log(high))))
     n_times = int(
         rng.choice(
-            [1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.05, 0.15, 0.8]
+            [1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.07, 0.13, 0.8]
         )
     )
+    weights = np.ones(1 if orient == "fixed" else 3)
+    if orient == "loose":  # standard deviations of tangential currents, as MNE's `loose`
+        weights[:2] = np.sqrt(rng.uniform(0.05, 0.6))
+    nearest = None
+    if inverse_heads is not None:
+        _, nearest = cKDTree(inverse_heads.positions).query(heads.positions)
     samples = [
-        _simulate_one(heads, sampler, config, n_channels, n_times, free, rng)
+        _simulate_one(
+            heads,
+            inverse_heads,
+            nearest,
+            sampler,
+            config,
+            n_channels,
+            n_times,
+            orient,
+            weights,
+            rng,
+        )
         for _ in range(n_batch)
     ]
     return SimulatedBatch(*(np.stack(field) for field in zip(*samples, strict=True)))
 
 
-def _simulate_one(heads, sampler, config, n_channels, n_times, free, rng):
-    true_head, used_head = rng.integers(len(heads.gains), size=2)
-    matched = rng.uniform() < config.matched
+def _simulate_one(
+    heads, inverse_heads, nearest, sampler, config, n_channels, n_times, orient, weights, rng
+):
+    used = heads if inverse_heads is None else inverse_heads
+    true_head, used_head = rng.integers(len(heads.gains)), rng.integers(len(used.gains))
+    matched = used is heads and rng.uniform() < config.matched
     if matched:
         used_head = true_head
-    group = rng.choice(np.unique(heads.groups))
-    members = np.flatnonzero(heads.groups == group)
-    picks = members[draw_montage(rng, heads.electrodes[members], n_channels)]
-    gain = np.einsum("esk,sk->es", heads.gains[true_head][picks], heads.normals)
+    picks = _draw_electrodes(rng, heads, config, n_channels)
+    normals = heads.normals
+    if heads.is_volume:  # any direction, the same throughout a patch
+        normals = np.broadcast_to(_directions(rng, 1), normals.shape)
+    seen = heads.gains[true_head][picks]
+    gain = np.einsum("esk,sk->es", seen, normals)
 
     # sources
     n_patches = int(rng.integers(config.n_sources[0], config.n_sources[1] + 1))
-    correlation = rng.uniform(0.0, 0.95) if rng.uniform() < 0.5 else 0.0
+    correlation = rng.uniform(0.0, config.correlation) if rng.uniform() < 0.5 else 0.0
     # half of the recordings: patches of equal total moment, instead of equal peaks. Never of equal
     # strength at the sensors: that would teach that hardly visible places hold strong currents
     even = rng.uniform() < 0.5
@@ -218,21 +289,47 @@ def _simulate_one(heads, sampler, config, n_channels, n_times, free, rng):
     known = rng.uniform() < config.known_noise
     n_baseline = int(n_channels * rng.uniform(2.0, 6.0)) if known else 0
     background = rng.uniform(0.0, config.background)
+    if heads.is_volume:
+        gain = np.einsum("esk,sk->es", seen, _directions(rng, len(normals)))
     noise = draw_noise(rng, gain, heads.electrodes[picks], n_times + n_baseline, background)
     snr = 10.0 ** (rng.uniform(*config.snr_db) / 20.0)
     signal -= signal.mean(axis=0)
     noise -= noise.mean(axis=0)
-    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / snr
+    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise[:, :n_times] ** 2)) / snr
 
     whitener = _whitener(rng, noise[:, n_times:], known)
     data = whitener @ (signal + noise[:, :n_times])
-    seen = heads.gains[used_head][picks]
-    if free:
-        leadfield = np.einsum("re,esk->rsk", whitener, seen)
-        currents = heads.normals[:, :, None] * currents[:, None, :]
-    else:
-        tilt = 0.0 if matched else rng.uniform(0.0, config.tilt)
-        normals = _tilt(rng, heads.normals, sampler.distances, tilt)
-        leadfield = (whitener @ np.einsum("esk,sk->es", seen, normals))[:, :, None]
+    seen = used.gains[used_head][picks]
+    power = (currents**2).mean(axis=1)
+    peak = (power >= _AS_STRONG * power.max()).astype(float)
+    if nearest is not None:
+        peak, currents = (_move(x, nearest, len(used.normals)) for x in (peak, currents))
+        normals = used.normals
+    peak /= peak.sum()
+    if orient == "fixed":
+        tilt = rng.uniform(0.0, config.tilt)
+        if matched or used is not heads:  # other places have other normals as it is
+            tilt = 0.0
+        frames = _tilt(rng, normals, sampler.distances, tilt)[:, None, :]
         currents = currents[:, None, :]
-    return leadfield, data, currents, float(known)
+    elif orient == "loose":
+        frames = used.surface_frames
+        currents = np.pad(currents[:, None, :], ((0, 0), (2, 0), (0, 0)))
+    else:
+        frames = np.broadcast_to(np.eye(3), (len(normals), 3, 3))
+        currents = normals[:, :, None] * currents[:, None, :]
+    leadfield = np.einsum("esk,sok->eso", seen, frames) * weights
+    leadfield = np.tensordot(whitener, leadfield, 1)
+    return leadfield, data, currents, weights, peak, float(known)
+
+
+def _move(values, nearest, n_sources):
+    """Sum what goes to the same place."""
+    moved = np.zeros((n_sources, *values.shape[1:]))
+    np.add.at(moved, nearest, values)
+    return moved
+
+
+def _directions(rng, n):
+    vectors = rng.standard_normal((n, 3))
+    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -3,11 +3,13 @@
 import hashlib
 import json
 import warnings
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import mne
 import numpy as np
 from mne.utils import ProgressBar, logger, verbose
+from scipy.spatial import cKDTree
 
 from .._mne import describe_source_space, source_graph
 from ..template import cache_dir, make_template_bem, make_template_forward
@@ -24,7 +26,40 @@ _TEN_TEN = (
 )
 # older names of T7, T8, P7 and P8: the same places
 _ALIASES = ("T3", "T4", "T5", "T6")
-_FORMAT = 1
+_FORMAT = 2
+# sources of a volume grid stay that far from the inner skull (mm)
+_DEPTH_MM = 5.0
+
+
+@dataclass(frozen=True)
+class HeadVariety:
+    """How perturbed heads differ from the standard one.
+
+    Parameters
+    ----------
+    skull_ratio : tuple of float
+        Range of brain over skull conductivity, drawn log-uniformly.
+    skull_thickness : tuple of float
+        Range of the factor by which the skull's thickness is multiplied.
+    electrode_error : float
+        Largest root-mean-square displacement of the electrodes (mm), drawn for each head.
+    """
+
+    skull_ratio: tuple[float, float] = (15.0, 80.0)
+    skull_thickness: tuple[float, float] = (0.75, 1.3)
+    electrode_error: float = 6.0
+
+    def draw(self, rng):
+        """Draw one head: skull ratio, thickness factor, electrode displacement (mm)."""
+        low, high = np.log(self.skull_ratio)
+        return (
+            float(np.exp(rng.uniform(low, high))),
+            rng.uniform(*self.skull_thickness),
+            rng.uniform(0.0, self.electrode_error),
+        )
+
+
+STANDARD_HEAD = (50.0, 1.0, 0.0)
 
 
 def _ten_ten_info():
@@ -62,14 +97,48 @@ def _electrode_info():
     return merged, positions[unique], groups[unique]
 
 
+def _standard_layouts(electrodes, groups):
+    """Electrodes (of one group) nearest to those of each of MNE's standard layouts."""
+    layouts = {}
+    for name in mne.channels.get_builtin_montages():
+        montage = mne.channels.make_standard_montage(name)
+        if name.startswith("artinis") or len(montage.ch_names) > 300:
+            continue  # optodes; the 10-5 system, which is itself what is chosen from
+        info = mne.create_info(montage.ch_names, 1.0, "eeg")
+        info.set_montage(montage)
+        wanted = np.array([channel["loc"][:3] for channel in info["chs"]])
+        best = None
+        for group in np.unique(groups):
+            members = np.flatnonzero(groups == group)
+            distance, nearest = cKDTree(electrodes[members]).query(wanted)
+            if best is None or distance.mean() < best[0]:
+                best = distance.mean(), np.unique(members[nearest])
+        layouts[name] = best[1]
+    return layouts
+
+
+def _source_space(spacing, bem):
+    """Cortical spacing, or ``"volN"``: a grid of N mm inside the inner skull."""
+    if not spacing.startswith("vol"):
+        return spacing
+    return mne.setup_volume_source_space(pos=float(spacing[3:]), bem=bem, mindist=_DEPTH_MM)
+
+
 @verbose
 def make_head_archive(
-    path=None, *, n_heads=10, spacing="ico3", seed=0, montage=None, verbose=None
+    path=None,
+    *,
+    n_heads=10,
+    spacing="ico3",
+    seed=0,
+    montage=None,
+    variety=HeadVariety(),
+    verbose=None,
 ):
     """Lead fields of perturbed template heads.
 
-    The first head is the standard one. Every other has a skull conductivity ratio of 1:20 to 1:80
-    (log-uniform), a skull 0.8 to 1.25 times as thick, and electrodes moved by 0 to 5 mm a side.
+    The first head is the standard one: brain 50 times as conductive as the skull, electrodes in
+    place.
 
     Parameters
     ----------
@@ -78,7 +147,8 @@ def make_head_archive(
     n_heads : int
         Number of heads.
     spacing : str
-        Source-space spacing, as in :func:`mne_mmnet.make_template_forward`.
+        Source-space spacing, as in :func:`mne_mmnet.make_template_forward`, or ``"vol12"`` for a
+        volume grid of 12 mm (any number).
     seed : int
         Seed of the perturbations.
     montage : str | None
@@ -86,6 +156,8 @@ def make_head_archive(
         ``colin27_1020`` since MNE 1.13), ears and mastoids among them; T3, T4, T5 and T6, older
         names of T7, T8, P7 and P8, are left out. None is the 10–5 system, Biosemi 256 and HydroCel
         256 side by side, without names.
+    variety : HeadVariety
+        How the other heads differ from it.
     %(verbose)s
 
     Returns
@@ -96,34 +168,33 @@ def make_head_archive(
     if montage not in (None, "10-10"):
         raise ValueError(f"montage must be '10-10' or None, got {montage!r}.")
     if path is None:
-        # without a montage: the name that such files always had
-        key = json.dumps([_FORMAT, n_heads, spacing, seed] + ([montage] if montage else []))
+        key = json.dumps([_FORMAT, n_heads, spacing, seed, montage, asdict(variety)])
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        path = cache_dir() / "heads" / f"heads-{digest}.npz"
+        path = cache_dir() / "heads" / f"heads-{spacing}-{digest}.npz"
     path = Path(path)
     if path.exists():
         return HeadArchive.read(path)
     rng = np.random.default_rng(seed)
     nominal, electrodes, groups = _electrode_info() if montage is None else _ten_ten_info()
-    gains = []
+    gains, src = [], None
     logger.info(f"Computing the lead fields of {n_heads} heads ({len(electrodes)} electrodes) …")
-    for head in ProgressBar(range(n_heads), mesg="Heads"):
-        ratio = np.exp(rng.uniform(np.log(20.0), np.log(80.0))) if head else 50.0
-        thickness = rng.uniform(0.8, 1.25) if head else 1.0
-        jitter = rng.uniform(0.0, 5.0) * 1e-3 if head else 0.0
+    for head in ProgressBar(range(n_heads), mesg=f"Heads, {spacing}"):
+        ratio, thickness, jitter = variety.draw(rng) if head else STANDARD_HEAD
         info = nominal.copy()
-        moved = electrodes + jitter * rng.standard_normal(electrodes.shape) / np.sqrt(3)
+        moved = electrodes + 1e-3 * jitter * rng.standard_normal(electrodes.shape) / np.sqrt(3)
         for channel, position in zip(info["chs"], moved, strict=True):
             channel["loc"][:3] = position
         bem = make_template_bem(
             conductivity=(0.3, 0.3 / ratio, 0.3), skull_thickness=thickness, verbose="error"
         )
+        # the brain is that of the standard head: all heads have the same sources
+        src = _source_space(spacing, bem) if src is None else src
         with warnings.catch_warnings():
             # generic spherical montages stand off the template's scalp; they are projected on it
             warnings.filterwarnings(
                 "ignore", message=".*from the scalp.*", category=RuntimeWarning
             )
-            fwd = make_template_forward(info, spacing, bem=bem, verbose="error")
+            fwd = make_template_forward(info, src, bem=bem, verbose="error")
         gain = fwd["sol"]["data"].reshape(len(electrodes), -1, 3)
         gains.append(gain.astype(np.float32))
     adjacency = source_graph(fwd["src"])
@@ -138,6 +209,8 @@ def make_head_archive(
             [space["vertno"] for space in fwd["src"]], fwd["src"][0]["subject_his_id"]
         ),
         ch_names=None if montage is None else tuple(nominal["ch_names"]),
+        is_volume=spacing.startswith("vol"),
+        layouts=_standard_layouts(electrodes, groups) if montage is None else {},
     )
     archive.save(path)
     return archive

@@ -302,6 +302,30 @@ def simulate_neural_mass(neighbourhoods, config, n_samples, rng):
     return SimulatedSources.from_waves(patches, waves)
 
 
+def draw_discharges(config, n_traces, rng):
+    """Potentials of single populations that discharge at least once.
+
+    Parameters
+    ----------
+    config : NeuralMassConfig
+        The distribution.
+    n_traces : int
+        How many.
+    rng : numpy.random.Generator
+        Source of randomness.
+
+    Returns
+    -------
+    traces : array of shape (n_traces, n_times), float32
+        Without their median, peak 1 in absolute value.
+    """
+    potentials = _seed_potentials(config, n_traces, rng)
+    burn_in = potentials.shape[1] - config.n_times * config.stride
+    traces = potentials[:, burn_in :: config.stride]
+    traces = traces - np.median(traces, axis=1, keepdims=True)
+    return traces / np.abs(traces).max(axis=1, keepdims=True)
+
+
 def _seed_potentials(config, n_patches, rng):
     """Potentials (n_patches, n_steps) of discharging seeds: burn-in, then the window, in mV."""
     stride, step = config.stride, config.step

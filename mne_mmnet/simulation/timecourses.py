@@ -1,7 +1,19 @@
 """When simulated activity happens."""
 
+from functools import cache
+
 import numpy as np
 from scipy import fft
+
+from .neural_mass import NeuralMassConfig, draw_discharges
+
+_N_DISCHARGES = 128
+
+
+@cache
+def _discharges():
+    """Discharges of neural-mass populations: made once, for all recordings of all runs alike."""
+    return draw_discharges(NeuralMassConfig(), _N_DISCHARGES, np.random.default_rng(0))
 
 
 def power_law(rng, exponent, shape):
@@ -36,7 +48,7 @@ def draw_timecourses(rng, n_sources, n_times, correlation):
     """Time courses of one recording's sources.
 
     Each recording uses one kind: event-related (a Gaussian bump, possibly with a carrier),
-    oscillation, or 1/f.
+    oscillation, 1/f, or discharges of a neural mass.
 
     Parameters
     ----------
@@ -53,11 +65,18 @@ def draw_timecourses(rng, n_sources, n_times, correlation):
         Peak 1 in absolute value.
     """
     time = np.linspace(0.0, 1.0, n_times) if n_times > 1 else np.zeros(1)
-    kind = rng.choice(["event", "oscillation", "power_law"])
+    kind = rng.choice(["event", "oscillation", "power_law", "discharge"], p=[0.3, 0.2, 0.3, 0.2])
 
     def draw():
         if kind == "power_law" or n_times < 4:
             return power_law(rng, rng.uniform(0.0, 3.0), (n_times,))
+        if kind == "discharge":
+            trace = _discharges()[rng.integers(_N_DISCHARGES)]
+            peak = np.argmax(np.abs(trace)) / len(trace)
+            # the window that is seen holds the largest discharge, and more or less around it
+            length = rng.uniform(0.2, 0.8)
+            place = rng.uniform(max(0.0, peak - length), min(peak, 1.0 - length))
+            return np.interp(place + length * time, np.linspace(0.0, 1.0, len(trace)), trace)
         wave = np.cos(2 * np.pi * (rng.uniform(0.5, 6.0) * time + rng.uniform()))
         if kind == "oscillation":
             return wave

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import torch
 
 from ..majorant import EvidenceMajorant
-from ..network import EvidenceNetwork, compute_context
+from ..network import Context, EvidenceNetwork, compute_context
 from ..objective import (
     N_NOISE,
     NOISE_MAX,
@@ -36,11 +36,14 @@ class Problem:
         v₀.
     summary : torch.Tensor of shape (n_batch, n_sources, context)
         What the curvature cell is told of the data.
+    context : Context
+        What the network was shown.
     """
 
     objective: EvidenceObjective
     start: torch.Tensor
     summary: torch.Tensor
+    context: Context
 
 
 def normalise_data(data):
@@ -113,7 +116,7 @@ def pose(
         What the data were divided by: where the noise is known, their level in its units.
     noise_known : torch.Tensor of shape (n_batch,)
         1 where the data were whitened by a measured noise covariance, 0 elsewhere.
-    log_prior : torch.Tensor of shape (n_sources * n_scales,) | None
+    log_prior : torch.Tensor of shape (n_atoms,) | None
         Log of prior variances relative to the learned ones: costs are divided, and starting
         variances multiplied, by them.
 
@@ -128,8 +131,8 @@ def pose(
     rest = (power - factor.square().sum((1, 2))).clamp_min(0.0)
     log_power = 2.0 * amplitude.clamp_min(_SMALLEST).log().to(data.dtype)
     log_power = noise_known * log_power.clamp(-NOISE_MAX, -NOISE_MIN)
-    context = compute_context(model, factor, log_power, noise_known)
-    cost, barrier, start, summary = network.hyperprior(context, model.mixing, model.n_rank)
+    context = compute_context(model, factor, rest, log_power, noise_known, network.config)
+    cost, barrier, start, summary = network.hyperprior(context, model.graph, model.n_rank)
     if log_prior is not None:
         shift = torch.nn.functional.pad(log_prior, (0, N_NOISE))
         cost, start = cost * (-shift).exp(), start + shift
@@ -140,7 +143,8 @@ def pose(
     floor[:, -N_NOISE:] = 1e-3
     objective = EvidenceObjective(model, factor, rest, cost, torch.maximum(barrier, floor))
     start = objective.project(start.nan_to_num(U_MIN))
-    return Problem(objective, start, summary.nan_to_num(0.0, posinf=0.0, neginf=0.0))
+    summary = summary.nan_to_num(0.0, posinf=0.0, neginf=0.0)
+    return Problem(objective, start, summary, context)
 
 
 def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
@@ -165,6 +169,27 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
     return descend(problem.objective, problem.start, _Proposer(network, problem), n_steps)
 
 
+def peak_log_probability(network: EvidenceNetwork, problem: Problem, point):
+    """Log-probability that each location is the strongest source.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        Trained or not.
+    problem : Problem
+        From :func:`pose`.
+    point : EvidencePoint
+        The last iterate.
+
+    Returns
+    -------
+    log_probability : torch.Tensor of shape (n_batch, n_sources)
+        Of each location.
+    """
+    log_rank = math.log(problem.objective.model.n_rank)
+    return network.confidence(problem.objective, point, problem.context, problem.summary, log_rank)
+
+
 class _Proposer:
     """The recurrent network as a source of proposals.
 
@@ -185,7 +210,7 @@ class _Proposer:
             point.v,
             majorant,
             self.problem.summary,
-            objective.model.mixing,
+            objective.model.graph,
             self.state,
             self.log_rank,
         )

@@ -15,10 +15,14 @@ import torch
 
 from ..simulation import HeadArchive, SimulationConfig
 from ..weights import load_model, save_model
-from .config import TrainingConfig
-from .loop import train
+from .confidence import train_confidence
+from .config import DEFAULT_SPACES, TrainingConfig
+from .loop import Space, train
 
-_SKIPPED = ("network", "simulation")
+_SKIPPED = ("network", "simulation", "spaces")
+# heads of the same kind as the training's, on which nothing is trained
+_VALIDATION_HEADS, _VALIDATION_HEADS_SEED = 6, 77
+_FINE_SPACING, _FINE_HEADS_SEED = "ico4", 78
 
 
 def make_parser(prog="python -m mne_mmnet.training"):
@@ -45,10 +49,19 @@ def make_parser(prog="python -m mne_mmnet.training"):
     parser.add_argument("--device", default="cpu", help="torch device")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU's libraries")
     parser.add_argument(
-        "--heads-file",
+        "--heads-folder",
         type=Path,
-        help="lead fields computed before (needs no MNE); else they are computed and cached",
+        help="where lead fields are kept (with them there, MNE is not needed); default: the cache",
     )
+    parser.add_argument(
+        "--spaces",
+        nargs="+",
+        type=_read_space,
+        metavar="SPACING:HEADS:SHARE",
+        default=DEFAULT_SPACES,
+        help="source spaces, number of perturbed heads on each, share of the batches",
+    )
+    parser.add_argument("--workers", type=int, default=0, help="processes that simulate ahead")
     parser.add_argument("--initial", help="model whose weights to start from, by name or path")
     parser.add_argument("--save-every", type=int, default=200, help="batches between checkpoints")
     for group, config in (("training", TrainingConfig), ("simulation", SimulationConfig)):
@@ -67,6 +80,12 @@ def make_parser(prog="python -m mne_mmnet.training"):
     return parser
 
 
+def _read_space(text):
+    """Parse one source space of the option."""
+    spacing, n_heads, share = text.split(":")
+    return spacing, int(n_heads), float(share)
+
+
 def _read_config(args):
     """Make the configuration that the options describe."""
 
@@ -79,7 +98,7 @@ def _read_config(args):
         return values
 
     simulation = SimulationConfig(**take(SimulationConfig))
-    return TrainingConfig(simulation=simulation, **take(TrainingConfig))
+    return TrainingConfig(simulation=simulation, spaces=tuple(args.spaces), **take(TrainingConfig))
 
 
 def _limit_threads(n_threads):
@@ -92,13 +111,13 @@ def _limit_threads(n_threads):
     return threadpool_limits(n_threads)
 
 
-def read_heads(path, **options):
-    """Read lead fields from a file, or have them computed and cached.
+def read_heads(path=None, **options):
+    """Read lead fields from a file, or have them computed and kept there.
 
     Parameters
     ----------
     path : path-like | None
-        The file; None computes them, which needs MNE.
+        The file; None is one in the user's cache. If there is none, it is made, which needs MNE.
     **options
         Of :func:`mne_mmnet.simulation.heads.make_head_archive`.
 
@@ -107,11 +126,43 @@ def read_heads(path, **options):
     heads : HeadArchive
         The lead fields.
     """
-    if path is not None:
+    if path is not None and Path(path).exists():
         return HeadArchive.read(path)
     from ..simulation.heads import make_head_archive
 
-    return make_head_archive(**options)
+    return make_head_archive(path, **options)
+
+
+def read_spaces(folder, spaces):
+    """Read, or compute and keep, the lead fields of a training run.
+
+    Parameters
+    ----------
+    folder : path-like | None
+        Where they are kept; None is the user's cache.
+    spaces : tuple of (str, int, float)
+        As in :class:`TrainingConfig`.
+
+    Returns
+    -------
+    training : list of HeadArchive
+        One for each space.
+    validation : list of HeadArchive
+        Heads of the first space that are in none of them.
+    fine : HeadArchive
+        Heads of a finer space than the first, for the confidence head.
+    """
+
+    def read(spacing, n_heads, seed):
+        path = None
+        if folder is not None:
+            path = Path(folder) / f"{spacing}-{n_heads}-seed{seed}.npz"
+        return read_heads(path, n_heads=n_heads, spacing=spacing, seed=seed)
+
+    training = [read(spacing, n_heads, seed) for seed, (spacing, n_heads, _) in enumerate(spaces)]
+    validation = [read(spaces[0][0], _VALIDATION_HEADS, _VALIDATION_HEADS_SEED)]
+    fine = read(_FINE_SPACING, _VALIDATION_HEADS, _FINE_HEADS_SEED)
+    return training, validation, fine
 
 
 def list_versions():
@@ -148,23 +199,37 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     if args.initial is not None:
         initial, _ = load_model(args.initial)
         config = replace(config, network=initial.config)
-    heads = read_heads(args.heads_file, n_heads=config.n_heads)
+    heads, validation_heads, fine_heads = read_spaces(args.heads_folder, config.spaces)
     started = time.monotonic()
     with _limit_threads(args.threads):
         network, validation = train(
             config,
             args.out,
             heads,
+            validation_heads=validation_heads,
+            n_workers=args.workers,
             device=args.device,
             initial=initial,
             save_every=args.save_every,
             progress=progress,
         )
+        coverage = train_confidence(
+            network,
+            config,
+            [Space(archive, config.network, args.device) for archive in heads],
+            Space(fine_heads, config.network, args.device),
+            progress=progress,
+        )
     provenance = {
         "command": shlex.join([*prog.split(), *argv]),
-        "training": {k: v for k, v in config.to_dict().items() if k not in _SKIPPED},
+        "training": {
+            key: value
+            for key, value in config.to_dict().items()
+            if key not in ("network", "simulation")
+        },
         "initial": args.initial,
         "validation_loss": validation,
+        "coverage": coverage,
         "minutes_of_last_session": round((time.monotonic() - started) / 60, 1),
         "versions": list_versions(),
     }

@@ -5,6 +5,14 @@ from dataclasses import asdict, dataclass, field
 from ..network import NetworkConfig
 from ..simulation import SimulationConfig
 
+# spacing, number of perturbed heads, share of the batches
+DEFAULT_SPACES = (
+    ("ico3", 32, 0.78),
+    ("oct5", 8, 0.08),
+    ("ico4", 6, 0.03),
+    ("vol12", 8, 0.11),
+)
+
 
 @dataclass(frozen=True)
 class TrainingConfig:
@@ -16,8 +24,8 @@ class TrainingConfig:
         The model.
     simulation : SimulationConfig
         The training domain.
-    n_heads : int
-        Perturbed template heads.
+    spaces : tuple of (str, int, float)
+        Source spaces: spacing, number of perturbed heads, share of the batches.
     n_batches : int
         Length of the run; the learning-rate schedule spans it.
     batch_size : int
@@ -32,24 +40,40 @@ class TrainingConfig:
         Largest gradient norm.
     average : float
         Decay of the exponential average of the weights, which is what is kept.
+    n_confidence : int
+        Batches on which the confidence head is trained afterwards.
+    n_temperature : int
+        Batches on which its temperature is fitted.
     seed : int
         Of the initial weights and of the simulations.
     """
 
     network: NetworkConfig = field(default_factory=NetworkConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
-    n_heads: int = 10
-    n_batches: int = 5000
+    spaces: tuple[tuple[str, int, float], ...] = DEFAULT_SPACES
+    n_batches: int = 10_000
     batch_size: int = 4
-    n_steps: tuple[int, int] = (6, 12)
+    n_steps: tuple[int, int] = (4, 8)
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
-    average: float = 0.995
+    average: float = 0.998
+    n_confidence: int = 1200
+    n_temperature: int = 100
     seed: int = 0
 
     def __post_init__(self):
-        for name in ("n_heads", "n_batches", "batch_size", "learning_rate", "clip"):
+        shares = [share for _, _, share in self.spaces]
+        if not shares or min(shares) <= 0 or abs(sum(shares) - 1.0) > 1e-6:
+            raise ValueError(f"The shares of spaces must be > 0 and sum to 1, got {self.spaces}.")
+        for name in (
+            "n_batches",
+            "batch_size",
+            "learning_rate",
+            "clip",
+            "n_confidence",
+            "n_temperature",
+        ):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
         low, high = self.n_steps

@@ -3,82 +3,206 @@
 import json
 import logging
 import time
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from .._files import whole_file
-from ..dictionary import mixing_matrix, patch_matrices, synthesis_matrix
-from ..network import EvidenceNetwork
+from ..dictionary import mixing_matrix
+from ..network import EvidenceNetwork, NetworkConfig
 from ..simulation import HeadArchive, PatchSampler, simulate_batch
 from ..solver import iterate, normalise_data, pose
-from ..source_model import build_source_model, to_torch_csr
+from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .config import TrainingConfig
 from .loss import current_loss, unrolled_loss
 
 # MNE's logger, without importing MNE: training runs where it is not installed
 logger = logging.getLogger("mne")
 
-# the blurred term of the loss forgives misses of about this many mm
-_BLUR_MM = 15.0
+# the blurred terms of the loss forgive misses of about this many mm
+_BLUR_MM = (8.0, 20.0)
+# samples a recording that the loss looks at
+_READ_OUT = 32
 _VALIDATION_SEED = 987_654
-_N_VALIDATION = 24
+_N_VALIDATION = 32
 
 
-class _Graph:
-    """What all batches share: the graph's matrices, as tensors."""
+class Space:
+    """Heads with one source space, and what all batches on it share.
 
-    def __init__(self, adjacency, config, device):
-        patches = patch_matrices(adjacency, config.scales)
-        fixed = synthesis_matrix(patches)
-        axes = np.broadcast_to(np.eye(3), (adjacency.shape[0], 3, 3))
-        self.synthesis = {
-            1: to_torch_csr(fixed, device, torch.float64),
-            3: to_torch_csr(synthesis_matrix(patches, axes), device, torch.float64),
-        }
-        self.mixing = to_torch_csr(mixing_matrix(adjacency, config.mixing_extent), device)
-        self.blur = to_torch_csr(mixing_matrix(adjacency, _BLUR_MM), device)
+    Parameters
+    ----------
+    heads : HeadArchive
+        Lead fields.
+    network : NetworkConfig
+        Of the dictionary.
+    device : str
+        A torch device.
+    """
+
+    def __init__(self, heads: HeadArchive, network: NetworkConfig, device="cpu"):
+        self.heads, self.network, self.device = heads, network, device
+        self.sampler = PatchSampler(heads.adjacency)
+        self.blurs = tuple(
+            to_torch_csr(mixing_matrix(heads.adjacency, reach), device) for reach in _BLUR_MM
+        )
+        self._graphs = {}
+
+    def graph(self, orient):
+        """Return the dictionary for one kind of orientation, made when it is first needed."""
+        if orient not in self._graphs:
+            frames = None
+            if orient == "free":
+                frames = np.broadcast_to(np.eye(3), (len(self.heads.normals), 3, 3))
+            elif orient == "loose":
+                frames = self.heads.surface_frames
+            graph = build_source_graph(
+                self.heads.adjacency, self.network, frames, orient == "loose", self.device
+            )
+            synthesis = graph.synthesis.to(self.device, torch.float32)
+            self._graphs[orient] = replace(graph, synthesis=synthesis)
+        return self._graphs[orient]
+
+    def simulate(self, config, n_batch, seed, inverse=None):
+        """Simulate one batch of recordings, to be inverted here or in another space."""
+        rng = np.random.default_rng(seed)
+        inverse_heads = None if inverse is None else inverse.heads
+        return simulate_batch(self.heads, self.sampler, config, n_batch, rng, inverse_heads)
 
 
-def _batch_loss(network, graph, batch, n_steps, device):
-    """Unroll the solver on one batch; return the loss and the last iterate's own."""
+def pose_batch(network, space, batch):
+    """Pose the problems of a simulated batch.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The network.
+    space : Space
+        Where the batch was simulated.
+    batch : SimulatedBatch
+        The recordings.
+
+    Returns
+    -------
+    problem : Problem
+        For the solver.
+    data : torch.Tensor of shape (n_batch, n_rank, n_times)
+        The data of unit mean power.
+    """
+    device = space.device
     with torch.no_grad():
-        leadfield = torch.as_tensor(batch.leadfield, dtype=torch.float64, device=device)
-        n_orient = leadfield.shape[-1]
-        model, _ = build_source_model(leadfield, graph.synthesis[n_orient], graph.mixing)
+        # to single precision only after the unit has been taken out: V/(A·m), whitened
+        leadfield = batch.leadfield / np.abs(batch.leadfield).max()
+        leadfield = torch.as_tensor(leadfield, dtype=torch.float32, device=device)
+        model, _ = build_source_model(leadfield, space.graph(batch.orient))
         raw = torch.as_tensor(batch.data, dtype=torch.float64, device=device)
         data, amplitude = normalise_data(raw)
         known = torch.as_tensor(batch.noise_known, dtype=torch.float32, device=device)
-        truth = torch.as_tensor(batch.currents, dtype=torch.float32, device=device)
-        truth = truth / truth.abs().amax((1, 2, 3), keepdim=True)
-    problem = pose(network, model, data, amplitude, known)
+    return pose(network, model, data, amplitude, known), data
+
+
+def _batch_loss(network, space, batch, n_steps):
+    """Unroll the solver on one batch; return the loss and the last iterate's own."""
+    problem, data = pose_batch(network, space, batch)
+    with torch.no_grad():
+        # long windows: a part of the samples tells what the read-out is worth
+        stride = -(-data.shape[2] // _READ_OUT)
+        truth = torch.as_tensor(batch.currents[..., ::stride], dtype=torch.float32)
+        truth = truth.to(space.device) / truth.abs().amax((1, 2, 3), keepdim=True)
+        weights = torch.as_tensor(batch.orient_weights, dtype=torch.float32, device=space.device)
+        weights = weights[:, None, :, None]
     supervised = {n_steps // 3, 2 * n_steps // 3, n_steps}
     losses = []
     for step, iterate_ in enumerate(iterate(network, problem, n_steps)):
         if step in supervised:
-            currents = problem.objective.posterior_mean(iterate_.point, data)
-            losses.append(current_loss(currents, truth, graph.blur))
+            currents = problem.objective.posterior_mean(iterate_.point, data[..., ::stride])
+            losses.append(current_loss(currents * weights, truth, space.blurs))
     return unrolled_loss(losses), losses[-1].detach()
 
 
-def _learning_rate(config, batch):
-    """One cycle: linear rise over 5 % of the run, cosine fall to 1 %."""
+class Feed:
+    """Simulated batches by number, made ahead in other processes if there are some."""
+
+    def __init__(self, config, spaces, n_workers):
+        self.config, self.spaces = config, spaces
+        self.shares = np.cumsum([share for _, _, share in config.spaces])
+        self.pool, self.ahead = None, {}
+        if n_workers:
+            self.pool = ProcessPoolExecutor(
+                n_workers,
+                mp_context=get_context("fork"),
+                initializer=torch.set_num_threads,
+                initargs=(1,),
+            )
+            _WORKER["feed"] = self  # inherited by the forked processes
+            self.depth = 3 * n_workers
+
+    def pick(self, number):
+        """Return the space of a batch."""
+        point = np.random.default_rng([self.config.seed, number, 1]).uniform()
+        return self.spaces[min(int(np.searchsorted(self.shares, point)), len(self.spaces) - 1)]
+
+    def make(self, number):
+        """Simulate a batch: number k always from the seed (seed, k)."""
+        config = self.config
+        return self.pick(number).simulate(
+            config.simulation, config.batch_size, [config.seed, number]
+        )
+
+    def batch(self, number):
+        """Return a batch, and have the next ones made."""
+        if self.pool is None:
+            return self.make(number)
+        for k in range(number, min(number + self.depth, self.config.n_batches)):
+            if k not in self.ahead:
+                self.ahead[k] = self.pool.submit(_make_in_worker, k)
+        return self.ahead.pop(number).result()
+
+    def close(self):
+        """Stop the processes."""
+        if self.pool is not None:
+            self.pool.shutdown(cancel_futures=True)
+
+
+_WORKER = {}
+
+
+def _make_in_worker(number):
+    return _WORKER["feed"].make(number)
+
+
+def learning_rate(config, batch):
+    """One cycle: linear rise over 5 % of the run, cosine fall to 1 %.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The run.
+    batch : int
+        Number of the batch.
+    """
     rise = 0.05 * config.n_batches
     if batch < rise:
         return config.learning_rate * (batch + 1) / rise
     phase = (batch - rise) / max(config.n_batches - rise, 1.0)
-    return config.learning_rate * (0.01 + 0.99 * 0.5 * (1.0 + np.cos(np.pi * min(phase, 1.0))))
+    fall = 0.5 * (1.0 + np.cos(np.pi * min(phase, 1.0)))
+    return float(config.learning_rate * (0.01 + 0.99 * fall))
 
 
 def train(
     config: TrainingConfig,
     directory,
-    heads: HeadArchive,
+    heads: list[HeadArchive],
     *,
+    validation_heads: list[HeadArchive] | None = None,
     device="cpu",
     initial=None,
     save_every=200,
+    n_workers=0,
     progress=iter,
 ):
     """Train a model, or go on where an interrupted run stopped.
@@ -89,14 +213,18 @@ def train(
         The run. A directory holds one run: another configuration is refused.
     directory : path-like
         Where ``checkpoint.pt`` and ``log.jsonl`` are kept.
-    heads : HeadArchive
-        Lead fields.
+    heads : list of HeadArchive
+        Lead fields, one archive for each of ``config.spaces``.
+    validation_heads : list of HeadArchive | None
+        Others, on which the weights are validated. None takes the same.
     device : str
         A torch device.
     initial : EvidenceNetwork | None
         Weights to start from, of the same configuration. None draws them from the seed.
     save_every : int
         Batches between two checkpoints, at which the model is also validated.
+    n_workers : int
+        Processes that simulate ahead; 0 simulates in this one. The batches are the same.
     progress : callable
         Wraps the sequence of batch numbers, for a progress bar.
 
@@ -121,8 +249,9 @@ def train(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "checkpoint.pt"
-    graph = _Graph(heads.adjacency, config.network, device)
-    sampler = PatchSampler(heads.adjacency)
+    if len(heads) != len(config.spaces):
+        raise ValueError(f"{len(config.spaces)} archives are needed, got {len(heads)}.")
+    spaces = [Space(archive, config.network, device) for archive in heads]
 
     torch.manual_seed(config.seed)
     network = EvidenceNetwork(config.network).to(device)
@@ -132,8 +261,9 @@ def train(
         network.load_state_dict(initial.state_dict())
     average = EvidenceNetwork(config.network).to(device)
     average.load_state_dict(network.state_dict())
+    learned = [*network.hyperprior.parameters(), *network.curvature.parameters()]
     optimiser = torch.optim.AdamW(
-        network.parameters(), lr=config.learning_rate, weight_decay=config.weight_decay
+        learned, lr=config.learning_rate, weight_decay=config.weight_decay
     )
     first = 0
     if path.exists():
@@ -149,37 +279,35 @@ def train(
         first = state["batch"]
         logger.info("Resuming %s at batch %d.", path, first)
 
+    held_out = spaces
+    if validation_heads is not None:
+        held_out = [Space(archive, config.network, device) for archive in validation_heads]
     validation = [
-        simulate_batch(
-            heads,
-            sampler,
-            config.simulation,
-            config.batch_size,
-            np.random.default_rng([_VALIDATION_SEED, k]),
-        )
-        for k in range(_N_VALIDATION)
+        (space, space.simulate(config.simulation, config.batch_size, [_VALIDATION_SEED, k]))
+        for k, space in enumerate(held_out * (_N_VALIDATION // len(held_out)))
     ]
 
     def validate():
         with torch.no_grad():
             losses = [
-                _batch_loss(average, graph, batch, config.network.n_steps, device)[1]
-                for batch in validation
+                _batch_loss(average, space, batch, config.network.n_steps)[1]
+                for space, batch in validation
             ]
         return float(torch.cat(losses).mean())
 
+    feed = Feed(config, spaces, n_workers)
     started = time.monotonic()
     recent = []
     for k in progress(range(first, config.n_batches)):
-        rng = np.random.default_rng([config.seed, k])
-        batch = simulate_batch(heads, sampler, config.simulation, config.batch_size, rng)
+        batch = feed.batch(k)
+        rng = np.random.default_rng([config.seed, k, 2])
         n_steps = int(rng.integers(config.n_steps[0], config.n_steps[1] + 1))
         for group in optimiser.param_groups:
-            group["lr"] = float(_learning_rate(config, k))
-        loss, _ = _batch_loss(network, graph, batch, n_steps, device)
+            group["lr"] = learning_rate(config, k)
+        loss, _ = _batch_loss(network, feed.pick(k), batch, n_steps)
         optimiser.zero_grad()
         loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(network.parameters(), config.clip)
+        norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
         if torch.isfinite(norm):
             optimiser.step()
             # a short memory at first, so that the average is not that of the initial weights
@@ -207,4 +335,5 @@ def train(
             )
             with whole_file(path) as scratch:
                 torch.save(state, scratch)
+    feed.close()
     return average, validate()

@@ -1,0 +1,116 @@
+"""The peer methods of ``benchmarks/transfer.py`` under one signature.
+
+Every method is a function of (evoked, noise_cov, setup) that returns currents (n_sources, n_times)
+on the fixed-orientation template source space; it raises where it has no answer. All get the same
+data, covariance and forward solution. invertmeeg is GPL: imported here, in the benchmark, only.
+"""
+
+import mne
+import numpy as np
+from invert.solver_registry import create_solver
+
+from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm
+
+# invertmeeg's solvers by their names here
+INVERTMEEG = {
+    "FlexChampagne": "flex-champagne",
+    "OmniChampagne": "omni-champagne",
+    "FlexNLChampagne": "flex-nl-champagne",
+    "Champagne": "champagne-mackay",
+    "FLEX-MUSIC": "flex-music",
+    "FLEX-AP": "flex-ap",
+}
+# invertmeeg starts from source variances of 1: currents in nA·m make that a sensible start
+_NANO = 1e-9
+
+
+def _classical(name):
+    def apply(evoked, noise_cov, setup):
+        return minimum_norm(evoked, setup.free, noise_cov, method=name).data
+
+    return apply
+
+
+def _mxne(evoked, noise_cov, setup):
+    """Mixed-norm estimate (Gramfort et al. 2012); SURE, MNE's default, chooses the penalty."""
+    stc = mne.inverse_sparse.mixed_norm(
+        evoked, setup.fwd, noise_cov, alpha="sure", loose=0.0, rng=0, maxit=1000
+    )
+    return _fill(stc, setup)
+
+
+def _gamma_map(evoked, noise_cov, setup):
+    """Gamma-MAP (Wipf & Nagarajan 2009); whitened noise has variance 1, and that is its alpha."""
+    stc = mne.inverse_sparse.gamma_map(
+        evoked, setup.fwd, noise_cov, alpha=1.0, loose=0.0, maxit=2000
+    )
+    return _fill(stc, setup)
+
+
+def _lcmv(evoked, noise_cov, setup):
+    """Unit-noise-gain LCMV beamformer (Van Veen et al. 1997) of the window's own covariance."""
+    # filters are applied in the order of the data's channels, whatever their own
+    assert evoked.ch_names == setup.fwd["sol"]["row_names"] == noise_cov.ch_names
+    centred = evoked.data - evoked.data.mean(axis=1, keepdims=True)
+    n_times = centred.shape[1]
+    data_cov = mne.Covariance(
+        centred @ centred.T / (n_times - 1),
+        evoked.ch_names,
+        [],
+        evoked.info["projs"],
+        n_times - 1,
+    )
+    filters = mne.beamformer.make_lcmv(
+        evoked.info,
+        setup.fwd,
+        data_cov,
+        reg=0.05,
+        noise_cov=noise_cov,
+        weight_norm="unit-noise-gain",
+    )
+    return mne.beamformer.apply_lcmv(evoked, filters).data
+
+
+def _invertmeeg(name):
+    """One of invertmeeg's solvers, with a covariance and a lead field that it can use.
+
+    invertmeeg 1.1 looks for ``mne.make_projector``, which MNE 1.13 has not, and goes on without
+    the average reference; and Champagne does not whiten, so that it cannot use the singular
+    covariance of referenced data. Hence all is referenced here, and then one electrode left out:
+    nothing is lost, and what remains has full rank.
+    """
+
+    def apply(evoked, noise_cov, setup):
+        kept = evoked.ch_names[:-1]
+        fwd = setup.fwd.copy()
+        gain = _NANO * fwd["sol"]["data"]
+        fwd["sol"]["data"] = gain - gain.mean(axis=0)
+        fwd = mne.pick_channels_forward(fwd, kept, ordered=True)
+        data = mne.EvokedArray(evoked.data - evoked.data.mean(axis=0), setup.info).pick(kept)
+        cov = mne.Covariance(noise_cov.data[:-1, :-1], kept, [], [], noise_cov["nfree"])
+        solver = create_solver(name)
+        solver.make_inverse_operator(fwd, data, alpha="auto", noise_cov=cov)
+        return _NANO * solver.apply_inverse_operator(data).data
+
+    return apply
+
+
+def _fill(stc, setup):
+    """Put the active sources of a sparse estimate where they belong; zeros elsewhere."""
+    currents = np.zeros((len(setup.positions), stc.data.shape[1]))
+    offset, rows = 0, []
+    for space, vertices in zip(setup.fwd["src"], stc.vertices, strict=True):
+        rows.append(offset + np.searchsorted(space["vertno"], vertices))
+        offset += space["nuse"]
+    rows = np.concatenate(rows)
+    if len(rows) == 0:
+        raise RuntimeError("no active source found")
+    currents[rows] = stc.data
+    return currents
+
+
+PEERS = (
+    {name: _classical(name) for name in CLASSICAL}
+    | {"MxNE": _mxne, "Gamma-MAP": _gamma_map, "LCMV": _lcmv}
+    | {name: _invertmeeg(solver) for name, solver in INVERTMEEG.items()}
+)

@@ -1,0 +1,325 @@
+"""The simulated recordings of ``benchmarks/transfer.py``: other heads, finer sources.
+
+A case is fixed by (seed, montage, SNR, number) alone: it is the same whatever else is run.
+
+- **Heads**: four a montage. Skull 20 to 80 times less conductive than the brain (log-uniform),
+  0.8 to 1.25 times as thick as the template's; electrodes moved by up to 5 mm rms.
+- **Sources**: ico4, normal to the cortex; 1 to 4 patches anywhere, each one vertex (a quarter) or
+  a Gaussian along the surface of 4 to 20 mm standard deviation (cut at 5 %), of 20 to 60 nA·m in
+  all at its peak.
+- **Time courses**: 64 samples at 256 Hz; bumps and damped oscillations that peak between 40 and
+  200 ms; each two have the same Pearson correlation, 0 to 0.9.
+- **Noise**: sensor noise, in half of the cases correlated between neighbours, and 1/f background
+  activity of the brain, 0 to 80 % of its power; scaled to the SNR: mean power of the signal over
+  that of the noise, over channels and samples, in average reference. The covariance is estimated
+  from 200 samples before the window and regularised.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import mne
+import numpy as np
+from common import make_info
+from scipy import sparse
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial.distance import cdist
+
+import mne_mmnet
+from mne_mmnet._files import whole_file
+from mne_mmnet._mne import source_graph
+from mne_mmnet._surfaces import distance_to_surface
+from mne_mmnet.dictionary import PatchScale
+from mne_mmnet.simulation.noise import draw_noise
+
+MONTAGES = ("10-20", "biosemi32", "biosemi64", "biosemi128")
+SNRS_DB = (-5, 0, 5, 10)
+SEED = 2026
+N_HEADS = 4
+N_TIMES, N_BASELINE, SFREQ = 64, 200, 256.0
+_TEN_TWENTY = tuple("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split())
+# sources that near a true centre (mm) count as active: the grid of the inversion is 10 mm wide
+_TOLERANCE = 10.0
+_MAX_CORRELATION = 0.9
+# waves that overlap more are drawn again: their mixture would not look event-related any more
+_LEAST_EIGENVALUE = 0.3
+
+
+@dataclass(frozen=True)
+class HeadDraw:
+    """How one head differs from the template: factors, and the electrodes' rms error in mm."""
+
+    skull_ratio: float
+    skull_thickness: float
+    electrode_error_mm: float
+    shifts: np.ndarray = field(repr=False)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One recording and the truth about it; positions in mm, currents in A·m.
+
+    ``centres`` are on the fine grid; ``truth``, ``seeds`` and ``active`` on the grid of the
+    inversion; ``peaks`` are samples; ``factors`` is what the case was drawn from.
+    """
+
+    evoked: mne.Evoked
+    noise_cov: mne.Covariance
+    centres: np.ndarray
+    peaks: np.ndarray
+    truth: np.ndarray
+    seeds: np.ndarray
+    active: np.ndarray
+    factors: dict
+
+
+def montage_info(montage):
+    """Electrodes of a montage; ``"10-20"`` has 19."""
+    if montage != "10-20":
+        return make_info(montage, SFREQ)
+    # renamed in MNE 1.13; the places are the same
+    known = mne.channels.get_builtin_montages()
+    name = "colin27_1020" if "colin27_1020" in known else "standard_1020"
+    info = mne.create_info(list(_TEN_TWENTY), SFREQ, "eeg")
+    info.set_montage(mne.channels.make_standard_montage(name))
+    return info
+
+
+def draw_head(montage, head, n_channels):
+    """Draw one of the heads of a montage."""
+    rng = np.random.default_rng([SEED + head, MONTAGES.index(montage)])
+    ratio = float(np.exp(rng.uniform(np.log(20.0), np.log(80.0))))
+    thickness, error = float(rng.uniform(0.8, 1.25)), float(rng.uniform(0.0, 5.0))
+    shifts = error * rng.standard_normal((n_channels, 3)) / np.sqrt(3.0)
+    return HeadDraw(ratio, thickness, error, shifts)
+
+
+class Setup:
+    """One montage on the standard head, and on the heads that are simulated.
+
+    Parameters
+    ----------
+    montage : str
+        One of ``MONTAGES``.
+    folder : path-like
+        Where forward solutions are kept.
+    """
+
+    def __init__(self, montage, folder):
+        self.montage, self.folder = montage, Path(folder)
+        self.info = montage_info(montage)
+        n_channels = len(self.info["ch_names"])
+        self.heads = [draw_head(montage, head, n_channels) for head in range(N_HEADS)]
+        free = self._cached("standard", lambda: mne_mmnet.make_template_forward(self.info))
+        self.free = mne.convert_forward_solution(free, surf_ori=True)
+        self.fwd = mne.convert_forward_solution(free, surf_ori=True, force_fixed=True)
+        self.positions = 1e3 * self.fwd["source_rr"]
+        self.adjacency = source_graph(self.fwd["src"])
+        self.electrodes = 1e3 * np.array([channel["loc"][:3] for channel in self.info["chs"]])
+
+        fine = self._fine(0)
+        self.gains = [fine["sol"]["data"]]
+        self.gains += [self._fine(head)["sol"]["data"] for head in range(1, N_HEADS)]
+        self.fine_positions = 1e3 * fine["source_rr"]
+        self.fine_graph = source_graph(fine["src"])
+        self._join_grids(fine)
+
+    @cached_property
+    def depth(self):
+        """Distance (mm) of every fine source to the inner skull, the same in all heads."""
+        bem = mne_mmnet.make_template_bem()
+        (skull,) = (
+            surf
+            for surf in bem["surfs"]
+            if surf["id"] == mne.io.constants.FIFF.FIFFV_BEM_SURF_ID_BRAIN
+        )
+        to_mri = mne.transforms.invert_transform(self.fwd["mri_head_t"])
+        points = mne.transforms.apply_trans(to_mri, 1e-3 * self.fine_positions)
+        return 1e3 * distance_to_surface(points, skull["rr"], skull["tris"])
+
+    def _cached(self, name, make):
+        """Read a forward solution, computed once; also the first call reads the file."""
+        path = self.folder / f"{self.montage}-{name}-fwd.fif"
+        if not path.exists():
+            with whole_file(path) as scratch:
+                mne.write_forward_solution(scratch, make())
+        return mne.read_forward_solution(path)
+
+    def _fine(self, head):
+        """Forward solution of one perturbed head, fixed orientation."""
+
+        def make():
+            drawn, moved = self.heads[head], self.info.copy()
+            for channel, shift in zip(moved["chs"], drawn.shifts, strict=True):
+                channel["loc"][:3] += 1e-3 * shift
+            bem = mne_mmnet.make_template_bem(
+                conductivity=(0.3, 0.3 / drawn.skull_ratio, 0.3),
+                skull_thickness=drawn.skull_thickness,
+            )
+            return mne_mmnet.make_template_forward(moved, "ico4", bem=bem)
+
+        fwd = self._cached(f"head{head}", make)
+        return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
+
+    def _join_grids(self, fine):
+        """For each fine source the coarse one nearest along the surface, and the reverse.
+
+        Along the surface: straight through the head, the nearest one may lie on the other bank
+        of a sulcus, where the normals point the other way.
+        """
+        offset, members = 0, []
+        for coarse, space in zip(self.fwd["src"], fine["src"], strict=True):
+            members.append(offset + np.searchsorted(space["vertno"], coarse["vertno"]))
+            offset += space["nuse"]
+        self.coarse_in_fine = np.concatenate(members)
+        assert np.allclose(self.fine_positions[self.coarse_in_fine], self.positions, atol=1e-2)
+        _, _, owner = dijkstra(
+            self.fine_graph,
+            directed=False,
+            indices=self.coarse_in_fine,
+            return_predecessors=True,
+            min_only=True,
+        )
+        rank = np.full(len(self.fine_positions), -1)
+        rank[self.coarse_in_fine] = np.arange(len(self.positions))
+        self.coarse_of_fine = rank[owner]
+        ones = np.ones(len(rank))
+        self._gather = sparse.csr_array(
+            (ones, (self.coarse_of_fine, np.arange(len(rank)))),
+            shape=(len(self.positions), len(rank)),
+        )
+
+    def to_coarse(self, currents):
+        """Moments of fine sources, summed at the nearest source of the inversion."""
+        return self._gather @ currents
+
+
+def draw_case(setup, snr_db, number):
+    """Simulate one case.
+
+    Parameters
+    ----------
+    setup : Setup
+        The montage.
+    snr_db : int
+        One of ``SNRS_DB``.
+    number : int
+        Which case.
+
+    Returns
+    -------
+    case : Case
+        The recording and the truth.
+    """
+    address = [SEED, MONTAGES.index(setup.montage), SNRS_DB.index(snr_db), number]
+    rng = np.random.default_rng(address)
+    head = int(rng.integers(N_HEADS))
+    n_patches = int(rng.integers(1, 5))
+    correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
+    background = float(rng.uniform(0.0, 0.8))
+    centres = rng.choice(len(setup.fine_positions), n_patches, replace=False)
+    extents = np.where(rng.uniform(size=n_patches) < 0.25, 0.0, rng.uniform(4.0, 20.0, n_patches))
+    moments = 1e-9 * rng.uniform(20.0, 60.0, n_patches)
+    courses = draw_courses(rng, n_patches, correlation)
+
+    reach = dijkstra(setup.fine_graph, directed=False, indices=centres, limit=60.0)
+    profiles = np.array(
+        [
+            (PatchScale("gaussian", extent) if extent else PatchScale("point"))(distance)
+            for extent, distance in zip(extents, reach, strict=True)
+        ]
+    )
+    weights = moments[:, None] * profiles / profiles.sum(axis=1, keepdims=True)
+    currents = weights.T @ courses
+    gain = setup.gains[head]
+    signal = gain @ currents
+    signal -= signal.mean(axis=0)
+    noise = draw_noise(rng, gain, setup.electrodes, N_BASELINE + N_TIMES, background)
+    noise -= noise.mean(axis=0)
+    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
+    evoked = mne.EvokedArray(signal + noise[:, N_BASELINE:], setup.info)
+    evoked.set_eeg_reference(projection=True)
+
+    drawn = setup.heads[head]
+    coarse_profiles = profiles[:, setup.coarse_in_fine]
+    near = cdist(setup.positions, setup.fine_positions[centres]).min(axis=1) <= _TOLERANCE
+    return Case(
+        evoked=evoked,
+        noise_cov=_covariance(noise[:, :N_BASELINE], evoked.info),
+        centres=setup.fine_positions[centres],
+        peaks=np.abs(courses).argmax(axis=1),
+        truth=setup.to_coarse(currents),
+        seeds=setup.coarse_of_fine[centres],
+        active=near | (coarse_profiles >= 0.5).any(axis=0),
+        factors=dict(
+            montage=setup.montage,
+            n_channels=len(setup.info["ch_names"]),
+            snr_db=snr_db,
+            case=number,
+            head=head,
+            skull_ratio=drawn.skull_ratio,
+            skull_thickness=drawn.skull_thickness,
+            electrode_error_mm=drawn.electrode_error_mm,
+            n_patches=n_patches,
+            correlation=correlation if n_patches > 1 else None,
+            background=background,
+            depth_mm=setup.depth[centres].tolist(),
+            extent_mm=extents.tolist(),
+            moment_nam=(1e9 * moments).tolist(),
+            fingerprint=_fingerprint(evoked.data),
+        ),
+    )
+
+
+def draw_courses(rng, n_courses, correlation):
+    """Event-related time courses of a given Pearson correlation, peak 1 in absolute value.
+
+    Bumps and damped oscillations are drawn, then mixed: R^½ G^−½ of their correlations G is the
+    change to the wanted correlations R that leaves each wave most of itself.
+    """
+    while True:
+        waves = np.array([_wave(rng) for _ in range(n_courses)])
+        centred = waves - waves.mean(axis=1, keepdims=True)
+        norm = np.linalg.norm(centred, axis=1, keepdims=True)
+        gram = (centred / norm) @ (centred / norm).T
+        if np.linalg.eigvalsh(gram)[0] < _LEAST_EIGENVALUE:
+            continue
+        wanted = np.full((n_courses, n_courses), correlation)
+        np.fill_diagonal(wanted, 1.0)
+        courses = _power(wanted, 0.5) @ _power(gram, -0.5) @ (waves / norm)
+        courses /= np.abs(courses).max(axis=1, keepdims=True)
+        peaks = np.abs(courses).argmax(axis=1)
+        if peaks.min() >= 8 and peaks.max() < N_TIMES - 8:
+            return courses
+
+
+def _wave(rng):
+    """Draw one event-related wave: a Gaussian bump or a damped oscillation of either sign."""
+    times = np.arange(N_TIMES) / SFREQ
+    peak, sign = rng.uniform(0.04, 0.2), rng.choice([-1.0, 1.0])
+    if rng.uniform() < 0.5:
+        return sign * np.exp(-0.5 * ((times - peak) / rng.uniform(0.008, 0.025)) ** 2)
+    frequency, decay = rng.uniform(8.0, 20.0), rng.uniform(0.03, 0.08)
+    since = (times - peak + 0.25 / frequency).clip(0.0)
+    return sign * np.exp(-since / decay) * np.sin(2 * np.pi * frequency * since)
+
+
+def _power(matrix, exponent):
+    """Power of a symmetric positive matrix."""
+    values, vectors = np.linalg.eigh(matrix)
+    return (vectors * values**exponent) @ vectors.T
+
+
+def _covariance(baseline, info):
+    """Covariance of the noise before the window, estimated as a user would."""
+    n_samples = baseline.shape[1]
+    data = baseline @ baseline.T / n_samples
+    cov = mne.Covariance(data, info["ch_names"], [], info["projs"], n_samples)
+    return mne.cov.regularize(cov, info, eeg=0.1)
+
+
+def _fingerprint(data):
+    """Two numbers that tell whether stored results belong to the same data."""
+    ramp = np.cos(np.arange(data.size)).reshape(data.shape)
+    return [1e6 * float(np.linalg.norm(data)), 1e6 * float(np.sum(ramp * data))]

@@ -1,0 +1,116 @@
+"""Where the peak is, as probabilities: read from the last iterate."""
+
+import torch
+from torch import nn
+from torch.nn.functional import silu
+
+from ..majorant import EvidenceMajorant
+from ..objective import EvidenceObjective, EvidencePoint
+from .config import NetworkConfig
+from .context import N_GLOBAL_FEATURES, Context
+from .curvature import N_STEP_FEATURES, step_features
+from .mixing import look_around
+
+# relative power of the posterior mean and of the posterior, and their ratio
+_N_POSTERIOR_FEATURES = 3
+_FLOOR = 1e-12
+
+
+class ConfidenceHead(nn.Module):
+    """Probability that a location is the strongest source.
+
+    Maxima of a posterior with estimated variances are too sure of themselves: what the variances
+    could also have been is not in it. This network has seen how far the strongest source of a
+    simulated recording tends to be from where the estimate has it.
+
+    Parameters
+    ----------
+    config : NetworkConfig
+        The shape.
+    """
+
+    def __init__(self, config: NetworkConfig):
+        super().__init__()
+        width = config.confidence
+        n_in = config.n_scales * N_STEP_FEATURES + config.context
+        n_in += N_GLOBAL_FEATURES + _N_POSTERIOR_FEATURES
+        self.encode = nn.Linear(n_in, width)
+        self.blocks = nn.ModuleList(nn.Linear(4 * width, width) for _ in range(2))
+        self.answer = nn.Linear(width, 1)
+        # fitted on validation recordings after training
+        self.log_temperature = nn.Parameter(torch.zeros(()))
+
+    def forward(
+        self,
+        objective: EvidenceObjective,
+        point: EvidencePoint,
+        context: Context,
+        summary,  # (n_batch, n_sources, context)
+        log_rank,
+    ):
+        """Probabilities of a batch.
+
+        Parameters
+        ----------
+        objective : EvidenceObjective
+            The objective.
+        point : EvidencePoint
+            The last iterate.
+        context : Context
+            What the hyperprior was shown.
+        summary : torch.Tensor of shape (n_batch, n_sources, context)
+            What it handed on.
+        log_rank : float
+            log(n_rank).
+
+        Returns
+        -------
+        log_probability : torch.Tensor of shape (n_batch, n_sources)
+            Sums to 1 over the sources, exponentiated.
+        """
+        graph = objective.model.graph
+        majorant = EvidenceMajorant(*objective.coefficients(point))
+        mean = objective.posterior_power(point).sum(-1)
+        total = mean + objective.posterior_variance(point).sum(-1)
+        largest = mean.amax(1, keepdim=True).clamp_min(1e-30)
+        posterior = torch.stack(
+            [
+                (mean / largest).clamp_min(_FLOOR).log() / 4.0,
+                (total / largest).clamp_min(_FLOOR).log() / 4.0,
+                mean / total.clamp_min(1e-30),
+            ],
+            -1,
+        )
+        recording = context.recording[:, None].expand(-1, graph.n_sources, -1)
+        steps = step_features(point.v, majorant, graph, log_rank)
+        features = torch.cat([steps, posterior, summary, recording], -1)
+        hidden = silu(self.encode(features.nan_to_num(0.0, posinf=0.0, neginf=0.0)))
+        for block in self.blocks:
+            hidden = hidden + silu(block(look_around(graph, hidden)))
+        logits = self.answer(hidden)[..., 0]
+        # start from the estimate's own opinion: the power of the posterior mean
+        logits = logits + 4.0 * posterior[..., 0]
+        logits = (logits / self.log_temperature.exp()).nan_to_num(0.0)
+        return logits.log_softmax(1)
+
+
+def confidence_levels(probability):
+    """Smallest level at which the confidence region holds a location.
+
+    The region of level c is the smallest set of locations whose probabilities sum to c or more:
+    the locations with a value of at most c here, and the first one beyond.
+
+    Parameters
+    ----------
+    probability : torch.Tensor of shape (n_batch, n_sources)
+        Of each location.
+
+    Returns
+    -------
+    levels : torch.Tensor of shape (n_batch, n_sources)
+        Sum of the probabilities of all locations that are more probable: a location belongs to
+        the region of level c if its value is below c. 0 at the most probable one.
+    """
+    ordered, order = probability.sort(1, descending=True, stable=True)
+    before = ordered.cumsum(1) - ordered
+    return torch.empty_like(before).scatter_(1, order, before.clamp_min(0.0))

@@ -1,0 +1,146 @@
+"""Training of the confidence head, after everything else, on a network that stays as it is."""
+
+import logging
+from dataclasses import replace
+
+import numpy as np
+import torch
+
+from ..network import EvidenceNetwork, confidence_levels
+from ..solver import iterate, peak_log_probability
+from .config import TrainingConfig
+from .loop import Space, learning_rate, pose_batch
+
+logger = logging.getLogger("mne")
+
+# batch k is simulated from (seed, _PHASE, k): other recordings than the network's own
+_PHASE = 31
+_TEMPERATURE_SEED = 123_456
+
+
+def peak_score(network, space, batch, n_steps=None):
+    """Run the solver without gradients, then locate the peak.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The network.
+    space : Space
+        Where the recordings are inverted.
+    batch : SimulatedBatch
+        The recordings.
+    n_steps : int | None
+        Number of steps.
+
+    Returns
+    -------
+    log_probability : torch.Tensor of shape (n_batch, n_sources)
+        Differentiable in the confidence head's weights.
+    target : torch.Tensor of shape (n_batch, n_sources)
+        Where the peak is.
+    """
+    with torch.no_grad():
+        problem, _ = pose_batch(network, space, batch)
+        *_, last = iterate(network, problem, n_steps)
+    target = torch.as_tensor(batch.peak, dtype=torch.float32, device=space.device)
+    return peak_log_probability(network, problem, last.point), target
+
+
+def _cross_entropy(log_probability, target):
+    """Mean of −Σ t log p, without the part that ties among the true locations cause."""
+    ties = (target * target.clamp_min(1e-12).log()).sum(1)
+    return (ties - (target * log_probability).sum(1)).mean()
+
+
+def train_confidence(
+    network: EvidenceNetwork,
+    config: TrainingConfig,
+    spaces: list[Space],
+    fine: Space,
+    *,
+    progress=iter,
+):
+    """Train the confidence head, then fit its temperature.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The trained network; its confidence head is trained in place.
+    config : TrainingConfig
+        The run.
+    spaces : list of Space
+        As for the network. Recordings of the first are inverted there, and those of ``fine``.
+    fine : Space
+        A finer source space, from which half of the recordings come: real sources do not sit on
+        the grid that they are estimated on. The temperature is fitted on such recordings alone.
+    progress : callable
+        Wraps the sequence of batch numbers, for a progress bar.
+
+    Returns
+    -------
+    coverage : dict of float to float
+        Share of the recordings for the temperature whose region of that level holds the peak.
+    """
+    network.requires_grad_(False)
+    head = network.confidence.requires_grad_(True)
+    learned = [p for name, p in head.named_parameters() if name != "log_temperature"]
+    optimiser = torch.optim.AdamW(learned, lr=config.learning_rate)
+    shares = np.cumsum([share for _, _, share in config.spaces])
+    schedule = replace(config, n_batches=config.n_confidence)
+    # of its own inversion, many steps or few: the last iterate is what counts
+    losses = []
+    for k in progress(range(config.n_confidence)):
+        rng = np.random.default_rng([config.seed, _PHASE, k])
+        if rng.uniform() < 0.5:
+            space, source = spaces[0], fine
+        else:
+            number = min(int(np.searchsorted(shares, rng.uniform())), len(spaces) - 1)
+            space = source = spaces[number]
+        inverse = space if source is fine else None
+        seed = [config.seed, _PHASE, k, 1]
+        batch = source.simulate(config.simulation, config.batch_size, seed, inverse)
+        for group in optimiser.param_groups:
+            group["lr"] = learning_rate(schedule, k)
+        loss = _cross_entropy(*peak_score(network, space, batch))
+        optimiser.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
+        if torch.isfinite(norm):
+            optimiser.step()
+        losses.append(float(loss.detach()))
+        if (k + 1) % 200 == 0:
+            logger.info("    confidence, batch %d: %.3f", k + 1, np.mean(losses[-200:]))
+
+    with torch.no_grad():
+        held_out = []
+        for k in range(config.n_temperature):
+            batch = fine.simulate(
+                config.simulation, config.batch_size, [_TEMPERATURE_SEED, k], spaces[0]
+            )
+            held_out.append(peak_score(network, spaces[0], batch))
+        log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
+        head.log_temperature += _best_log_temperature(log_probability, target)
+        scaled = (log_probability / head.log_temperature.exp()).log_softmax(1)
+    network.requires_grad_(False)
+    return {level: coverage(scaled, target, level) for level in (0.5, 0.9)}
+
+
+def _best_log_temperature(log_probability, target):
+    """Log of the temperature with the smallest cross-entropy, by search on a grid."""
+    grid = torch.linspace(-1.5, 1.5, 121)
+    found = [_cross_entropy((log_probability / t.exp()).log_softmax(1), target) for t in grid]
+    return grid[int(torch.stack(found).argmin())]
+
+
+def coverage(log_probability, target, level):
+    """Share of the recordings whose confidence region holds the peak.
+
+    Parameters
+    ----------
+    log_probability, target : torch.Tensor of shape (n_batch, n_sources)
+        From :func:`peak_score`.
+    level : float
+        Of the region.
+    """
+    inside = confidence_levels(log_probability.double().exp()) < level
+    return float((target * inside).sum(1).mean())
