@@ -6,8 +6,14 @@ from pathlib import Path
 import torch
 
 from mne_mmnet.baselines import make_estimator
-from mne_mmnet.simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
-from mne_mmnet.simulation.heads import HeadVariety, make_head_archive
+from mne_mmnet.simulation import (
+    Dataset,
+    HeadArchive,
+    HeadVariety,
+    NeuralMassConfig,
+    SereegaConfig,
+)
+from mne_mmnet.simulation.heads import make_head_archive
 from mne_mmnet.training import BilevelConfig, SampleStream, train_bilevel
 
 KINDS = ("sereega", "neural_mass")

@@ -12,7 +12,7 @@ answer in view. What was looked at while the training simulations were designed 
 four recordings are a check on gross failures, not an unbiased measure of accuracy.
 """
 
-import sys
+import argparse
 import time
 import warnings
 from pathlib import Path
@@ -21,7 +21,7 @@ import mne
 import numpy as np
 from common import write_rows
 
-import mne_mmnet
+from mne_mmnet import apply_mmnet_inverse, make_template_forward
 from mne_mmnet.baselines.classical import minimum_norm
 
 RESULTS = Path(__file__).parent / "results" / "real_eeg.csv"
@@ -37,15 +37,20 @@ WINDOWS = {"± 10 ms": 0.01, "± 25 ms": 0.025, "± 50 ms": 0.05, "whole": np.in
 
 def main():
     """Run the measurement."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(sys.argv[1]) if len(sys.argv) > 1 else default
+    parser.add_argument("folder", type=Path, nargs="?", default=default)
+    parser.add_argument("--model", default="mmnet-base")
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    folder = args.folder
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     targets = np.load(folder / "targets_fsaverage5.npz")
     rows = []
     for name, (region, when) in RECORDINGS.items():
         (whole,) = mne.read_evokeds(folder / f"{name}-ave.fif")
-        fwd = mne_mmnet.make_template_forward(whole.info)
+        fwd = make_template_forward(whole.info)
         spaces = list(zip(fwd["src"], ("lh", "rh"), strict=True))
         positions = np.concatenate([space["rr"][space["vertno"]] for space, _ in spaces])
         accepted = [
@@ -58,10 +63,10 @@ def main():
             tmin, tmax = max(when - half, whole.times[0]), min(when + half, whole.times[-1])
             evoked = whole.copy().crop(tmin, tmax)
             estimates = {
-                "mmnet, fixed": mne_mmnet.apply_mmnet_inverse(evoked, fwd),
-                "mmnet, loose 0.2": mne_mmnet.apply_mmnet_inverse(evoked, fwd, loose=0.2),
-                "mmnet, free": mne_mmnet.apply_mmnet_inverse(evoked, fwd, loose=1.0),
-                "mmnet-cosine": mne_mmnet.apply_mmnet_inverse(evoked, fwd, model="mmnet-cosine"),
+                "mmnet, fixed": apply_mmnet_inverse(evoked, fwd, model=args.model),
+                "mmnet, loose 0.2": apply_mmnet_inverse(evoked, fwd, loose=0.2, model=args.model),
+                "mmnet, free": apply_mmnet_inverse(evoked, fwd, loose=1.0, model=args.model),
+                "mmnet-cosine": apply_mmnet_inverse(evoked, fwd, model="mmnet-cosine"),
                 "eLORETA, free": minimum_norm(evoked, fwd, method="eLORETA", loose=1.0),
                 "sLORETA, free": minimum_norm(evoked, fwd, method="sLORETA", loose=1.0),
             }
@@ -73,7 +78,7 @@ def main():
             rows.append(row)
             print(" | ".join(f"{key} {value}" for key, value in row.items()), flush=True)
     comment = f"python benchmarks/real_eeg.py; mmnet-base; {time.strftime('%Y-%m-%d')}; mm"
-    write_rows(RESULTS, comment, rows)
+    write_rows(args.out, comment, rows)
 
 
 if __name__ == "__main__":

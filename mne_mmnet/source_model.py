@@ -150,7 +150,7 @@ class SourceModel:
     @property
     def n_atoms(self):
         """Number of atoms."""
-        return self.graph.n_atoms
+        return self.scale.shape[1]
 
     @property
     def n_sources(self):
@@ -170,12 +170,34 @@ class SourceModel:
         """Repeat the last dimension, n_atoms, for the orientations of each atom."""
         return x if self.n_orient == 1 else x.repeat_interleave(self.n_orient, dim=-1)
 
+    def select_atoms(self, index):
+        """Return the model with some atoms only, other ones for each sample.
+
+        Parameters
+        ----------
+        index : torch.Tensor of shape (n_batch, n_active), int64
+            Which atoms.
+
+        Returns
+        -------
+        model : SourceModel
+            Not to be read out: the graph's synthesis is that of all atoms.
+        """
+        n_batch = len(index)
+        columns = self.n_orient * index[..., None] + torch.arange(
+            self.n_orient, device=index.device
+        )
+        columns = columns.reshape(n_batch, 1, -1).expand(-1, self.n_kept, -1)
+        atoms = self.atoms.expand(n_batch, -1, -1).gather(2, columns)
+        scale = self.scale.expand(n_batch, -1).gather(1, index)
+        return replace(self, atoms=atoms, scale=scale)
+
     def select(self, index):
-        """Return the model of some samples of a batch (itself, where all share one)."""
-        if len(self.scale) == 1:
-            return self
-        names = ("atoms", "basis", "background", "scale")
-        return replace(self, **{name: getattr(self, name)[index] for name in names})
+        """Return the model of some samples of a batch."""
+        parts = {name: getattr(self, name) for name in ("atoms", "basis", "background", "scale")}
+        # what all samples share has a first dimension of 1
+        parts = {name: x if len(x) == 1 else x[index] for name, x in parts.items()}
+        return replace(self, **parts)
 
 
 def to_torch_csr(matrix, device="cpu", dtype=torch.float32):

@@ -8,7 +8,7 @@ from .channels import MIN_CHANNELS, select_channels
 from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
 from .gain import PreparedForward, noise_scale, prepare_data, prepare_forward
 from .graph import describe_source_space, source_graph
-from .stc import make_residual, make_stc, restrict_to_label
+from .stc import make_residual, make_scalar_stc, make_stc, restrict_to_label
 
 __all__ = [
     "MIN_CHANNELS",
@@ -18,6 +18,7 @@ __all__ = [
     "check_reference",
     "describe_source_space",
     "make_residual",
+    "make_scalar_stc",
     "make_stc",
     "noise_scale",
     "prepare_data",

@@ -44,7 +44,9 @@ class NetworkConfig:
     max_step : float
         Bound on |δ|, the change of a log-variance in one step.
     n_steps : int
-        Steps taken at use.
+        Learned steps taken at use.
+    n_polish : int
+        Plain updates of the active atoms of which the last step is made; 0 leaves it out.
     """
 
     scales: tuple[PatchScale, ...] = _DEFAULT_SCALES
@@ -61,7 +63,8 @@ class NetworkConfig:
     factor_min: float = 0.1
     factor_max: float = 2.0
     max_step: float = 4.0
-    n_steps: int = 6
+    n_steps: int = 5
+    n_polish: int = 10
 
     def __post_init__(self):
         if not self.scales or self.scales[0].profile != "point":
@@ -76,6 +79,8 @@ class NetworkConfig:
         for name in (*extents, *sizes, "n_preview", "n_steps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+        if self.n_polish < 0:
+            raise ValueError(f"n_polish must be >= 0, got {self.n_polish}.")
 
     @property
     def n_scales(self):

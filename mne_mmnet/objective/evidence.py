@@ -12,7 +12,7 @@ The variances of the atoms (u) and of the two noise terms (ℓ: white, backgroun
 same way, so they are handled as one vector v = (u, ℓ) of log-variances of length n_atoms + 2.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -67,6 +67,9 @@ class EvidenceObjective:
     barrier : torch.Tensor of shape (n_batch, n_atoms + 2)
         Coefficients of e^{−v}: 0 for the atoms, ν e^{μ} for the noise terms. The noise terms'
         are what makes J bounded below when C is rank-deficient.
+    frozen : torch.Tensor of shape (n_batch, n_kept, n_kept) | None
+        Covariance of atoms that are not in the model and do not change; J is then without their
+        cost.
     """
 
     model: SourceModel
@@ -74,6 +77,7 @@ class EvidenceObjective:
     rest: torch.Tensor
     cost: torch.Tensor
     barrier: torch.Tensor
+    frozen: torch.Tensor | None = None
 
     @property
     def n_outside(self):
@@ -93,15 +97,52 @@ class EvidenceObjective:
 
     def covariance(self, v):
         """Σ(v) in the basis, (n_batch, n_kept, n_kept), in the factorisation's precision."""
-        n_atoms, atoms = self.model.n_atoms, self.model.atoms
+        n_atoms = self.model.n_atoms
         variance = v.exp()
-        weights = self.model.repeat_orient(variance[:, :n_atoms])
-        brain = (atoms * weights[:, None, :]) @ atoms.mT
+        brain = self._brain(variance[:, :n_atoms])
+        brain = brain if self.frozen is None else brain + self.frozen
         dtype = factor_dtype(v.device)
         white, background = variance[:, n_atoms:, None, None].to(dtype).unbind(1)
         eye = torch.eye(self.model.n_kept, dtype=dtype, device=v.device)
         sigma = brain.to(dtype) + white * eye + background * self.model.background.to(dtype)
         return 0.5 * (sigma + sigma.mT)
+
+    def _brain(self, variance):
+        """L̃ diag(variance) L̃ᵀ."""
+        atoms = self.model.atoms
+        return (atoms * self.model.repeat_orient(variance)[:, None, :]) @ atoms.mT
+
+    def freeze_all_but(self, v, active):
+        """Return the objective in which some atoms move only, and v of those.
+
+        Parameters
+        ----------
+        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+            Log-variances, at which the other atoms stay.
+        active : torch.Tensor of shape (n_batch, n_active), int64
+            The atoms that move.
+
+        Returns
+        -------
+        objective : EvidenceObjective
+            Differs from J by a constant.
+        part : torch.Tensor of shape (n_batch, n_active + 2)
+            Log-variances of the active atoms and of the noise.
+        index : torch.Tensor of shape (n_batch, n_active + 2), int64
+            Where these are in v.
+        """
+        n_atoms = self.model.n_atoms
+        noise = torch.arange(n_atoms, n_atoms + N_NOISE, device=v.device)
+        index = torch.cat([active, noise.expand(len(v), -1)], 1)
+        still = v[:, :n_atoms].exp().scatter(1, active, 0.0)
+        objective = replace(
+            self,
+            model=self.model.select_atoms(active),
+            cost=self.cost.gather(1, index),
+            barrier=self.barrier.gather(1, index),
+            frozen=self._brain(still),
+        )
+        return objective, v.gather(1, index), index
 
     def move(self, point, step):
         """Return v + step, brought back into the box."""
@@ -272,4 +313,5 @@ class EvidenceObjective:
             rest=self.rest[index],
             cost=self.cost[index],
             barrier=self.barrier[index],
+            frozen=None if self.frozen is None else self.frozen[index],
         )

@@ -18,3 +18,4 @@ from .sereega import SereegaConfig as SereegaConfig
 from .sereega import simulate_sereega as simulate_sereega
 from .simulated import SimulatedSources as SimulatedSources
 from .sources import PatchSampler as PatchSampler
+from .variety import HeadVariety as HeadVariety

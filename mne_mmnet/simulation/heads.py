@@ -3,7 +3,7 @@
 import hashlib
 import json
 import warnings
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 
 import mne
@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 from .._mne import describe_source_space, source_graph
 from ..template import cache_dir, make_template_bem, make_template_forward
 from .archive import HeadArchive
+from .variety import HeadVariety
 
 # MNE 1.13 renamed the first one
 _MONTAGES = (
@@ -31,34 +32,7 @@ _FORMAT = 2
 _DEPTH_MM = 5.0
 
 
-@dataclass(frozen=True)
-class HeadVariety:
-    """How perturbed heads differ from the standard one.
-
-    Parameters
-    ----------
-    skull_ratio : tuple of float
-        Range of brain over skull conductivity, drawn log-uniformly.
-    skull_thickness : tuple of float
-        Range of the factor by which the skull's thickness is multiplied.
-    electrode_error : float
-        Largest root-mean-square displacement of the electrodes (mm), drawn for each head.
-    """
-
-    skull_ratio: tuple[float, float] = (15.0, 80.0)
-    skull_thickness: tuple[float, float] = (0.75, 1.3)
-    electrode_error: float = 6.0
-
-    def draw(self, rng):
-        """Draw one head: skull ratio, thickness factor, electrode displacement (mm)."""
-        low, high = np.log(self.skull_ratio)
-        return (
-            float(np.exp(rng.uniform(low, high))),
-            rng.uniform(*self.skull_thickness),
-            rng.uniform(0.0, self.electrode_error),
-        )
-
-
+# skull ratio, thickness factor, electrode displacement
 STANDARD_HEAD = (50.0, 1.0, 0.0)
 
 
@@ -132,7 +106,7 @@ def make_head_archive(
     spacing="ico3",
     seed=0,
     montage=None,
-    variety=HeadVariety(),
+    variety=None,
     verbose=None,
 ):
     """Lead fields of perturbed template heads.
@@ -156,8 +130,8 @@ def make_head_archive(
         ``colin27_1020`` since MNE 1.13), ears and mastoids among them; T3, T4, T5 and T6, older
         names of T7, T8, P7 and P8, are left out. None is the 10–5 system, Biosemi 256 and HydroCel
         256 side by side, without names.
-    variety : HeadVariety
-        How the other heads differ from it.
+    variety : HeadVariety | None
+        How the other heads differ from it; None is the default ``HeadVariety()``.
     %(verbose)s
 
     Returns
@@ -167,6 +141,7 @@ def make_head_archive(
     """
     if montage not in (None, "10-10"):
         raise ValueError(f"montage must be '10-10' or None, got {montage!r}.")
+    variety = HeadVariety() if variety is None else variety
     if path is None:
         key = json.dumps([_FORMAT, n_heads, spacing, seed, montage, asdict(variety)])
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]

@@ -17,3 +17,4 @@ from .evidence import pose as pose
 from .general import SpectralProposer as SpectralProposer
 from .general import minimize as minimize
 from .low_rank import shrink_singular_values as shrink_singular_values
+from .polishing import polish as polish

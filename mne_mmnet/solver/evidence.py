@@ -17,6 +17,7 @@ from ..objective import (
 )
 from ..source_model import SourceModel
 from .descent import Proposal, descend
+from .polishing import polish
 
 # factors by which the curvature is raised before the analytic majorant takes over
 _RAISES = (2.0, 4.0)
@@ -147,8 +148,8 @@ def pose(
     return Problem(objective, start, summary, context)
 
 
-def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
-    """Run the certified loop with the network's curvature.
+def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None, polished=True):
+    """Run the certified loop with the network's curvature, then polish.
 
     Parameters
     ----------
@@ -157,7 +158,9 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
     problem : Problem
         From :func:`pose`.
     n_steps : int | None
-        Number of steps; None is the configuration's.
+        Number of learned steps; None is the configuration's.
+    polished : bool
+        Whether a last step polishes (training leaves it out).
 
     Returns
     -------
@@ -166,7 +169,8 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
         unless run under ``torch.inference_mode``.
     """
     n_steps = network.config.n_steps if n_steps is None else n_steps
-    return descend(problem.objective, problem.start, _Proposer(network, problem), n_steps)
+    n_all = n_steps + bool(polished and network.config.n_polish)
+    return descend(problem.objective, problem.start, _Proposer(network, problem, n_steps), n_all)
 
 
 def peak_log_probability(network: EvidenceNetwork, problem: Problem, point):
@@ -194,11 +198,12 @@ class _Proposer:
     """The recurrent network as a source of proposals.
 
     The factors are those of :class:`EvidenceMajorant`: the learned ones, then larger ones, then
-    ones that are nowhere below 1.
+    ones that are nowhere below 1. After the learned steps it proposes to polish.
     """
 
-    def __init__(self, network, problem):
+    def __init__(self, network, problem, n_learned):
         self.network, self.problem = network, problem
+        self.n_left = n_learned
         n_batch, n_sources, _ = problem.summary.shape
         self.state = network.curvature.initial_state(n_batch, n_sources, problem.summary)
         self.log_rank = math.log(problem.objective.model.n_rank)
@@ -206,6 +211,12 @@ class _Proposer:
     def __call__(self, point):
         config, objective = self.network.config, self.problem.objective
         majorant = EvidenceMajorant(*objective.coefficients(point))
+        if self.n_left == 0:
+            end = polish(objective, point, majorant, config.n_polish, config.max_step)
+            yield Proposal(lambda index: end[index])
+            yield Proposal(lambda index: majorant.minimiser(1.0, config.max_step)[index], True)
+            return
+        self.n_left -= 1
         factor, state = self.network.curvature(
             point.v,
             majorant,

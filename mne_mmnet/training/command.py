@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..simulation import HeadArchive, SimulationConfig
+from ..simulation import HeadArchive, HeadVariety, SimulationConfig
 from ..weights import load_model, save_model
 from .confidence import train_confidence
 from .config import DEFAULT_SPACES, TrainingConfig
@@ -175,6 +175,24 @@ def list_versions():
     }
 
 
+def describe_domain(config):
+    """Collect what the simulations cover, for a model card.
+
+    Parameters
+    ----------
+    config : TrainingConfig
+        The run.
+
+    Returns
+    -------
+    domain : dict
+        Ranges of the recordings, of the heads, and the source spaces.
+    """
+    spaces = [dict(zip(("spacing", "n_heads", "share"), s, strict=True)) for s in config.spaces]
+    heads = {**asdict(HeadVariety()), "fine": _FINE_SPACING}
+    return {**asdict(config.simulation), "heads": heads, "spaces": spaces}
+
+
 def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     """Run the command.
 
@@ -233,5 +251,5 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
         "minutes_of_last_session": round((time.monotonic() - started) / 60, 1),
         "versions": list_versions(),
     }
-    domain = asdict(config.simulation)
+    domain = describe_domain(config)
     return save_model(network, args.out / args.name, domain=domain, provenance=provenance)

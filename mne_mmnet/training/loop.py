@@ -117,7 +117,7 @@ def _batch_loss(network, space, batch, n_steps):
         weights = weights[:, None, :, None]
     supervised = {n_steps // 3, 2 * n_steps // 3, n_steps}
     losses = []
-    for step, iterate_ in enumerate(iterate(network, problem, n_steps)):
+    for step, iterate_ in enumerate(iterate(network, problem, n_steps, polished=False)):
         if step in supervised:
             currents = problem.objective.posterior_mean(iterate_.point, data[..., ::stride])
             losses.append(current_loss(currents * weights, truth, space.blurs))
