@@ -34,6 +34,18 @@ def ring(n_sources, spacing=6.0):
     return sparse.csr_array(edges.maximum(edges.T))
 
 
+def two_islands(rng, n_sources=(40, 25), reach=14.0):
+    """Sources scattered over two squares that no edge joins, in random order."""
+    parts = []
+    for n in n_sources:
+        points = rng.uniform(0.0, 8.0 * n**0.5, (n, 2))
+        lengths = np.linalg.norm(points[:, None] - points, axis=2)
+        chain = np.eye(n, k=1, dtype=bool) | np.eye(n, k=-1, dtype=bool)  # keeps it together
+        parts.append(sparse.csr_array(np.where(chain | (lengths <= reach), lengths, 0.0)))
+    order = rng.permutation(sum(n_sources))
+    return sparse.csr_array(sparse.block_diag(parts, format="csr")[order][:, order])
+
+
 def make_model(leadfield, config=SMALL, adjacency=None):
     """Source model of lead fields (n_models, n_rank, n_sources, n_orient) on a ring."""
     leadfield = torch.as_tensor(leadfield, dtype=torch.float64)

@@ -106,11 +106,20 @@ def test_contract(fwd, model):
     # batches of one and many
     whitened = operator.prepared.whitener @ evoked.data
     batch = np.stack([whitened, 3.0 * whitened[:, ::-1], np.zeros_like(whitened)])
-    many, reports = operator.solve(batch)
-    alone, _ = operator.solve(batch[:1])
+    solution, reports = operator.solve(batch)
+    assert solution.spread is None
+    assert solution.noise_level is None
+    many = solution.currents
+    alone = operator.solve(batch[:1])[0].currents
     assert_allclose(many[0], alone[0], atol=1e-3 * np.abs(alone).max())
     assert (many[2] == 0).all()
     assert all(report.descended for report in reports)
+
+
+def test_no_uncertainty(fwd, model):
+    """An objective without posterior says so, and which model has one."""
+    with pytest.raises(ValueError, match=r"no uncertainty.*mmnet-base"):
+        apply_mmnet_inverse(make_evoked(fwd), fwd, model=model, return_uncertainty=True)
 
 
 def test_windows(fwd, model):

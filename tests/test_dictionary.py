@@ -3,10 +3,12 @@
 import numpy as np
 import pytest
 from scipy import sparse
+from scipy.sparse.csgraph import shortest_path
 
-from core_cases import ring
+from core_cases import ring, two_islands
 from mne_mmnet.dictionary import (
     PatchScale,
+    cover,
     graph_distances,
     mixing_matrix,
     patch_matrices,
@@ -83,6 +85,65 @@ def test_axes_are_carried_unchanged():
     synthesis = synthesis_matrix(patches, frames).toarray()
     plain = synthesis_matrix(patches).toarray()
     np.testing.assert_allclose(synthesis, np.kron(plain, np.eye(3)))
+
+
+@pytest.mark.parametrize("spacing", [0.0, 6.0, 11.0, 30.0, 1e4])
+def test_cover(spacing, rng):
+    """Centres keep their distance, every location has one near, and its nearest is named."""
+    graph = two_islands(rng)
+    centres, nearest = cover(graph, spacing)
+    lengths = shortest_path(graph, directed=False)
+    between = lengths[np.ix_(centres, centres)]
+    assert (between[~np.eye(len(centres), dtype=bool)] > spacing).all()
+    assert (np.diff(centres) > 0).all()
+    found = lengths[np.arange(65), centres[nearest]]
+    assert (found <= spacing).all()
+    np.testing.assert_allclose(found, lengths[:, centres].min(axis=1))
+    np.testing.assert_array_equal(nearest[centres], np.arange(len(centres)))
+    # one centre on each island is the least, one at each location the most
+    expected = {0.0: 65, 1e4: 2}.get(spacing)
+    assert len(centres) == expected if expected else 2 < len(centres) < 65
+
+
+def test_cover_of_a_ring():
+    """Along a ring every centre silences its neighbours within the spacing."""
+    centres, nearest = cover(ring(12, spacing=5.0), 10.0)
+    np.testing.assert_array_equal(centres, [0, 3, 6, 9])
+    np.testing.assert_array_equal(nearest, [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 0])
+
+
+def test_mixing_of_some_rows(rng):
+    """The average at some locations is a part of the average at all, in the order asked for."""
+    graph = two_islands(rng)
+    rows = np.array([50, 3, 17])
+    whole = mixing_matrix(graph, 9.0).toarray()
+    np.testing.assert_allclose(mixing_matrix(graph, 9.0, rows).toarray(), whole[rows])
+    # its weights fall off as a Gaussian of the distance
+    lengths = shortest_path(graph, directed=False)[3]
+    weights = np.exp(-0.5 * (lengths / 9.0) ** 2)
+    weights[weights < 0.05] = 0.0  # where a patch ends
+    np.testing.assert_allclose(whole[3], weights / weights.sum(), atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["fixed", "axes", "surface"])
+def test_thinned_synthesis(kind, rng):
+    """Leaving atoms out leaves the columns of the others as they are."""
+    graph = two_islands(rng, (12, 7))
+    scales = [PatchScale("point"), PatchScale("gaussian", 8.0), PatchScale("flat", 20.0)]
+    patches = patch_matrices(graph, scales)
+    kept = [np.arange(19), np.array([0, 4, 5, 18]), np.array([11])]
+    n_orient = 1 if kind == "fixed" else 3
+    frames = {
+        "fixed": None,
+        "axes": np.broadcast_to(np.eye(3), (19, 3, 3)),
+        "surface": np.linalg.qr(rng.standard_normal((19, 3, 3)))[0],
+    }[kind]
+    whole = synthesis_matrix(patches, frames, kind == "surface").toarray()
+    thinned = synthesis_matrix(patches, frames, kind == "surface", kept).toarray()
+    columns = np.concatenate([19 * k + part for k, part in enumerate(kept)])
+    columns = (n_orient * columns[:, None] + np.arange(n_orient)).ravel()
+    assert thinned.shape == (19 * n_orient, 24 * n_orient)
+    np.testing.assert_array_equal(thinned, whole[:, columns])
 
 
 @pytest.mark.parametrize(("profile", "extent"), [("cone", 3.0), ("flat", 0.0), ("gaussian", -1.0)])

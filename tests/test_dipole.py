@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*outside the training domain:Ru
 
 AMPLITUDE = 2e-8  # A·m
 COURSE = np.hanning(22)[1:-1]
+NEIGHBOUR = 0.015  # m, the longest edges of ico3
 N_DIPOLES = 6
 # direction of the dipoles: tangent, tangent, normal on surfaces; x, y, z in volumes
 NORMAL, OBLIQUE = (0.0, 0.0, 1.0), (0.48, -0.6, 0.64)
@@ -72,8 +73,13 @@ def test_single_dipole(kind, loose, direction, pick_ori, with_cov):
         assert size[found, sample] < 1.2 * AMPLITUDE
         # the data have rank one: every source has the course of the dipole
         np.testing.assert_allclose(size[found] / size[found].max(), COURSE / COURSE.max(), 1e-3)
-        if found != source:
+        # three free columns without a noise covariance: a neighbour may hold the larger share
+        allowed = NEIGHBOUR if loose == 1.0 and not with_cov else 0.0
+        positions = make_fwd(kind)["source_rr"]
+        if np.linalg.norm(positions[found] - positions[source]) > allowed:
             missed.append((source, found))
+        elif found != source:
+            continue
         elif pick_ori == "vector":
             frame = np.eye(3)
             if kind == "surface":

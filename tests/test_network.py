@@ -1,5 +1,7 @@
 """What the networks see and answer."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -8,14 +10,18 @@ from core_cases import SMALL, make_model, random_network, ring
 from mne_mmnet.majorant import EvidenceMajorant
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig, compute_context
 from mne_mmnet.network.mixing import mix
-from mne_mmnet.solver import data_factor, normalise_data, pose
+from mne_mmnet.network.preview import N_FIT_FEATURES, N_PREVIEW_FEATURES, preview
+from mne_mmnet.network.prior import assemble, noise_centre
+from mne_mmnet.solver import data_factor, normalise_data, peak_log_probability, pose
 
 
 def context_of(model, data):
     scaled, _ = normalise_data(torch.as_tensor(data))
-    factor = model.basis @ data_factor(scaled)
+    whole = data_factor(scaled)
+    factor = model.basis @ whole
+    rest = (whole.square().sum((1, 2)) - factor.square().sum((1, 2))).clamp_min(0.0)
     nothing = torch.zeros(len(data))
-    return compute_context(model, factor, nothing, nothing)
+    return compute_context(model, factor, rest, nothing, nothing, SMALL)
 
 
 def fields(context):
@@ -64,23 +70,31 @@ def test_context_does_not_know_the_sensor_basis(case, rng):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
-def test_sources_in_another_order(case, rng):
-    """Permuting the source space permutes prior, start and summary."""
-    leadfield, model, data = case
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_sources_in_another_order(n_orient, rng):
+    """Permuting the source space permutes prior, start, summary and peak probabilities."""
+    config = replace(SMALL, thinning=1e-6)  # which atoms are kept depends on the order
+    leadfield = rng.standard_normal((1, 19, 30, n_orient))
+    data, _ = normalise_data(torch.as_tensor(rng.standard_normal((2, 19, 12))))
     order = rng.permutation(30)
     adjacency = ring(30)[order][:, order]
-    other, _ = make_model(leadfield[:, :, order], adjacency=adjacency)
-    network = random_network(0, 0.2)
-    scaled, _ = normalise_data(torch.as_tensor(data))
+    model, _ = make_model(leadfield, config)
+    other, _ = make_model(leadfield[:, :, order], config, adjacency)
+    network = random_network(0, 0.2, config)
     nothing = torch.zeros(2)
-    one = pose(network, model, scaled, nothing + 1, nothing)
-    two = pose(network, other, scaled, nothing + 1, nothing)
+    one = pose(network, model, data, nothing + 1, nothing)
+    two = pose(network, other, data, nothing + 1, nothing)
     atoms = np.concatenate([order, 30 + order, [60, 61]])
     torch.testing.assert_close(one.start[:, atoms], two.start, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(
         one.objective.cost[:, atoms], two.objective.cost, rtol=1e-2, atol=1e-4
     )
     torch.testing.assert_close(one.summary[:, order], two.summary, rtol=1e-3, atol=1e-3)
+    peaks = [
+        peak_log_probability(network, problem, problem.objective.evaluate(problem.start))
+        for problem in (one, two)
+    ]
+    torch.testing.assert_close(peaks[0][:, order], peaks[1], rtol=1e-2, atol=1e-2)
 
 
 def test_factor_stays_in_its_range(case, rng):
@@ -94,11 +108,112 @@ def test_factor_stays_in_its_range(case, rng):
         majorant = EvidenceMajorant(*problem.objective.coefficients(factor))
         cell = network.curvature
         state = cell.initial_state(2, 30, problem.summary)
-        answer, state = cell(problem.start, majorant, problem.summary, model.mixing, state, 3.0)
+        answer, state = cell(problem.start, majorant, problem.summary, model.graph, state, 3.0)
         assert answer.shape == problem.start.shape
         assert (answer >= SMALL.factor_min * 0.999).all()
         assert (answer <= SMALL.factor_max * 1.001).all()
         assert state.shape == (2 * 30, SMALL.state)
+
+
+@pytest.mark.parametrize("kind", ["zeros", "single sample", "one channel", "noise"])
+def test_context_is_finite(case, kind):
+    """Data that are hardly any give features of the usual size."""
+    _, model, data = case
+    data = data.copy()
+    if kind == "zeros":
+        data[:] = 0.0
+    elif kind == "single sample":
+        data = data[:, :, :1]
+    elif kind == "one channel":
+        data[:, 1:] = 0.0
+    context = context_of(model, data)
+    for field in fields(context):
+        assert torch.isfinite(field).all()
+    for field in (context.atoms, context.norms, context.recording):
+        assert field.abs().max() <= 12.0
+
+
+def test_context_does_not_know_the_batch(case, rng):
+    """Features of a recording are the same alone as among very different ones."""
+    _, model, data = case
+    others = [1e6 * data[:1], np.zeros((1, 19, 12)), data[1:], np.ones((1, 19, 12))]
+    together = context_of(model, np.concatenate([*others, data[:1]]))
+    for one, field in zip(fields(context_of(model, data[1:])), fields(together), strict=True):
+        torch.testing.assert_close(one[0], field[2], rtol=1e-3, atol=1e-3)
+    for field in fields(together):  # the first differs from the last by a factor only
+        torch.testing.assert_close(field[0], field[-1], rtol=1e-3, atol=1e-3)
+
+
+def naive_preview(model, data, rest, start, log_power, known, n_steps):
+    """MacKay's updates of one sample, by the definition of J and in float64."""
+    atoms = model.atoms[0].double().numpy().reshape(model.n_kept, model.n_atoms, -1)
+    background = model.background[0].double().numpy()
+    centre = np.array([-log_power, -log_power - 2.0]) if known else np.array([-1.5, -1.5])
+    outside = model.n_rank - model.n_kept
+    v = np.concatenate([start, centre])
+    for _ in range(n_steps):
+        variance = np.exp(v)
+        sigma = variance[-2] * np.eye(model.n_kept) + variance[-1] * background
+        sigma += np.einsum("nai,a,mai->nm", atoms, variance[:-2], atoms)
+        inverse = np.linalg.inv(sigma)
+        middle = inverse @ data @ data.T @ inverse
+        z = np.einsum("nai,nm,mai->a", atoms, inverse, atoms)
+        q = np.einsum("nai,nm,mai->a", atoms, middle, atoms)
+        cost, weight = np.exp(-1.0) / model.n_rank, model.n_rank * np.exp(-2.0)
+        a = np.append(variance[:-2] * (z + cost), [0.0, 0.0])
+        b = np.append(variance[:-2] * q, [0.0, 0.0])
+        levels = ((np.eye(model.n_kept), outside, rest), (background, 0, 0.0))
+        for k, (shape, more, power) in enumerate(levels, start=-2):
+            a[k] = variance[k] * np.sum(inverse * shape) + more
+            a[k] += weight * variance[k] / np.exp(centre[k])
+            b[k] = variance[k] * np.sum(middle * shape) + power / variance[k]
+            b[k] += weight * np.exp(centre[k]) / variance[k]
+        v = v + np.clip(np.log(b / a), -4.0, 4.0)
+        v[:-2] = v[:-2].clip(-16.0, 10.0)
+        v[-2:] = v[-2:].clip(-9.2, 4.0)
+    return v
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("known", [0.0, 1.0])
+def test_preview(n_orient, known, rng):
+    """The look ahead takes plain steps of sparse Bayesian learning, from where it is told."""
+    weak = np.where(np.arange(20) < 15, 1.0, 1e-4)[:, None, None]  # some maps are no one's
+    model, _ = make_model((rng.standard_normal((20, 30, n_orient)) * weak)[None])
+    assert model.n_kept < model.n_rank
+    data = torch.as_tensor(rng.standard_normal((2, model.n_kept, 6))).float()
+    start = torch.as_tensor(rng.uniform(-6.0, 0.0, (2, model.n_atoms))).float()
+    rest, log_power = torch.tensor([3.0, 0.5]), torch.tensor([1.0, 0.3])
+    known = torch.full((2,), known)
+    ahead = preview(model, data, rest, start, log_power, known, SMALL)
+    for k in range(2):
+        expected = naive_preview(
+            model,
+            data[k].double().numpy(),
+            float(rest[k]),
+            start[k].double().numpy(),
+            float(log_power[k]),
+            bool(known[k]),
+            SMALL.n_preview,
+        )
+        np.testing.assert_allclose(ahead.v[k], expected, rtol=1e-3, atol=1e-3)
+    assert len(ahead.atoms) == N_PREVIEW_FEATURES
+    assert all(feature.shape == (2, model.n_atoms) for feature in ahead.atoms)
+    assert ahead.fit.shape == (2, N_FIT_FEATURES)
+    assert all(torch.isfinite(feature).all() for feature in (*ahead.atoms, ahead.fit))
+
+
+def test_noise_prior_is_centred():
+    """The noise terms alone would settle at their centre, known from the data's power or not."""
+    log_power, known = torch.tensor([2.0, 2.0]), torch.tensor([1.0, 0.0])
+    centre = noise_centre(log_power, known)
+    torch.testing.assert_close(centre, torch.tensor([[-2.0, -4.0], [-1.5, -1.5]]))
+    log_cost, log_weight = torch.full((2, 5), -3.0), torch.full((2, 2), 0.7)
+    cost, barrier = assemble(log_cost, log_weight, centre)
+    torch.testing.assert_close(cost[:, :5], log_cost.exp())
+    assert (barrier[:, :5] == 0).all()
+    torch.testing.assert_close(cost[:, 5:] * centre.exp(), barrier[:, 5:] * (-centre).exp())
+    torch.testing.assert_close((cost * barrier)[:, 5:].log(), 2.0 * log_weight)
 
 
 def test_untrained_factor_is_bold_but_moderate():

@@ -8,6 +8,7 @@ import torch
 
 from core_cases import make_model, random_objective, ring, to_double
 from mne_mmnet.objective import N_NOISE, robust_cholesky
+from mne_mmnet.solver import data_factor
 
 ORIENT = pytest.mark.parametrize("n_orient", [1, 3])
 
@@ -66,7 +67,7 @@ def test_posterior_mean(n_orient, rng):
     data = torch.as_tensor(rng.standard_normal((2, 7, 4)))
     currents = objective.posterior_mean(objective.evaluate(v), data) * unit
     # the prior covariance of the currents, spelled out with dense matrices
-    synthesis = model.synthesis.to_dense().numpy()
+    synthesis = model.graph.synthesis.to_dense().numpy()
     flat = leadfield[0].reshape(7, -1)
     for k in range(2):
         scale = objective.model.scale[0].numpy() * unit
@@ -81,13 +82,57 @@ def test_posterior_mean(n_orient, rng):
         )
 
 
+@ORIENT
+def test_posterior_variance(n_orient, rng):
+    """The spread is that of a Gaussian: inverse of prior precision plus data precision."""
+    objective, v = random_objective(rng, n_orient=n_orient)
+    model = objective.model
+    variance = objective.posterior_variance(objective.evaluate(v))
+    assert variance.shape == (2, 9, n_orient)
+    synthesis = model.graph.synthesis.to_dense().numpy()
+    synthesis = synthesis * np.repeat(model.scale[0].numpy(), n_orient)
+    atoms, background = model.atoms[0].numpy(), model.background[0].numpy()
+    for k in range(2):
+        noise = np.exp(v[k, -2].item()) * np.eye(model.n_kept)
+        noise += np.exp(v[k, -1].item()) * background
+        prior = np.repeat(np.exp(-v[k, :-N_NOISE].numpy()), n_orient)
+        amplitudes = np.linalg.inv(np.diag(prior) + atoms.T @ np.linalg.solve(noise, atoms))
+        expected = np.diag(synthesis @ amplitudes @ synthesis.T).reshape(9, n_orient)
+        np.testing.assert_allclose(variance[k], expected, rtol=1e-8)
+
+
+def test_posterior_variance_lies_below_the_prior(rng):
+    """Data never make a current less certain; without noise they leave a positive rest."""
+    objective, v = random_objective(rng)
+    model = objective.model
+    v[:, -N_NOISE:] = -9.2
+    variance = objective.posterior_variance(objective.evaluate(v))[..., 0]
+    prior = v[:, :-N_NOISE].exp() * model.scale**2
+    prior = prior @ model.graph.synthesis.to_dense().square().mT
+    assert (variance > 0).all()
+    assert (variance <= prior).all()
+    assert (variance < 0.9 * prior).any()
+
+
+@ORIENT
+@pytest.mark.parametrize("n_times", [3, 40])
+def test_posterior_power(n_orient, n_times, rng):
+    """It is the mean square of the read-out, whatever factor of C it is computed from."""
+    objective, v = random_objective(rng, n_orient=n_orient)
+    raw = torch.as_tensor(rng.standard_normal((2, objective.model.n_rank, n_times)))
+    objective = replace(objective, data=objective.model.basis @ data_factor(raw))
+    point = objective.evaluate(v)
+    expected = objective.posterior_mean(point, raw).square().mean(-1)
+    torch.testing.assert_close(objective.posterior_power(point), expected, rtol=1e-8, atol=1e-12)
+
+
 def test_atoms_have_unit_norm(rng):
     """Every atom has norm 1, and scale × norm of L S is the same for all."""
     leadfield = rng.standard_normal((1, 7, 9, 3)) * rng.uniform(1e-3, 1e3, (1, 1, 9, 1))
     model, unit = make_model(leadfield)
     atoms = model.atoms[0].reshape(model.n_kept, -1, 3)
     np.testing.assert_allclose((atoms**2).sum((0, 2)), 1.0, rtol=1e-2)
-    reached = leadfield[0].reshape(7, -1) @ model.synthesis.to_dense().numpy()
+    reached = leadfield[0].reshape(7, -1) @ model.graph.synthesis.to_dense().numpy()
     norms = np.sqrt((reached.reshape(7, -1, 3) ** 2).sum((0, 2)))
     np.testing.assert_allclose(norms * model.scale[0].numpy() * unit, 1.0, rtol=1e-5)
 

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse.csgraph import connected_components
 
 import mne_mmnet
 from mne_mmnet import _surfaces
+from mne_mmnet.simulation import heads
 from mne_mmnet.template import (
     fetch_template,
     find_template,
@@ -507,6 +509,54 @@ def test_volume_source_space(bem, info):
     fwd = make_template_forward(info, src)
     assert np.isfinite(fwd["sol"]["data"]).all()
     assert fwd["sol"]["data"].shape == (32, 3 * fwd["nsource"])
+
+
+def test_head_archive_of_a_volume(bem, tmp_path, monkeypatch):
+    """A grid inside the brain, with free dipoles, layouts of the merged electrodes, kept as is."""
+    path = tmp_path / "grid.npz"
+    monkeypatch.setattr(heads, "_MONTAGES", ("biosemi64", "easycap-M1"))
+    made = heads.make_head_archive(path, n_heads=1, spacing="vol30", verbose="error")
+    assert made.is_volume
+    n_sources = len(made.positions)
+    assert n_sources > 20
+    assert made.gains.shape == (1, len(made.electrodes), n_sources, 3)
+    assert np.isfinite(made.gains).all()
+    # neighbours on the grid are 30 mm apart, and there is one piece
+    edges = made.adjacency.tocoo()
+    lengths = np.linalg.norm(made.positions[edges.row] - made.positions[edges.col], axis=1)
+    assert_allclose(edges.data, lengths, rtol=1e-3)
+    assert_allclose(lengths.min(), 30.0, rtol=1e-3)
+    assert connected_components(made.adjacency)[0] == 1
+    # inside the inner skull, which lies well inside the electrodes
+    radii = np.linalg.norm(made.positions - made.electrodes.mean(axis=0), axis=1)
+    assert radii.max() < np.linalg.norm(made.electrodes, axis=1).max()
+    assert_array_equal(made.layouts["biosemi64"], np.arange(64))
+    assert len(made.layouts["biosemi32"]) == 32
+    monkeypatch.setattr(heads, "make_template_bem", None)  # from now on it is read
+    again = heads.make_head_archive(path, n_heads=1, spacing="vol30")
+    assert again.is_volume
+    assert_array_equal(again.gains, made.gains)
+    assert again.layouts.keys() == made.layouts.keys()
+
+
+def test_standard_layouts():
+    """Each layout is made of electrodes of one montage, next to those that it stands for."""
+    _, positions, groups = heads._electrode_info()
+    layouts = heads._standard_layouts(positions, groups)
+    assert len(layouts) > 20
+    assert not any(name.startswith("artinis") for name in layouts)
+    for name, picks in layouts.items():
+        assert len(set(groups[picks].tolist())) == 1
+        assert (np.diff(picks) > 0).all()
+        names = mne.channels.make_standard_montage(name).ch_names
+        assert 0.8 * len(names) <= len(picks) <= len(names)
+        wanted = mne.create_info(names, 1.0, "eeg").set_montage(name)
+        wanted = np.array([channel["loc"][:3] for channel in wanted["chs"]])
+        gaps = np.linalg.norm(wanted[:, None] - positions[picks], axis=2).min(axis=1)
+        assert np.median(gaps) < 0.016  # spherical layouts stand off the others
+    # a layout that is among the electrodes is found as it is
+    group = groups[layouts["biosemi256"]][0]
+    assert_array_equal(layouts["biosemi256"], np.flatnonzero(groups == group))
 
 
 @pytest.mark.parametrize("missing", [0.0, np.nan])

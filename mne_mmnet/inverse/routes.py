@@ -206,10 +206,11 @@ class EvidenceRoute:
     def _spread(self, problem, point, amplitude):
         variance = problem.objective.posterior_variance(point)
         log_probability = peak_log_probability(self.network, problem, point)
-        probability = log_probability.double().exp()
+        # in double precision, which not every device has, they sum to 1
+        probability = log_probability.cpu().double().softmax(1)
         std = variance.sqrt().cpu().double().numpy() * (self.unit * amplitude)[:, None, None]
         level = confidence_levels(probability)
-        return Spread(std * self.orient_weights, probability.cpu().numpy(), level.cpu().numpy())
+        return Spread(std * self.orient_weights, probability.numpy(), level.numpy())
 
 
 def _log_depth_prior(leadfield, depth):

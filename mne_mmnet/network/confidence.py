@@ -111,6 +111,6 @@ def confidence_levels(probability):
         Sum of the probabilities of all locations that are more probable: a location belongs to
         the region of level c if its value is below c. 0 at the most probable one.
     """
-    ordered, order = probability.sort(1, descending=True, stable=True)
+    ordered, order = probability.sort(dim=1, descending=True, stable=True)
     before = ordered.cumsum(1) - ordered
     return torch.empty_like(before).scatter_(1, order, before.clamp_min(0.0))

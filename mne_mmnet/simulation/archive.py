@@ -55,7 +55,7 @@ class HeadArchive:
         """Two tangential directions and the normal of each source, (n_sources, 3, 3)."""
         # the columns of Q that follow the normal span its tangent plane
         complete = np.linalg.qr(self.normals[:, :, None], mode="complete")[0]
-        return np.concatenate([complete.mT[:, 1:], self.normals[:, None]], axis=1)
+        return np.concatenate([complete.swapaxes(1, 2)[:, 1:], self.normals[:, None]], axis=1)
 
     def along_normals(self, head):
         """Lead field of one head for currents along the normals.

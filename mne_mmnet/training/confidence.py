@@ -119,8 +119,9 @@ def train_confidence(
             )
             held_out.append(peak_score(network, spaces[0], batch))
         log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-        head.log_temperature += _best_log_temperature(log_probability, target)
-        scaled = (log_probability / head.log_temperature.exp()).log_softmax(1)
+        change = _best_log_temperature(log_probability, target)
+        head.log_temperature += change
+        scaled = (log_probability / change.exp()).log_softmax(1)
     network.requires_grad_(False)
     return {level: coverage(scaled, target, level) for level in (0.5, 0.9)}
 

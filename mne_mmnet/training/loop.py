@@ -185,7 +185,7 @@ def learning_rate(config, batch):
     batch : int
         Number of the batch.
     """
-    rise = 0.05 * config.n_batches
+    rise = max(0.05 * config.n_batches, 1.0)
     if batch < rise:
         return config.learning_rate * (batch + 1) / rise
     phase = (batch - rise) / max(config.n_batches - rise, 1.0)

@@ -1,0 +1,126 @@
+"""The source space as tensors: which atom stands for which place, and who sees whom."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from scipy.sparse.csgraph import shortest_path
+
+from core_cases import SMALL, two_islands
+from mne_mmnet.dictionary import PatchScale, patch_matrices, synthesis_matrix
+from mne_mmnet.network.mixing import look_around
+from mne_mmnet.source_model import build_source_graph, build_source_model
+
+CONFIG = replace(
+    SMALL,
+    scales=(PatchScale("point"), PatchScale("gaussian", 9.0), PatchScale("flat", 22.0)),
+    thinning=0.8,
+)
+N_SOURCES = 65
+
+
+@pytest.fixture
+def adjacency(rng):
+    return two_islands(rng)
+
+
+def test_places_and_atoms(adjacency):
+    """An atom's own place has that atom; any other place has the nearest of its scale."""
+    graph = build_source_graph(adjacency, CONFIG)
+    assert (graph.n_sources, graph.n_scales) == (N_SOURCES, 3)
+    assert graph.n_atoms == graph.synthesis.shape[1] < 3 * N_SOURCES
+    torch.testing.assert_close(graph.atom_of[graph.place_of], torch.arange(graph.n_atoms))
+    lengths = shortest_path(adjacency, directed=False)
+    n_atoms_of = []
+    for number, scale in enumerate(CONFIG.scales):
+        places = np.arange(number * N_SOURCES, (number + 1) * N_SOURCES)
+        stands_for = graph.place_of[graph.atom_of[places]].numpy()
+        assert (stands_for // N_SOURCES == number).all()
+        found = lengths[np.arange(N_SOURCES), stands_for % N_SOURCES]
+        assert (found <= CONFIG.thinning * scale.extent).all()
+        centres = graph.place_of[graph.place_of // N_SOURCES == number].numpy() % N_SOURCES
+        np.testing.assert_allclose(found, lengths[:, centres].min(axis=1))
+        n_atoms_of.append(len(centres))
+    # points are everywhere, wide patches are few
+    assert n_atoms_of[0] == N_SOURCES > n_atoms_of[1] > n_atoms_of[2] >= 2
+
+
+@pytest.mark.parametrize("kind", ["fixed", "free", "loose"])
+def test_synthesis_follows_the_places(kind, adjacency, rng):
+    """Column k of the synthesis is the patch of the k-th atom's place."""
+    frames = {
+        "fixed": None,
+        "free": np.broadcast_to(np.eye(3), (N_SOURCES, 3, 3)),
+        "loose": np.linalg.qr(rng.standard_normal((N_SOURCES, 3, 3)))[0],
+    }[kind]
+    graph = build_source_graph(adjacency, CONFIG, frames, kind == "loose")
+    assert graph.n_orient == (1 if kind == "fixed" else 3)
+    patches = patch_matrices(adjacency, CONFIG.scales)
+    whole = synthesis_matrix(patches, frames, kind == "loose").toarray()
+    whole = whole.reshape(len(whole), -1, graph.n_orient)[:, graph.place_of]
+    np.testing.assert_allclose(graph.synthesis.to_dense(), whole.reshape(len(whole), -1))
+
+
+def test_without_thinning_every_place_is_an_atom(adjacency):
+    """A tiny spacing keeps all atoms, in the order of the places."""
+    graph = build_source_graph(adjacency, replace(CONFIG, thinning=1e-6))
+    torch.testing.assert_close(graph.place_of, torch.arange(3 * N_SOURCES))
+    torch.testing.assert_close(graph.atom_of, torch.arange(3 * N_SOURCES))
+    torch.testing.assert_close(graph.cell_of, torch.arange(N_SOURCES))
+
+
+def test_look_around(adjacency, rng):
+    """A location sees itself, a near average, its cell's far average, and the whole's mean."""
+    graph = build_source_graph(adjacency, CONFIG)
+    x = rng.standard_normal((2, N_SOURCES, 3))
+    own, near, far, whole = look_around(graph, torch.as_tensor(x).float()).split(3, -1)
+    np.testing.assert_allclose(own, x, rtol=1e-6)
+    np.testing.assert_allclose(whole, x.mean(1, keepdims=True).repeat(N_SOURCES, 1), atol=1e-6)
+    lengths = shortest_path(adjacency, directed=False)
+
+    def average(extent, location):
+        distance = lengths[location]
+        weights = np.exp(-0.5 * (distance / extent) ** 2)
+        weights[weights < 0.05] = 0.0  # where a patch ends
+        return np.einsum("s,bsc->bc", weights / weights.sum(), x)
+
+    for location in range(N_SOURCES):
+        np.testing.assert_allclose(near[:, location], average(8.0, location), atol=1e-6)
+    cell_of = graph.cell_of.numpy()
+    cells = [np.flatnonzero(cell_of == cell) for cell in range(cell_of.max() + 1)]
+    assert 2 <= len(cells) < N_SOURCES / 4
+    for members in cells:  # one of them is the centre
+        seen = far[:, members]
+        np.testing.assert_array_equal(seen, seen[:, :1].expand_as(seen))
+        candidates = [average(25.0, location) for location in members]
+        assert min(np.abs(one - seen[:, 0].numpy()).max() for one in candidates) < 1e-6
+
+
+def test_cells_do_not_join_islands(adjacency, rng):
+    """Nothing is seen of another part of the graph but through the mean of the whole."""
+    graph = build_source_graph(adjacency, CONFIG)
+    lengths = shortest_path(adjacency, directed=False)
+    island = np.isfinite(lengths[0])
+    x = torch.zeros(1, N_SOURCES, 1)
+    x[0, island] = 1.0
+    _, near, far, _ = look_around(graph, x).unbind(-1)
+    expected = torch.as_tensor(island).float()[None]
+    torch.testing.assert_close(near, expected)
+    torch.testing.assert_close(far, expected)
+
+
+@pytest.mark.parametrize("n_orient", [1, 3])
+def test_selected_atoms(n_orient, adjacency, rng):
+    """A model of some atoms has those columns, for each sample its own."""
+    frames = np.broadcast_to(np.eye(3), (N_SOURCES, 3, 3)) if n_orient == 3 else None
+    graph = build_source_graph(adjacency, CONFIG, frames)
+    leadfield = torch.as_tensor(rng.standard_normal((1, 12, N_SOURCES, n_orient)))
+    model, _ = build_source_model(leadfield, graph)
+    index = torch.stack([torch.as_tensor(rng.permutation(graph.n_atoms)[:4]) for _ in range(2)])
+    part = model.select_atoms(index)
+    atoms = model.atoms[0].reshape(model.n_kept, -1, n_orient)
+    for k in range(2):
+        expected = atoms[:, index[k]].reshape(model.n_kept, -1)
+        torch.testing.assert_close(part.atoms[k], expected)
+        torch.testing.assert_close(part.scale[k], model.scale[0, index[k]])

@@ -1,0 +1,110 @@
+"""Training of the confidence head: it learns, alone, and says how often it is right."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from core_cases import SMALL, random_network
+from mne_mmnet.network import EvidenceNetwork
+from mne_mmnet.training.confidence import (
+    _best_log_temperature,
+    _cross_entropy,
+    coverage,
+    peak_score,
+    train_confidence,
+)
+from mne_mmnet.training.loop import Space
+from test_training import CONFIG, make_heads
+
+TINY = replace(CONFIG, n_confidence=40, n_temperature=6, batch_size=4, learning_rate=1e-2)
+
+
+@pytest.fixture(scope="module")
+def spaces():
+    """The space of the inversion, and a finer one of the same electrodes."""
+    return [Space(make_heads(), SMALL)], Space(make_heads(80, spacing=3.0), SMALL)
+
+
+def score(network, spaces, seeds):
+    """Scores on recordings from the fine space, none of which is trained on."""
+    (space,), fine = spaces
+    with torch.no_grad():
+        found = [
+            peak_score(network, space, fine.simulate(TINY.simulation, 4, [seed], space))
+            for seed in seeds
+        ]
+    return (torch.cat(parts) for parts in zip(*found, strict=True))
+
+
+def test_learns_alone(spaces):
+    """Held-out cross-entropy falls, every other weight stays, nothing is left trainable."""
+    torch.manual_seed(0)
+    network = EvidenceNetwork(SMALL)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    held_out = range(1000, 1012)
+    initial = float(_cross_entropy(*score(network, spaces, held_out)))
+    found = train_confidence(network, TINY, *spaces)
+    final = float(_cross_entropy(*score(network, spaces, held_out)))
+    assert final < initial - 0.05
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]) != name.startswith("confidence."), name
+    assert not any(parameter.requires_grad for parameter in network.parameters())
+    assert list(found) == [0.5, 0.9]
+    assert 0 <= found[0.5] <= found[0.9] <= 1
+
+
+@pytest.mark.parametrize("warm", [0.0, 0.7])
+def test_coverage_is_that_of_the_trained_head(spaces, warm):
+    """What is reported holds for the head as it is left, also if it had a temperature before."""
+    network = random_network(0, 0.1)
+    network.confidence.log_temperature.fill_(warm)
+    config = replace(TINY, n_confidence=1, learning_rate=1e-9, n_temperature=4)
+    found = train_confidence(network, config, *spaces)
+    (space,), fine = spaces
+    again = []
+    for k in range(config.n_temperature):
+        batch = fine.simulate(config.simulation, config.batch_size, [123_456, k], space)
+        again.append(peak_score(network, space, batch))
+    log_probability, target = (torch.cat(parts) for parts in zip(*again, strict=True))
+    assert abs(float(network.confidence.log_temperature) - warm) > 0.02
+    for level in (0.5, 0.9):
+        assert found[level] == pytest.approx(coverage(log_probability, target, level))
+    # no other temperature does better
+    with torch.no_grad():
+        best = float(_cross_entropy(log_probability, target))
+        for change in (-0.2, -0.05, 0.05, 0.2):
+            other = (log_probability / np.exp(change)).log_softmax(1)
+            assert float(_cross_entropy(other, target)) >= best
+
+
+def test_best_temperature(rng):
+    """Outcomes drawn at a known temperature give it back."""
+    logits = torch.as_tensor(3.0 * rng.standard_normal((4000, 10)))
+    drawn = (logits / np.exp(0.6)).softmax(1).multinomial(1)
+    target = torch.zeros(4000, 10, dtype=torch.float64).scatter_(1, drawn, 1.0)
+    found = float(_best_log_temperature(logits.log_softmax(1), target))
+    assert found == pytest.approx(0.6, abs=0.1)
+
+
+def test_coverage_of_true_probabilities(rng):
+    """Regions of honest probabilities hold the peak slightly more often than they say."""
+    probability = torch.as_tensor(rng.dirichlet(np.full(30, 0.3), size=5000))
+    drawn = probability.multinomial(1)
+    target = torch.zeros_like(probability).scatter_(1, drawn, 1.0)
+    for level in (0.5, 0.9):
+        regions = coverage(probability.log(), target, level)
+        assert level - 0.02 < regions < level + 0.2
+    assert coverage(probability.log(), target, 1.0 - 1e-12) > 0.999
+
+
+def test_cross_entropy_of_the_truth():
+    """It is 0 for the truth, also where several locations share the peak, and positive else."""
+    target = torch.tensor([[0.5, 0.5, 0.0], [1.0, 0.0, 0.0]])
+    truth = target.clamp_min(1e-12).log()
+    assert float(_cross_entropy(truth, target)) == pytest.approx(0.0, abs=1e-6)
+    uniform = torch.full((2, 3), 1.0 / 3.0).log()
+    assert float(_cross_entropy(uniform, target)) == pytest.approx(
+        0.5 * (np.log(1.5) + np.log(3.0)), abs=1e-5
+    )
