@@ -162,10 +162,10 @@ def draw(path, rows):
         panel.set_box_aspect(1.0)
         panel.grid(True, color="0.92")
         panel.spines[["top", "right"]].set_visible(False)
-        panel.legend(frameon=False, loc="upper left")
+        panel.legend(frameon=False, loc="best")
     for panel in axes[:3]:
         panel.plot([0, 1], [0, 1], color="0.4", lw=1, ls=":")
-        panel.set_ylim(0.0, 1.0)
+        panel.set_ylim(0.0, 1.03)
         panel.set_ylabel("Share of regions that hold\nthe strongest source")
     axes[3].set_ylabel("Radius of a disc of the region's\narea (mm), median")
     axes[3].set_ylim(bottom=0.0)

@@ -219,23 +219,24 @@ def collect(cases, stores, chance):
 
 
 def table(found, montages, snrs):
-    """Means and intervals of every metric, for each montage, SNR and method."""
+    """Means and intervals of every metric, for each montage, SNR and method, and over all."""
+    cells = [(montage, snr_db) for montage in montages for snr_db in snrs] + [("all", "all")]
     rows = []
-    for montage in montages:
-        for snr_db in snrs:
-            for name, records in found.items():
-                cell = [r for key, r in records.items() if key[:2] == (montage, snr_db)]
-                if not cell:
-                    continue
-                n_failed = sum(record["failure"] is not None for record in cell)
-                row = dict(montage=montage, snr_db=snr_db, method=name, n=len(cell))
-                row |= dict(n_failed=n_failed)
-                for metric in cell[0]["scores"]:
-                    values = np.array([record["scores"][metric] for record in cell])
-                    low, high = confidence_interval(values)
-                    row[metric] = f"{values.mean():.4g}"
-                    row[f"{metric}_ci"] = f"{low:.4g} … {high:.4g}"
-                rows.append(row)
+    for montage, snr_db in cells:
+        for name, records in found.items():
+            keys = [key for key in records if montage == "all" or key[:2] == (montage, snr_db)]
+            cell = [records[key] for key in keys]
+            if not cell:
+                continue
+            n_failed = sum(record["failure"] is not None for record in cell)
+            row = dict(montage=montage, snr_db=snr_db, method=name, n=len(cell))
+            row |= dict(n_failed=n_failed)
+            for metric in cell[0]["scores"]:
+                values = np.array([record["scores"][metric] for record in cell])
+                low, high = confidence_interval(values)
+                row[metric] = f"{values.mean():.4g}"
+                row[f"{metric}_ci"] = f"{low:.4g} … {high:.4g}"
+            rows.append(row)
     return rows
 
 

@@ -183,6 +183,25 @@ def test_orientations(heads, orient):
                 assert np.abs(heads.normals @ axes[0]).min() < 0.1
 
 
+@pytest.mark.parametrize("orient", [*ORIENTS, "volume"])
+def test_columns_of_the_leadfield(heads, orient):
+    """They are the head's own, referenced, along normals, frames or axes, times the weights."""
+    one_head = replace(heads, gains=heads.gains[:1], is_volume=orient == "volume")
+    config = replace(CLEAN, n_channels=(40, 40), **ORIENTS.get(orient, {}))
+    sampler = PatchSampler(heads.adjacency)
+    batch = simulate_batch(one_head, sampler, config, 2, np.random.default_rng(1))
+    frames = {
+        "fixed": heads.normals[:, None],
+        "loose": heads.surface_frames,
+    }.get(orient, np.broadcast_to(np.eye(3), (70, 3, 3)))
+    referenced = heads.gains[0] - heads.gains[0].mean(axis=0)
+    columns = np.einsum("esk,sok->eso", referenced, frames) * batch.orient_weights[0]
+    flat = columns.reshape(40, -1)
+    for leadfield in batch.leadfield:  # in another basis of the sensor space
+        found = leadfield.reshape(39, -1)
+        np.testing.assert_allclose(found.T @ found, flat.T @ flat, atol=1e-3)
+
+
 def test_volumes_are_always_free(heads):
     """Normals of a volume mean nothing: no orientation is ever taken from them."""
     volume = replace(heads, is_volume=True)

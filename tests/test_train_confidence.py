@@ -9,9 +9,12 @@ import torch
 from core_cases import SMALL, random_network
 from mne_mmnet.network import EvidenceNetwork
 from mne_mmnet.training.confidence import (
+    _TEMPERATURE_SEED,
+    _USUAL,
     _best_log_temperature,
     _cross_entropy,
     coverage,
+    fit_temperature,
     peak_score,
     train_confidence,
 )
@@ -60,12 +63,15 @@ def test_coverage_is_that_of_the_trained_head(spaces, warm):
     """What is reported holds for the head as it is left, also if it had a temperature before."""
     network = random_network(0, 0.1)
     network.confidence.log_temperature.fill_(warm)
-    config = replace(TINY, n_confidence=1, learning_rate=1e-9, n_temperature=4)
-    found = train_confidence(network, config, *spaces)
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     (space,), fine = spaces
+    found = fit_temperature(network, TINY, space, fine)
+    for name, tensor in network.state_dict().items():
+        assert torch.equal(tensor, before[name]) != name.endswith("log_temperature"), name
+    usual = replace(TINY.simulation, **_USUAL)
     again = []
-    for k in range(config.n_temperature):
-        batch = fine.simulate(config.simulation, config.batch_size, [123_456, k], space)
+    for k in range(TINY.n_temperature):
+        batch = fine.simulate(usual, TINY.batch_size, [_TEMPERATURE_SEED, k], space)
         again.append(peak_score(network, space, batch))
     log_probability, target = (torch.cat(parts) for parts in zip(*again, strict=True))
     assert abs(float(network.confidence.log_temperature) - warm) > 0.02

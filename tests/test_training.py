@@ -221,7 +221,7 @@ def test_posed_problem_is_free_of_units(several, orient):
     assert problem.objective.model.n_orient == (1 if orient == "fixed" else 3)
     assert problem.objective.model.graph is not None
     torch.testing.assert_close(data.square().mean((1, 2)), torch.ones(3))
-    other = replace(batch, leadfield=1e-9 * batch.leadfield, data=1e5 * batch.data)
+    other = replace(batch, leadfield=1e-25 * batch.leadfield, data=1e5 * batch.data)
     again, _ = pose_batch(network, space, other)
     torch.testing.assert_close(again.start, problem.start, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(again.summary, problem.summary, rtol=1e-3, atol=1e-3)

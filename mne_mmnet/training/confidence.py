@@ -16,6 +16,11 @@ logger = logging.getLogger("mne")
 # batch k is simulated from (seed, _PHASE, k): other recordings than the network's own
 _PHASE = 31
 _TEMPERATURE_SEED = 123_456
+# The temperature is fitted on what is usually localised, not on all that was trained on: a few
+# patches of moderate extent, in data of usable quality with a measured noise covariance.
+_USUAL = dict(
+    n_sources=(1, 4), max_extent=20.0, snr_db=(-5.0, 10.0), known_noise=1.0, free=0.0, loose=0.0
+)
 
 
 def peak_score(network, space, batch, n_steps=None):
@@ -111,18 +116,42 @@ def train_confidence(
         if (k + 1) % 200 == 0:
             logger.info("    confidence, batch %d: %.3f", k + 1, np.mean(losses[-200:]))
 
-    with torch.no_grad():
-        held_out = []
-        for k in range(config.n_temperature):
-            batch = fine.simulate(
-                config.simulation, config.batch_size, [_TEMPERATURE_SEED, k], spaces[0]
-            )
-            held_out.append(peak_score(network, spaces[0], batch))
-        log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-        change = _best_log_temperature(log_probability, target)
-        head.log_temperature += change
-        scaled = (log_probability / change.exp()).log_softmax(1)
+    found = fit_temperature(network, config, spaces[0], fine)
     network.requires_grad_(False)
+    return found
+
+
+@torch.no_grad()
+def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, space: Space, fine: Space):
+    """Fit the temperature of a trained confidence head.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The network, changed in place.
+    config : TrainingConfig
+        The run.
+    space, fine : Space
+        Recordings are simulated in ``fine`` and inverted in ``space``.
+
+    Returns
+    -------
+    coverage : dict of float to float
+        Share of these recordings whose region of that level holds the peak.
+    """
+    usual = replace(config.simulation, **_USUAL)
+    held_out = [
+        peak_score(
+            network,
+            space,
+            fine.simulate(usual, config.batch_size, [_TEMPERATURE_SEED, k], space),
+        )
+        for k in range(config.n_temperature)
+    ]
+    log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
+    change = _best_log_temperature(log_probability, target)
+    network.confidence.log_temperature += change
+    scaled = (log_probability / change.exp()).log_softmax(1)
     return {level: coverage(scaled, target, level) for level in (0.5, 0.9)}
 
 
