@@ -51,7 +51,8 @@ class Uncertainty:
         Returns
         -------
         inside : array of bool, shape (n_sources,)
-            Which rows of the estimates belong to it; at least the most probable location.
+            Which rows of the estimates belong to it: at least the most probable location, unless a
+            label left it out.
         """
         if not 0.0 < level < 1.0:
             raise ValueError(f"level must be between 0 and 1, got {level}.")

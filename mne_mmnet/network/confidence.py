@@ -97,8 +97,7 @@ class ConfidenceHead(nn.Module):
 def confidence_levels(probability):
     """Smallest level at which the confidence region holds a location.
 
-    The region of level c is the smallest set of locations whose probabilities sum to c or more:
-    the locations with a value of at most c here, and the first one beyond.
+    The region of level c is the smallest set of locations whose probabilities sum to c or more.
 
     Parameters
     ----------

@@ -79,6 +79,8 @@ class NetworkConfig:
         for name in (*extents, *sizes, "n_preview", "n_steps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
+        if self.n_preview < 3:  # its middle and its last iterate are features
+            raise ValueError(f"n_preview must be at least 3, got {self.n_preview}.")
         if self.n_polish < 0:
             raise ValueError(f"n_polish must be >= 0, got {self.n_polish}.")
 
