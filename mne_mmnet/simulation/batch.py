@@ -43,6 +43,9 @@ class SimulationConfig:
     matched : float
         Share of recordings inverted with the lead field that made them. Not a single one would
         teach the network that no lead field can be trusted.
+    ideal : float
+        Share of recordings as textbooks simulate them: inverted with the lead field that made
+        them, white noise from the sensors alone, its covariance (where known) exact.
     correlation : float
         Largest share of a common time course, drawn for half of the recordings.
     free : float
@@ -60,7 +63,8 @@ class SimulationConfig:
     tilt: float = 0.7
     background: float = 0.9
     known_noise: float = 0.6
-    matched: float = 0.35
+    matched: float = 0.3
+    ideal: float = 0.15
     correlation: float = 0.95
     free: float = 0.12
     loose: float = 0.06
@@ -258,7 +262,8 @@ def _simulate_one(
 ):
     used = heads if inverse_heads is None else inverse_heads
     true_head, used_head = rng.integers(len(heads.gains)), rng.integers(len(used.gains))
-    matched = used is heads and rng.uniform() < config.matched
+    ideal = used is heads and rng.uniform() < config.ideal
+    matched = ideal or (used is heads and rng.uniform() < config.matched)
     if matched:
         used_head = true_head
     picks = _draw_electrodes(rng, heads, config, n_channels)
@@ -287,17 +292,23 @@ def _simulate_one(
 
     # noise: long enough for an estimate of its covariance, of which the data see a part
     known = rng.uniform() < config.known_noise
-    n_baseline = int(n_channels * rng.uniform(2.0, 6.0)) if known else 0
+    n_baseline = int(n_channels * rng.uniform(2.0, 6.0)) if known and not ideal else 0
     background = rng.uniform(0.0, config.background)
     if heads.is_volume:
         gain = np.einsum("esk,sk->es", seen, _directions(rng, len(normals)))
-    noise = draw_noise(rng, gain, heads.electrodes[picks], n_times + n_baseline, background)
+    if ideal:
+        noise = rng.standard_normal((n_channels, n_times))
+    else:
+        noise = draw_noise(rng, gain, heads.electrodes[picks], n_times + n_baseline, background)
     snr = 10.0 ** (rng.uniform(*config.snr_db) / 20.0)
     signal -= signal.mean(axis=0)
     noise -= noise.mean(axis=0)
-    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise[:, :n_times] ** 2)) / snr
+    deviation = np.sqrt(np.mean(signal**2) / np.mean(noise[:, :n_times] ** 2)) / snr
+    noise *= deviation
 
-    whitener = _whitener(rng, noise[:, n_times:], known)
+    whitener = _whitener(rng, noise[:, n_times:], known and not ideal)
+    if known and ideal:
+        whitener = whitener / deviation
     data = whitener @ (signal + noise[:, :n_times])
     seen = used.gains[used_head][picks]
     power = (currents**2).mean(axis=1)
