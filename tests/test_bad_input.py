@@ -60,16 +60,16 @@ def test_no_samples():
 
 
 def test_no_eeg_channels():
-    info = mne.create_info(32, 250.0, "mag")
+    info = mne.create_info(32, 250.0, "ecog")
     evoked = mne.EvokedArray(np.ones((32, 5)), info, verbose=False)
-    with pytest.raises(ValueError, match=r"no good EEG channels.*mag.*pass EEG data"):
+    with pytest.raises(ValueError, match=r"no good EEG or MEG.*ecog.*pass such data"):
         apply_mmnet_inverse(evoked, FWD)
 
 
 def test_all_channels_bad():
     evoked = make_evoked()
     evoked.info["bads"] = evoked.ch_names
-    with pytest.raises(ValueError, match="no good EEG channels"):
+    with pytest.raises(ValueError, match="no good EEG or MEG channels"):
         apply_mmnet_inverse(evoked, FWD)
 
 

@@ -338,14 +338,14 @@ def test_check_evoked():
 
 
 def test_no_eeg_channels():
-    info = mne.create_info(["M1", "M2"], 100.0, "mag")
+    info = mne.create_info(["M1", "M2"], 100.0, "ecog")
     evoked = mne.EvokedArray(np.zeros((2, 4)), info)
     for function, args in (
         (check_evoked, (evoked,)),
         (check_reference, (info, evoked.data)),
         (prepare_forward, (info, cases.make_fwd())),
     ):
-        with pytest.raises(ValueError, match=r"no good EEG channels .*types: mag.*pass EEG"):
+        with pytest.raises(ValueError, match=r"no good EEG or MEG .*types: ecog.*pass such data"):
             function(*args)
 
 

@@ -1,17 +1,24 @@
 """Which channels take part, and the whitener that brings them to unit noise."""
 
+from collections import Counter
+
 import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type, logger
 
-from .checks import _no_eeg_message, is_average_reference, summarize_names
+from .checks import LOCALISED, is_average_reference, no_channels_message, summarize_names
 
 MIN_CHANNELS = 8
 """The least number of whitened channels that is worth localising with."""
 
+_MEG = ("mag", "grad")
+
 
 def select_channels(info, fwd, noise_cov=None):
-    """Select (info ∩ fwd ∩ noise_cov) without bads, EEG only, in the order of ``info``.
+    """Select (info ∩ fwd ∩ noise_cov) without bads, EEG and MEG, in the order of ``info``.
+
+    Which of the two depends on the forward solution: with one for EEG alone, the MEG channels of
+    a recording are left out.
 
     Parameters
     ----------
@@ -20,28 +27,33 @@ def select_channels(info, fwd, noise_cov=None):
     fwd : instance of Forward
         The forward solution.
     noise_cov : instance of Covariance | None
-        The noise covariance.
+        The noise covariance. MEG channels need one.
 
     Returns
     -------
     ch_names : tuple of str
         The names of the channels to use.
     """
-    eeg = [info["ch_names"][p] for p in mne.pick_types(info, meg=False, eeg=True, exclude=())]
-    if not eeg:
-        raise ValueError(_no_eeg_message(info))
-    n_other = len(info["ch_names"]) - len(eeg)
+    all_types = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
+    in_fwd = set(fwd["sol"]["row_names"])
+    present = {kind for kind in all_types.values() if kind in LOCALISED}
+    kinds = {kind for name, kind in all_types.items() if kind in present and name in in_fwd}
+    kinds = kinds or ({"eeg"} & present) or present
+    if not kinds:
+        raise ValueError(no_channels_message(info))
+    names = chosen = [name for name, kind in all_types.items() if kind in kinds]
+    n_other = len(all_types) - len(names)
     if n_other:
-        logger.info("    %d channels are not EEG and are left out", n_other)
+        text = " or ".join(LOCALISED[kind] for kind in LOCALISED if kind in kinds)
+        logger.info("    %d channels are not %s and are left out", n_other, text)
     bads = set(info["bads"])
     steps = [('marked as bad in info["bads"]', lambda name: name not in bads)]
-    in_fwd = set(fwd["sol"]["row_names"])
     steps.append(("not in the forward solution", in_fwd.__contains__))
     if noise_cov is not None:
         in_cov, cov_bads = set(noise_cov["names"]), set(noise_cov["bads"])
         steps.append(("not in the noise covariance", in_cov.__contains__))
         steps.append(('marked as bad in noise_cov["bads"]', lambda name: name not in cov_bads))
-    names, dropped = eeg, []
+    dropped = []
     for reason, keep in steps:
         out = [name for name in names if not keep(name)]
         names = [name for name in names if keep(name)]
@@ -50,26 +62,52 @@ def select_channels(info, fwd, noise_cov=None):
             logger.info("    Dropped %s", dropped[-1])
     if len(names) < MIN_CHANNELS:
         raise ValueError(
-            f"Only {len(names)} of {len(eeg)} EEG channels can be used, at least {MIN_CHANNELS} "
-            f"are needed: {'; '.join(dropped) or 'none was dropped'}. Channels are matched by "
+            f"Only {len(names)} of {count_channels(all_types[name] for name in chosen)} channels "
+            f"can be used, at least {MIN_CHANNELS} are needed: "
+            f"{'; '.join(dropped) or 'none was dropped'}. Channels are matched by "
             "name; rename them with rename_channels, or make the forward solution and the noise "
             "covariance from this very info."
         )
-    logger.info("    Using %d EEG channels", len(names))
+    used = [all_types[name] for name in names]
+    if noise_cov is None and set(used) != {"eeg"}:
+        raise ValueError(
+            f"{count_channels(used)} channels can't be localised without a noise covariance, "
+            "which makes T, T/m and V comparable. Pass noise_cov (mne.compute_covariance, or "
+            "mne.make_ad_hoc_cov for a start), or localise the EEG alone: "
+            "mne.pick_types_forward(fwd, meg=False, eeg=True)."
+        )
+    logger.info("    Using %s channels", count_channels(used))
     return tuple(names)
 
 
-def make_whitener(info, ch_names, noise_cov=None, rank=None):
-    """Make the whitener and the projector for a set of EEG channels.
+def count_channels(ch_types):
+    """Say how many channels there are of each type.
 
-    The average reference over exactly these channels is part of both, whatever the reference
+    Parameters
+    ----------
+    ch_types : iterable of str
+        The type of each channel.
+
+    Returns
+    -------
+    text : str
+        For example ``"102 magnetometer + 60 EEG"``.
+    """
+    counts = Counter(ch_types)
+    return " + ".join(f"{counts[kind]} {text}" for kind, text in LOCALISED.items() if counts[kind])
+
+
+def make_whitener(info, ch_names, noise_cov=None, rank=None):
+    """Make the whitener and the projector for a set of EEG and MEG channels.
+
+    The average reference over exactly the EEG channels is part of both, whatever the reference
     projector of ``info`` or ``noise_cov`` spans, so that data and lead field agree on any
     subset of the channels. All other projectors of the two are part of them too.
 
     Parameters
     ----------
     info : instance of Info
-        The measurement info, for its projectors.
+        The measurement info, for its projectors and the history of its processing.
     ch_names : tuple of str
         The channels, as from :func:`select_channels`.
     noise_cov : instance of Covariance | None
@@ -81,26 +119,29 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
     Returns
     -------
     whitener : array of shape (n_rank, n_channels)
-        The whitener in 1/V, of full row rank.
+        The whitener in 1/V, 1/T and m/T, of full row rank.
     projector : array of shape (n_channels, n_channels)
         The projector.
     """
-    _check_rank(rank, noise_cov, len(ch_names))
     names = list(ch_names)
     used = set(names)
+    ch_types = info.get_channel_types([info["ch_names"].index(name) for name in names])
+    rank = _check_rank(rank, noise_cov, ch_types)
     projs = list(info["projs"]) + ([] if noise_cov is None else list(noise_cov["projs"]))
     projs = [
-        proj
+        mne.Projection(**{**proj, "active": False})
         for proj in projs
         if not is_average_reference(proj) and used & set(proj["data"]["col_names"])
     ]
     # An info of our own: the user's may forbid the reference projector (custom_ref_applied)
-    # and holds projectors that span other channels.
-    eye = mne.EvokedArray(np.eye(len(names)), mne.create_info(names, 1.0, "eeg"), verbose=False)
-    eye.set_eeg_reference("average", projection=True, verbose=False)
+    # and holds projectors that span other channels. Maxwell filtering decides MEG's rank.
+    own = mne.create_info(names, 1.0, ch_types)
+    own = mne.Info({**own, "proc_history": info["proc_history"]})
+    eye = mne.EvokedArray(np.eye(len(names)), own, verbose=False)
+    if "eeg" in ch_types:
+        eye.set_eeg_reference("average", projection=True, verbose=False)
     eye.add_proj(projs, verbose=False)
     projector = eye.copy().apply_proj(verbose=False).data
-    max_rank = round(np.trace(projector))
 
     if noise_cov is None:
         noise_cov = mne.make_ad_hoc_cov(eye.info, verbose=False)
@@ -111,20 +152,22 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
             "The noise covariance contains NaN or infinite values. Compute it again from data "
             "without them (mne.compute_covariance)."
         )
-    if isinstance(rank, dict):
-        rank = {"eeg": rank["eeg"]} if "eeg" in rank else None
-    n_rank = mne.compute_rank(noise_cov, rank=rank, info=eye.info, verbose=False)["eeg"]
-    n_rank = min(n_rank, max_rank)
+    ranks = mne.compute_rank(noise_cov, rank=rank, info=eye.info, verbose=False)
+    for kind, value in ranks.items():
+        members = np.isin(ch_types, _MEG if kind == "meg" else (kind,))
+        ranks[kind] = min(value, round(np.trace(projector[np.ix_(members, members)])))
+    n_rank = sum(ranks.values())
     if n_rank < MIN_CHANNELS:
         raise ValueError(
-            f"Only {n_rank} independent channels are left after whitening {len(names)} EEG "
-            f"channels ({len(names) - max_rank} projected out, rank of the noise covariance "
-            f"{n_rank}), at least {MIN_CHANNELS} are needed. Compute the noise covariance from "
-            "more data or with regularisation (mne.compute_covariance, method='shrunk'), or "
-            "pass the right rank."
+            f"Only {n_rank} independent channels are left after whitening "
+            f"{count_channels(ch_types)} channels "
+            f"({len(names) - round(np.trace(projector))} projected out, rank of the noise "
+            f"covariance {n_rank}), at least {MIN_CHANNELS} are needed. Compute the noise "
+            "covariance from more data or with regularisation (mne.compute_covariance, "
+            "method='shrunk'), or pass the right rank."
         )
     whitener, whitened_names = mne.cov.compute_whitener(
-        noise_cov, eye.info, picks=names, rank={"eeg": n_rank}, pca=True, verbose=False
+        noise_cov, eye.info, picks=names, rank=ranks, pca=True, verbose=False
     )
     assert list(whitened_names) == names
     logger.info("    Whitener of rank %d for %d channels", len(whitener), len(names))
@@ -133,20 +176,33 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
     return whitener @ projector, projector
 
 
-def _check_rank(rank, noise_cov, n_channels):
+def _check_rank(rank, noise_cov, ch_types):
+    """Check the rank, and put it under MNE's keys: "meg" for magnetometers with gradiometers."""
     _validate_type(rank, (None, str, dict), "rank")
     if isinstance(rank, str):
         _check_option("rank", rank, ["info", "full"])
-    if isinstance(rank, dict):
-        value = rank.get("eeg", n_channels)
-        _validate_type(value, "int-like", 'rank["eeg"]')
-        if not 0 < value <= n_channels:
+    if not isinstance(rank, dict):
+        return rank
+    found = {}
+    meg = [kind for kind in _MEG if kind in ch_types]
+    if len(meg) == 1 and "meg" in rank:
+        rank = {meg[0]: rank["meg"], **rank}
+    elif len(meg) == 2 and set(meg) <= set(rank):
+        rank = {"meg": sum(rank[kind] for kind in meg), **rank}
+    for kind in ("eeg", *(("meg",) if len(meg) == 2 else meg)):
+        n_channels = sum(map(ch_types.count, _MEG if kind == "meg" else (kind,)))
+        if kind not in rank or n_channels == 0:
+            continue
+        _validate_type(rank[kind], "int-like", f'rank["{kind}"]')
+        if not 0 < rank[kind] <= n_channels:
             raise ValueError(
-                f'rank["eeg"] must be between 1 and the {n_channels} channels used, got {value}. '
-                "Use rank=None to estimate it."
+                f'rank["{kind}"] must be between 1 and the {n_channels} channels used, got '
+                f"{rank[kind]}. Use rank=None to estimate it."
             )
-        if noise_cov is None:
-            raise ValueError(
-                "A rank needs a covariance to say which directions to keep, and noise_cov is "
-                "None. Use rank=None, or pass a noise covariance."
-            )
+        found[kind] = int(rank[kind])
+    if noise_cov is None:
+        raise ValueError(
+            "A rank needs a covariance to say which directions to keep, and noise_cov is "
+            "None. Use rank=None, or pass a noise covariance."
+        )
+    return found

@@ -4,6 +4,9 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type, logger
 
+LOCALISED = {"mag": "magnetometer", "grad": "gradiometer", "eeg": "EEG"}
+"""The channel types that can be localised, and what to call them."""
+
 _KINDS = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
 _REFERENCE_REMEDY = (
     "Source localisation needs the average reference: call "
@@ -23,9 +26,11 @@ def check_evoked(evoked):
         The evoked response. Bad channels may hold anything.
     """
     _validate_type(evoked, mne.Evoked, "evoked")
+    if len(mne.pick_types(evoked.info, meg=True, eeg=True, exclude="bads")) == 0:
+        raise ValueError(no_channels_message(evoked.info))
     picks = _pick_good_eeg(evoked.info)
     if len(picks) == 0:
-        raise ValueError(_no_eeg_message(evoked.info))
+        return  # MEG: which channels count is known with the forward solution
     check_finite(evoked.data[picks], [evoked.ch_names[pick] for pick in picks])
 
 
@@ -58,7 +63,7 @@ def check_finite(data, ch_names):
         )
 
 
-def check_reference(info, data=None):
+def check_reference(info, data=None, ch_names=None):
     """Check that EEG data have, or will get, the average reference.
 
     An average-reference projector suffices, pending or applied, because the whitener contains
@@ -73,16 +78,21 @@ def check_reference(info, data=None):
     data : array of shape (..., n_channels, n_times) | None
         The data, channels in the order of ``info``. With None, data that have no projector
         can't be judged and are let through.
+    ch_names : tuple of str | None
+        The channels that are localised. If none of them is EEG, the reference doesn't matter.
 
     Returns
     -------
-    status : "projector" | "average" | "unverified"
+    status : "projector" | "average" | "unverified" | "no EEG"
         How the reference was recognised.
     """
     _validate_type(info, mne.Info, "info")
     good = _pick_good_eeg(info)
+    used = None if ch_names is None else set(ch_names)
+    if used is not None and not any(info["ch_names"][pick] in used for pick in good):
+        return "no EEG"
     if len(good) == 0:
-        raise ValueError(_no_eeg_message(info))
+        raise ValueError(no_channels_message(info))
     good_names = {info["ch_names"][pick] for pick in good}
     covered = set()
     for proj in info["projs"]:
@@ -233,17 +243,48 @@ def summarize_names(names, limit=8):
     return f"{len(names)} channel{'s' if len(names) != 1 else ''} ({shown})"
 
 
-def _pick_good_eeg(info):
-    return mne.pick_types(info, meg=False, eeg=True, exclude="bads")
+def no_channels_message(info):
+    """Say that there is nothing to localise.
 
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info.
 
-def _no_eeg_message(info):
+    Returns
+    -------
+    text : str
+        The message of an error.
+    """
     kinds = sorted(set(info.get_channel_types()))
     return (
-        f"There are no good EEG channels (channel types: {', '.join(kinds) or 'none'}). This "
-        "method localises EEG: pass EEG data, and set the types with set_channel_types if they "
-        "are wrong."
+        f"There are no good EEG or MEG channels (channel types: {', '.join(kinds) or 'none'}). "
+        "This method localises EEG and MEG: pass such data, and set the types with "
+        "set_channel_types if they are wrong."
     )
+
+
+def check_compensation(info, fwd):
+    """Refuse MEG data whose reference sensors were used otherwise than the lead field assumes.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info.
+    fwd : instance of Forward
+        The forward solution.
+    """
+    data, lead = (this.compensation_grade or 0 for this in (info, fwd["info"]))
+    if data != lead:
+        raise ValueError(
+            f"The MEG data have compensation grade {data}, the forward solution {lead}. Call "
+            f"apply_gradient_compensation({lead}) on the raw data, or make the forward solution "
+            "from their info."
+        )
+
+
+def _pick_good_eeg(info):
+    return mne.pick_types(info, meg=False, eeg=True, exclude="bads")
 
 
 def _rms(values):

@@ -7,8 +7,8 @@ import numpy as np
 from mne.utils import _validate_type, logger
 from scipy import sparse
 
-from .channels import make_whitener, select_channels
-from .checks import _KINDS, check_finite, resolve_loose, summarize_names
+from .channels import count_channels, make_whitener, select_channels
+from .checks import _KINDS, check_compensation, check_finite, resolve_loose, summarize_names
 from .graph import source_graph
 
 
@@ -23,14 +23,16 @@ class PreparedForward:
     ----------
     ch_names : tuple of str
         The channels used, in the order of ``info``.
+    ch_types : tuple of str
+        Their types: "eeg", "mag" or "grad".
     whitener : array of shape (n_rank, n_channels)
-        Whitener in 1/V, of full row rank; contains ``projector``.
+        Whitener in 1/V, 1/T and m/T, of full row rank; contains ``projector``.
     projector : array of shape (n_channels, n_channels)
-        Average reference over ``ch_names`` and all other projectors.
+        Average reference over the EEG of ``ch_names`` and all other projectors.
     leadfield : array of shape (n_rank, n_sources, n_orient)
         ``whitener @ gain``, per A·m. Priors are not applied.
     gain : array of shape (n_channels, n_sources, n_orient)
-        Lead field in V/(A·m), neither projected nor whitened.
+        Lead field in V, T or T/m per A·m, neither projected nor whitened.
     frames : array of shape (n_sources, n_orient, 3)
         Direction of each column, unit vectors: with fixed orientation the normal; with loose
         orientation two tangents and the normal; with free orientation x, y and z.
@@ -73,6 +75,7 @@ class PreparedForward:
     """
 
     ch_names: tuple
+    ch_types: tuple
     whitener: np.ndarray
     projector: np.ndarray
     leadfield: np.ndarray
@@ -112,7 +115,7 @@ class PreparedForward:
 
     def __repr__(self):
         return (
-            f"<PreparedForward | {self.n_channels} EEG channels (rank {self.n_rank}), "
+            f"<PreparedForward | {count_channels(self.ch_types)} channels (rank {self.n_rank}), "
             f"{self.n_sources} sources, {self.kind}, {self.orient} orientation, noise "
             f"{'known' if self.noise_is_known else 'unknown'}>"
         )
@@ -128,8 +131,8 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
     fwd : instance of Forward
         The forward solution.
     noise_cov : instance of Covariance | None
-        The noise covariance. With None, channels are only re-referenced and brought to one
-        scale, and the noise level is left to the solver.
+        The noise covariance; MEG needs one. With None, EEG channels are only re-referenced and
+        brought to one scale, and the noise level is left to the solver.
     loose : None | float | "auto" | dict
         Prior variance of tangential currents relative to normal ones. None is 0 (fixed,
         signed) on surface source spaces and 1 (free) on all others; anything else means what
@@ -154,6 +157,9 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
 
     logger.info("Preparing the forward solution")
     ch_names = select_channels(info, fwd, noise_cov)
+    ch_types = info.get_channel_types([info["ch_names"].index(name) for name in ch_names])
+    if set(ch_types) != {"eeg"}:
+        check_compensation(info, fwd)
     whitener, projector = make_whitener(info, ch_names, noise_cov, rank)
     # From here on this is our own copy.
     fwd = mne.pick_channels_forward(fwd, list(ch_names), ordered=True, verbose=False)
@@ -167,6 +173,7 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
     logger.info("    %d sources, %s orientation", gain.shape[1], orient)
     prepared = PreparedForward(
         ch_names=ch_names,
+        ch_types=tuple(ch_types),
         whitener=whitener,
         projector=projector,
         leadfield=np.tensordot(whitener, gain, axes=1),
@@ -200,7 +207,7 @@ def prepare_data(info, prepared, data, nave=1):
     prepared : instance of PreparedForward
         The prepared forward solution.
     data : array of shape (..., n_all_channels, n_times)
-        The data in V, channels in the order of ``info``.
+        The data in V, T and T/m, channels in the order of ``info``.
     nave : int
         How many trials were averaged. A noise covariance describes single trials, so that
         data are multiplied by √nave to have unit noise variance, as in

@@ -23,7 +23,8 @@ def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
     prepared : instance of PreparedForward
         The prepared forward solution.
     currents : array of shape (n_sources, n_orient, n_times)
-        Currents in A·m along ``prepared.frames``, orientation weights included.
+        Currents in A·m along ``prepared.frames``, orientation weights included; of all sources,
+        or of those of the label alone.
     tmin : float
         Time of the first sample in s.
     tstep : float
@@ -42,14 +43,18 @@ def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
         The source estimate in A·m.
     """
     check_pick_ori(prepared, pick_ori)
+    vertices, rows = restrict_to_label(prepared, label)
     currents = np.asarray(currents, float)
-    if currents.ndim != 3 or currents.shape[:2] != (prepared.n_sources, prepared.n_orient):
+    sizes = (prepared.n_sources, len(rows))
+    shape = currents.shape
+    if currents.ndim != 3 or shape[0] not in sizes or shape[1] != prepared.n_orient:
         raise ValueError(
             f"currents must have the shape ({prepared.n_sources}, {prepared.n_orient}, n_times),"
-            f" got {currents.shape}. Keep all sources; use label to restrict the estimate."
+            f" got {shape}. Keep all sources, or those of the label."
         )
-    vertices, rows = restrict_to_label(prepared, label)
-    currents, frames = currents[rows], prepared.frames[rows]
+    if shape[0] != len(rows):
+        currents = currents[rows]
+    frames = prepared.frames[rows]
     if pick_ori == "vector":
         data = np.einsum("skt,skd->sdt", currents, frames)
     elif pick_ori == "normal":
@@ -151,8 +156,8 @@ def make_residual(evoked, prepared, currents):
     Returns
     -------
     residual : instance of Evoked
-        The residual in V on the channels of ``prepared``, average-referenced over them and
-        with all other projectors applied.
+        The residual in V, T and T/m on the channels of ``prepared``, EEG average-referenced over
+        them and all other projectors applied.
     """
     names = list(prepared.ch_names)
     residual = evoked.copy().pick(names).reorder_channels(names)
