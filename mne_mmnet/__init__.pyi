@@ -1,7 +1,12 @@
+from .inverse import Agreement as Agreement
+from .inverse import Latency as Latency
 from .inverse import MMNetOperator as MMNetOperator
+from .inverse import MMNetStream as MMNetStream
 from .inverse import SolverReport as SolverReport
 from .inverse import Uncertainty as Uncertainty
 from .inverse import apply_mmnet_inverse as apply_mmnet_inverse
+from .inverse import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
+from .inverse import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
 from .inverse import make_mmnet_operator as make_mmnet_operator
 from .solver import minimize as minimize
 from .template import fetch_template as fetch_template

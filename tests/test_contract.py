@@ -17,7 +17,12 @@ from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
 from mne_mmnet.weights import save_model
 
 # the recordings of these tests are cleaner than what the network was trained on, on purpose
-pytestmark = pytest.mark.filterwarnings("ignore:.*outside the training domain:RuntimeWarning")
+# most data here are noise of an arbitrary unit, and the package says so
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*outside the training domain:RuntimeWarning",
+    "ignore:The sources explain:RuntimeWarning",
+    "ignore:The largest current is:RuntimeWarning",
+)
 
 N_CHANNELS = 32
 NAVE = 9

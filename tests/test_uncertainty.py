@@ -11,7 +11,12 @@ from mne_mmnet import Uncertainty, apply_mmnet_inverse, make_mmnet_operator
 from mne_mmnet._mne import prepare_data
 from mne_mmnet.weights import save_model
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*outside the training domain:RuntimeWarning")
+# most data here are noise of an arbitrary unit, and the package says so
+pytestmark = pytest.mark.filterwarnings(
+    "ignore:.*outside the training domain:RuntimeWarning",
+    "ignore:The sources explain:RuntimeWarning",
+    "ignore:The largest current is:RuntimeWarning",
+)
 
 MAPS = ("std", "peak_probability", "confidence")
 CLASSES = {

@@ -1,7 +1,12 @@
-"""What users call: an operator, and sources from an evoked response."""
+"""What users call: an operator, and sources from evoked responses, epochs, raw data, streams."""
 
 from .apply import apply_mmnet_inverse as apply_mmnet_inverse
+from .epochs import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
 from .operator import MMNetOperator as MMNetOperator
 from .operator import make_mmnet_operator as make_mmnet_operator
+from .raw import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
+from .report import Agreement as Agreement
 from .report import SolverReport as SolverReport
+from .stream import Latency as Latency
+from .stream import MMNetStream as MMNetStream
 from .uncertainty import Uncertainty as Uncertainty

@@ -1,32 +1,22 @@
 """Sources of an evoked response."""
 
-import mne
+from dataclasses import replace
+
 import numpy as np
-from mne.utils import _check_option, _validate_type, logger, verbose
+from mne.utils import logger, verbose
 
 from .._mne import (
     check_evoked,
-    check_pick_ori,
     check_reference,
     make_residual,
     make_stc,
     noise_scale,
     prepare_data,
-    restrict_to_label,
 )
-from .operator import MMNetOperator, make_mmnet_operator, warn_outside_domain
+from .agreement import compare_with_eloreta
+from .arguments import check_n_steps, resolve_operator
+from .concerns import SAID_BEFORE, find_concerns, warn
 from .uncertainty import make_uncertainty
-
-# what a prepared operator has settled, with the values that mean "not given"
-_SETTLED = dict(
-    noise_cov=None,
-    model="mmnet-base",
-    loose=None,
-    depth="auto",
-    rank=None,
-    use_cps=True,
-    device="auto",
-)
 
 
 @verbose
@@ -95,7 +85,8 @@ def apply_mmnet_inverse(
     return_residual : bool
         Whether to return the part of the data that is not explained, as an evoked.
     return_report : bool
-        Whether to return the certificate.
+        Whether to return the certificate and the diagnostics, which compare with eLORETA: that
+        takes longer than the estimate itself.
     return_uncertainty : bool
         Whether to return how sure the estimate is (not with ``mmnet-cosine``).
     use_cps : bool
@@ -114,7 +105,7 @@ def apply_mmnet_inverse(
     residual : mne.Evoked
         Data (V) minus what the sources explain. Only with ``return_residual=True``.
     report : SolverReport
-        The certificate. Only with ``return_report=True``.
+        The certificate and the diagnostics. Only with ``return_report=True``.
     uncertainty : Uncertainty
         Posterior standard deviations, and where the strongest source may be, as source estimates.
         Only with ``return_uncertainty=True``.
@@ -132,21 +123,21 @@ def apply_mmnet_inverse(
     Warns
     -----
     RuntimeWarning
-        If the number of channels, or with a noise covariance the signal-to-noise ratio, lies
-        outside the model's training domain.
+        If the answer should not be trusted: the number of channels, or with a noise covariance
+        the signal-to-noise ratio, lies outside the model's training domain; the data are nothing
+        but noise; currents are impossibly large; data and whitener differ in rank.
 
     Examples
     --------
     >>> stc = mne_mmnet.apply_mmnet_inverse(evoked, fwd, noise_cov)  # doctest: +SKIP
     """
     check_evoked(evoked)
-    _check_option("pick_ori", pick_ori, (None, "normal", "vector"))
-    _validate_type(fwd, (mne.Forward, MMNetOperator), "fwd")
-    if n_steps is not None:
-        _validate_type(n_steps, "int-like", "n_steps")
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
-    options = dict(
+    check_n_steps(n_steps)
+    operator, _, _ = resolve_operator(
+        evoked.info,
+        fwd,
+        pick_ori,
+        label,
         noise_cov=noise_cov,
         model=model,
         loose=loose,
@@ -155,36 +146,20 @@ def apply_mmnet_inverse(
         use_cps=use_cps,
         device=device,
     )
-    check_reference(evoked.info, evoked.data)
-    if isinstance(fwd, MMNetOperator):
-        operator = fwd
-        given = [
-            name
-            for name, value in options.items()
-            if not (
-                value is _SETTLED[name] or (isinstance(value, str) and value == _SETTLED[name])
-            )
-        ]
-        if given:
-            raise ValueError(
-                f"{', '.join(given)} cannot be changed for a prepared operator. Give them to "
-                "make_mmnet_operator instead."
-            )
-    else:
-        operator = make_mmnet_operator(evoked.info, fwd, **options)
     prepared = operator.prepared
-    check_pick_ori(prepared, pick_ori)
-    restrict_to_label(prepared, label)  # an impossible label is an error before the work
-
+    check_reference(evoked.info, evoked.data, prepared.ch_names)
     whitened = prepare_data(evoked.info, prepared, evoked.data, evoked.nave)
-    if prepared.noise_is_known:
-        # whitened noise has unit power; a recording of nothing but noise counts as −30 dB
-        snr = max(np.mean(whitened**2) - 1.0, 1e-3)
-        warn_outside_domain(operator.card, "snr_db", 10.0 * np.log10(snr), "dB (power of signal)")
     logger.info(f"Localising with {operator.card.name} on {operator.route.device}")
     solution, (report,) = operator.solve(whitened[None], n_steps, return_uncertainty)
-    logger.info(f"    {report}")
     currents = solution.currents[0] / noise_scale(prepared, evoked.nave)
+    concerns, score = find_concerns(
+        operator.card, prepared, whitened, report, np.abs(currents).max(initial=0.0)
+    )
+    report = replace(report, concerns=tuple(concerns.values()), domain_score=score)
+    logger.info(f"    {report}")
+    for kind, text in concerns.items():
+        if kind not in SAID_BEFORE:  # said when the lead field was prepared
+            warn(text)
     place = dict(tmin=float(evoked.times[0]), tstep=1.0 / evoked.info["sfreq"], label=label)
     stc = make_stc(prepared, currents, pick_ori=pick_ori, **place)
     logger.info("[done]")
@@ -192,7 +167,7 @@ def apply_mmnet_inverse(
     if return_residual:
         out.append(make_residual(evoked, prepared, currents))
     if return_report:
-        out.append(report)
+        out.append(replace(report, agreement=compare_with_eloreta(operator, evoked, currents)))
     if return_uncertainty:
         out.append(make_uncertainty(prepared, solution.spread, evoked.nave, **place))
     return out[0] if len(out) == 1 else tuple(out)

@@ -3,13 +3,14 @@
 import time
 from dataclasses import dataclass
 
-import numpy as np
+import mne
 import torch
-from mne.utils import _validate_type, fill_doc, logger, verbose, warn
+from mne.utils import _validate_type, fill_doc, logger, verbose
 
 from .._mne import PreparedForward, prepare_forward
 from ..weights import ModelCard, load_model
-from .report import SolverReport
+from .concerns import outside, say_foreign, say_outside, warn
+from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
 
 
@@ -61,11 +62,17 @@ class MMNetOperator:
         Lead field and network on the device.
     card : ModelCard
         The model card.
+    fwd : mne.Forward
+        The user's forward solution, for comparisons with other methods.
+    noise_cov : mne.Covariance | None
+        The user's noise covariance.
     """
 
     prepared: PreparedForward
     route: EvidenceRoute | CosineRoute
     card: ModelCard
+    fwd: mne.Forward
+    noise_cov: mne.Covariance | None
 
     def __repr__(self):
         return (
@@ -74,7 +81,7 @@ class MMNetOperator:
             f"{self.route.device}>"
         )
 
-    def solve(self, data, n_steps=None, uncertainty=False):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None):
         """Estimate the currents of a batch of whitened recordings.
 
         Parameters
@@ -85,6 +92,8 @@ class MMNetOperator:
             Number of steps; None is what the model was made for.
         uncertainty : bool
             Whether to say how sure the estimate is.
+        rows : array of int | None
+            Locations whose currents are wanted, for instance those of a label. None is all.
 
         Returns
         -------
@@ -94,24 +103,9 @@ class MMNetOperator:
             The certificates.
         """
         started = time.perf_counter()
-        solution = self.route.solve(data, n_steps, uncertainty)
+        solution = self.route.solve(data, n_steps, uncertainty, rows)
         seconds = (time.perf_counter() - started) / max(len(data), 1)
-        return solution, self._report(data, solution, seconds)
-
-    def _report(self, data, solution, seconds):
-        fields = ("objective", "retries", "analytic", "stalled")
-        columns = [getattr(solution.certificate, field).cpu().numpy() for field in fields]
-        power = (data**2).sum(axis=(1, 2))
-        leadfield = self.prepared.leadfield
-        reports = []
-        for k in range(len(data)):
-            rest = data[k] - np.tensordot(leadfield, solution.currents[k], axes=2)
-            explained = 1.0 - (rest**2).sum() / power[k] if power[k] > 0 else 0.0
-            noise = None if solution.noise_level is None else float(solution.noise_level[k])
-            reports.append(
-                SolverReport(*(c[k] for c in columns), noise, float(explained), seconds)
-            )
-        return reports
+        return solution, make_reports(solution, data, self.prepared.noise_is_known, seconds)
 
 
 @verbose
@@ -180,34 +174,12 @@ def make_mmnet_operator(
     device = pick_device(device)
     network, card = load_model(model, device)
     prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
-    warn_outside_domain(card, "n_channels", len(prepared.ch_names), "channels")
+    n_channels = len(prepared.ch_names)
+    if outside(card, "n_channels", n_channels) > 0:
+        warn(say_outside(card, "n_channels", n_channels, "channels"))
+    if foreign := say_foreign(card, prepared):
+        warn(foreign)
 
     route = ROUTES[card.kind].prepare(network, card, prepared, depth, device)
     logger.info("[done]")
-    return MMNetOperator(prepared=prepared, route=route, card=card)
-
-
-def warn_outside_domain(card, quantity, value, unit):
-    """Warn where the card says that the network has not seen anything like it.
-
-    Parameters
-    ----------
-    card : ModelCard
-        The model card. A model of one's own need not name its domain.
-    quantity : str
-        Key of a range in ``card.domain``.
-    value : float
-        The recording's value.
-    unit : str
-        What the value is, for the message.
-    """
-    low, high = card.domain.get(quantity, (value, value))
-    if low <= value <= high:
-        return
-    warn(
-        f"{value:.4g} {unit} is outside the training domain of {card.name} ({low:g} to {high:g}). "
-        "The descent certificate holds all the same, but the estimate may be worse than the "
-        "model's benchmarks.",
-        module="mne_mmnet",
-        ignore_namespaces=("mne", "mne_mmnet"),
-    )
+    return MMNetOperator(prepared, route, card, fwd, noise_cov)

@@ -1,13 +1,30 @@
-"""What the solver did, in numbers and in words."""
+"""What the solver did and how far to trust it, in numbers and in words."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
 
+class Agreement(NamedTuple):
+    """How the estimate compares with eLORETA's, which needs no training.
+
+    Parameters
+    ----------
+    correlation : float
+        Between the two maps of root-mean-square current over the window. eLORETA's is smooth:
+        0.3 is usual for a focal source.
+    peak_distance_mm : float
+        Between the two strongest locations.
+    """
+
+    correlation: float
+    peak_distance_mm: float
+
+
 @dataclass(frozen=True, eq=False)
 class SolverReport:
-    """The certificate of one call.
+    """The certificate of one call, and its diagnostics.
 
     Parameters
     ----------
@@ -27,6 +44,19 @@ class SolverReport:
         Share of the whitened data's power that the sources explain.
     seconds : float
         Time taken by the solver.
+    explained_times : array of shape (n_times,)
+        The same share, sample by sample.
+    chi2 : float | None
+        Mean square of the whitened residual: 1 if it is exactly the noise of the covariance, well
+        above if something is left unexplained, well below if noise was explained too. None
+        without a covariance.
+    agreement : Agreement | None
+        With eLORETA. None where it was not compared.
+    concerns : tuple of str
+        Why the answer should not be trusted, in words; empty where nothing speaks against it.
+    domain_score : float
+        0 inside the model's training domain. Outside, how far the farthest quantity lies beyond
+        its range: in octaves (channels, samples) or in units of 10 dB (signal-to-noise ratio).
     """
 
     objective: np.ndarray
@@ -36,6 +66,11 @@ class SolverReport:
     noise_level: float | None
     explained: float
     seconds: float
+    explained_times: np.ndarray
+    chi2: float | None
+    agreement: Agreement | None = None
+    concerns: tuple[str, ...] = ()
+    domain_score: float = 0.0
 
     @property
     def descended(self):
@@ -44,10 +79,84 @@ class SolverReport:
 
     def __str__(self):
         start, end = self.objective[0], self.objective[-1]
+        chi2 = "" if self.chi2 is None else f", residual χ² {self.chi2:.2f}"
+        concerns = f"; {len(self.concerns)} concerns" if self.concerns else ""
         return (
             f"objective {start:.2f} → {end:.2f} in {len(self.retries)} steps, "
             f"{'never increasing' if self.descended else 'NOT MONOTONE'}; "
             f"{int(self.retries.sum())} proposals rejected, {int(self.analytic.sum())} analytic "
             f"steps, {int(self.stalled.sum())} stalled; {100 * self.explained:.1f} % of the "
-            f"whitened data explained; {1e3 * self.seconds:.0f} ms"
+            f"whitened data explained{chi2}; {1e3 * self.seconds:.0f} ms{concerns}"
         )
+
+    def describe(self):
+        """Put the report into several lines of plain text.
+
+        Returns
+        -------
+        text : str
+            For a person.
+        """
+        worst, best = 100 * self.explained_times.min(), 100 * self.explained_times.max()
+        lines = [
+            f"Objective: {', '.join(f'{value:.2f}' for value in self.objective)}",
+            f"Descent: {'certified, it never increased' if self.descended else 'NOT MONOTONE'}; "
+            f"{int(self.retries.sum())} proposals rejected, {int(self.analytic.sum())} analytic "
+            f"and {int(self.stalled.sum())} stalled steps of {len(self.retries)}",
+            f"Explained: {100 * self.explained:.1f} % of the whitened data "
+            f"({worst:.0f} to {best:.0f} % by sample)",
+        ]
+        if self.chi2 is not None:
+            lines.append(f"Residual: χ² {self.chi2:.2f} a channel and sample (1 is noise alone)")
+        if self.noise_level is not None:
+            unit = "the data's power" if self.chi2 is None else "the covariance's"
+            lines.append(f"White noise: {self.noise_level:.3g} × {unit}")
+        if self.agreement is not None:
+            lines.append(
+                f"eLORETA: correlation of the maps {self.agreement.correlation:.2f}, strongest "
+                f"locations {self.agreement.peak_distance_mm:.0f} mm apart"
+            )
+        inside = "inside" if self.domain_score == 0 else f"outside by {self.domain_score:.2f}"
+        lines.append(f"Training domain: {inside}")
+        lines += [f"Concern: {concern}" for concern in self.concerns] or ["Concerns: none"]
+        return "\n".join(lines)
+
+
+def make_reports(solution, data, noise_is_known, seconds):
+    """Report on every recording of a batch.
+
+    Parameters
+    ----------
+    solution : Solution
+        What the route answered.
+    data : array of shape (n_batch, n_rank, n_times)
+        The whitened data.
+    noise_is_known : bool
+        Whether they have unit noise variance.
+    seconds : float
+        Time a recording took.
+
+    Returns
+    -------
+    reports : list of SolverReport, length n_batch
+        Without the comparison and the concerns, which need to know where the data come from.
+    """
+    fields = ("objective", "retries", "analytic", "stalled")
+    columns = [getattr(solution.certificate, field).cpu().numpy() for field in fields]
+    power, rest = (np.square(x).sum(axis=1) for x in (np.asarray(data), solution.residual))
+    reports = []
+    for k in range(len(data)):
+        noise = None if solution.noise_level is None else float(solution.noise_level[k])
+        shares = 1.0 - rest[k] / np.where(power[k] > 0, power[k], np.inf)
+        total = power[k].sum()
+        reports.append(
+            SolverReport(
+                *(column[k] for column in columns),
+                noise_level=noise,
+                explained=float(1.0 - rest[k].sum() / total) if total > 0 else 0.0,
+                seconds=seconds,
+                explained_times=np.where(power[k] > 0, shares, 0.0),
+                chi2=float(np.square(solution.residual[k]).mean()) if noise_is_known else None,
+            )
+        )
+    return reports

@@ -1,0 +1,80 @@
+"""Arguments that all ``apply_mmnet_inverse*`` share."""
+
+import mne
+from mne.utils import _check_option, _validate_type
+
+from .._mne import check_pick_ori, restrict_to_label
+from .operator import MMNetOperator, make_mmnet_operator
+
+# what a prepared operator has settled, with the values that mean "not given"
+_SETTLED = dict(
+    noise_cov=None,
+    model="mmnet-base",
+    loose=None,
+    depth="auto",
+    rank=None,
+    use_cps=True,
+    device="auto",
+)
+
+
+def resolve_operator(info, fwd, pick_ori, label, **options):
+    """Prepare a forward solution, or check that a prepared one can be used as it is.
+
+    Parameters
+    ----------
+    info : mne.Info
+        Of the data.
+    fwd : mne.Forward | MMNetOperator
+        What the user gave.
+    pick_ori : None | "normal" | "vector"
+        Of the user.
+    label : mne.Label | mne.BiHemiLabel | None
+        Of the user.
+    **options
+        Of :func:`make_mmnet_operator`, all of them.
+
+    Returns
+    -------
+    operator : MMNetOperator
+        The operator.
+    vertices : list of array
+        Vertices of the label in each source space.
+    rows : array of int
+        Which sources they are.
+    """
+    _check_option("pick_ori", pick_ori, (None, "normal", "vector"))
+    _validate_type(fwd, (mne.Forward, MMNetOperator), "fwd")
+    if isinstance(fwd, MMNetOperator):
+        given = [name for name, value in options.items() if not _is_unset(name, value)]
+        if given:
+            raise ValueError(
+                f"{', '.join(given)} cannot be changed for a prepared operator. Give them to "
+                "make_mmnet_operator instead."
+            )
+        operator = fwd
+    else:
+        operator = make_mmnet_operator(info, fwd, **options)
+    # before the work
+    check_pick_ori(operator.prepared, pick_ori)
+    vertices, rows = restrict_to_label(operator.prepared, label)
+    return operator, vertices, rows
+
+
+def check_n_steps(n_steps):
+    """Refuse a number of steps that is none.
+
+    Parameters
+    ----------
+    n_steps : int | None
+        Of the user.
+    """
+    if n_steps is not None:
+        _validate_type(n_steps, "int-like", "n_steps")
+        if n_steps < 1:
+            raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
+
+
+def _is_unset(name, value):
+    unset = _SETTLED[name]
+    return value is unset or (isinstance(value, str) and value == unset)

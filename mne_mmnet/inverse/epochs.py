@@ -1,0 +1,180 @@
+"""Sources of epochs, in batches."""
+
+from itertools import islice
+
+import mne
+import numpy as np
+from mne.utils import ProgressBar, _validate_type, logger, verbose
+
+from .._mne import check_reference, make_stc, noise_scale, prepare_data
+from .arguments import check_n_steps, resolve_operator
+from .concerns import Tally, find_concerns
+
+# floats of dictionary × batch × intermediate results: about half a GB
+_BATCH_FLOATS = 12_000_000
+
+
+@verbose
+def apply_mmnet_inverse_epochs(
+    epochs,
+    fwd,
+    noise_cov=None,
+    *,
+    model="mmnet-base",
+    loose=None,
+    depth="auto",
+    rank=None,
+    pick_ori=None,
+    label=None,
+    nave=1,
+    return_generator=False,
+    batch_size=None,
+    use_cps=True,
+    n_steps=None,
+    device="auto",
+    verbose=None,
+):
+    """Localise the sources of each epoch.
+
+    Every epoch has its own source variances, found from its own samples, as if it were given to
+    :func:`apply_mmnet_inverse`; but epochs are solved in batches, on the device.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        The epochs, average-referenced (a pending projector is enough). They need not be
+        preloaded, and are read batch by batch.
+    fwd : mne.Forward | MMNetOperator
+        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    noise_cov : mne.Covariance | None
+        Noise covariance of single trials. With None the noise of each epoch is estimated from it.
+    model : str | path-like
+        As in :func:`apply_mmnet_inverse`, like ``loose`` and ``depth``.
+    loose : None | float | "auto" | dict
+        Prior variance of tangential currents relative to normal ones.
+    depth : "auto" | None | float
+        Exponent of the depth weighting.
+    %(rank_none)s
+    pick_ori : None | "normal" | "vector"
+        As in :func:`apply_mmnet_inverse`.
+    label : mne.Label | mne.BiHemiLabel | None
+        Restrict the returned estimates to a label, before they take memory.
+    nave : int
+        Number of averages that each epoch is: the noise covariance counts for a single one.
+    return_generator : bool
+        Whether to return a generator instead of a list, so that only a batch is in memory.
+    batch_size : int | None
+        Epochs that are solved together. None chooses a size that takes about half a GB.
+    use_cps : bool
+        As in :func:`apply_mmnet_inverse`, like the next two.
+    n_steps : int | None
+        Number of majorization-minimization steps.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    %(verbose)s
+
+    Returns
+    -------
+    stcs : list | generator of mne.SourceEstimate | mne.VectorSourceEstimate | ...
+        One a good epoch, in A·m, of the class that :func:`apply_mmnet_inverse` returns.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If there is no good epoch, the data are not finite or not average-referenced, or channels,
+        covariance and options don't fit together; the message says what to do.
+    FileNotFoundError
+        If there is no such model.
+
+    Warns
+    -----
+    RuntimeWarning
+        If some epochs should not be trusted, once for each reason with their number. Single
+        trials are often buried in noise.
+
+    Examples
+    --------
+    >>> stcs = mne_mmnet.apply_mmnet_inverse_epochs(epochs, fwd, noise_cov)  # doctest: +SKIP
+    """
+    _validate_type(epochs, mne.BaseEpochs, "epochs")
+    check_n_steps(n_steps)
+    if batch_size is not None:
+        _validate_type(batch_size, "int-like", "batch_size")
+        if batch_size < 1:
+            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    operator, _, rows = resolve_operator(
+        epochs.info,
+        fwd,
+        pick_ori,
+        label,
+        noise_cov=noise_cov,
+        model=model,
+        loose=loose,
+        depth=depth,
+        rank=rank,
+        use_cps=use_cps,
+        device=device,
+    )
+    noise_scale(operator.prepared, nave)  # a bad nave is an error before the work
+    if batch_size is None:
+        batch_size = default_batch(operator, len(epochs.times))
+    place = dict(
+        tmin=float(epochs.times[0]),
+        tstep=1.0 / epochs.info["sfreq"],
+        pick_ori=pick_ori,
+        label=label,
+    )
+    stcs = _localise(epochs, operator, rows, nave, batch_size, n_steps, place)
+    return stcs if return_generator else list(stcs)
+
+
+def default_batch(operator, n_times):
+    """Choose how many recordings to solve together, by memory.
+
+    Parameters
+    ----------
+    operator : MMNetOperator
+        The operator.
+    n_times : int
+        Samples a recording.
+
+    Returns
+    -------
+    batch_size : int
+        At least 1.
+    """
+    prepared = operator.prepared
+    dictionary = 4 * prepared.n_rank * prepared.n_sources * prepared.n_orient
+    currents = 2 * prepared.n_sources * prepared.n_orient * n_times
+    return max(1, _BATCH_FLOATS // (dictionary + currents))
+
+
+def _localise(epochs, operator, rows, nave, batch_size, n_steps, place):
+    """Yield the estimates, batch by batch."""
+    prepared = operator.prepared
+    # not iter(epochs): that starts anew after its end
+    source = (data for data in epochs)
+    tally = Tally("epochs should not be trusted")
+    logger.info(f"Localising epochs with {operator.card.name}, {batch_size} at a time")
+    bar = ProgressBar(len(epochs) if epochs.preload else len(epochs.events), mesg="Epochs")
+    while batch := list(islice(source, batch_size)):
+        data = np.stack(batch)
+        check_reference(epochs.info, data, prepared.ch_names)
+        whitened = prepare_data(epochs.info, prepared, data, nave)
+        solution, reports = operator.solve(whitened, n_steps, rows=rows)
+        currents = solution.currents / noise_scale(prepared, nave)
+        for one, sample, report in zip(currents, whitened, reports, strict=True):
+            concerns, _ = find_concerns(
+                operator.card, prepared, sample, report, np.abs(one).max(initial=0.0)
+            )
+            tally.add(concerns)
+            bar.update(tally.n_total)
+            yield make_stc(prepared, one, **place)
+    if tally.n_total == 0:
+        raise ValueError(
+            "There are no good epochs: all were dropped. See epochs.drop_log for the reasons."
+        )
+    tally.tell()
+    logger.info("[done]")
