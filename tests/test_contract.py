@@ -21,6 +21,7 @@ from mne_mmnet.weights import save_model
 pytestmark = pytest.mark.filterwarnings(
     "ignore:.*outside the training domain:RuntimeWarning",
     "ignore:The sources explain:RuntimeWarning",
+    "ignore:The data are not distinguishable from noise:RuntimeWarning",
     "ignore:The largest current is:RuntimeWarning",
 )
 

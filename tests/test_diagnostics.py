@@ -1,0 +1,128 @@
+"""What a report tells, and when a user is warned."""
+
+import mne
+import numpy as np
+import pytest
+
+from mne_cases import make_fwd, make_info
+from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+
+INFO, FWD = make_info(32), make_fwd()
+N_TIMES, SOURCE = 60, 40
+
+
+def simulate(rng, snr_db=10.0, moment=5e-8):
+    """One dipole with white noise of a known covariance."""
+    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
+    fixed = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True, verbose=False)
+    data = np.outer(fixed["sol"]["data"][:, SOURCE], moment * np.sin(np.arange(N_TIMES) / 8.0))
+    level = np.sqrt(np.mean(data**2) / 10 ** (snr_db / 10))
+    cov = mne.make_ad_hoc_cov(INFO, std=dict(eeg=level), verbose=False)
+    data = data + level * rng.standard_normal(data.shape)
+    return mne.EvokedArray(data, INFO, tmin=0.1, verbose=False), cov
+
+
+def test_shares(rng):
+    """Explained variance, total and by sample, is that of data minus residual."""
+    evoked, cov = simulate(rng)
+    operator = make_mmnet_operator(INFO, FWD, cov)
+    stc, residual, report = apply_mmnet_inverse(
+        evoked, operator, return_residual=True, return_report=True
+    )
+    whitener = operator.prepared.whitener
+    data, rest = (np.square(whitener @ x.data) for x in (evoked, residual))
+    np.testing.assert_allclose(report.explained, 1 - rest.sum() / data.sum(), rtol=1e-6)
+    by_time = 1 - rest.sum(axis=0) / data.sum(axis=0)
+    np.testing.assert_allclose(report.explained_times, by_time, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose(report.chi2, rest.mean(), rtol=1e-6)
+    assert 0.7 < report.chi2 < 1.3  # the noise is as the covariance says
+    assert stc.data.shape[1] == len(report.explained_times)
+
+
+def test_agreement(rng):
+    """The comparison is with what MNE's eLORETA finds."""
+    evoked, cov = simulate(rng)
+    stc, report = apply_mmnet_inverse(evoked, FWD, cov, return_report=True)
+    inverse = mne.minimum_norm.make_inverse_operator(
+        evoked.info, FWD, cov, loose=0.0, depth=None, verbose=False
+    )
+    theirs = mne.minimum_norm.apply_inverse(evoked, inverse, 1 / 9, "eLORETA", verbose=False)
+    maps = [np.linalg.norm(x.data, axis=1) for x in (stc, theirs)]
+    assert report.agreement.correlation == pytest.approx(np.corrcoef(*maps)[0, 1], rel=1e-6)
+    where = FWD["source_rr"][[int(np.argmax(m)) for m in maps]]
+    gap = 1e3 * np.linalg.norm(where[0] - where[1])
+    assert report.agreement.peak_distance_mm == pytest.approx(gap, abs=1e-6)
+    assert gap < 20
+
+
+def test_nothing_to_worry_about(rng):
+    """A clear response inside the domain raises no concern; the text has the numbers."""
+    evoked, cov = simulate(rng)
+    _, report = apply_mmnet_inverse(evoked, FWD, cov, return_report=True)
+    assert report.concerns == ()
+    assert report.domain_score == 0.0
+    text = report.describe()
+    for part in (f"χ² {report.chi2:.2f}", f"{100 * report.explained:.1f} %", "Concerns: none"):
+        assert part in text
+    assert "\n" not in str(report)
+    assert f"{100 * report.explained:.1f} %" in str(report)
+
+
+def test_one_line_is_logged(rng):
+    """By default the report is a line of the log."""
+    evoked, cov = simulate(rng)
+    with mne.utils.catch_logging() as log:
+        _, report = apply_mmnet_inverse(evoked, FWD, cov, return_report=True, verbose="info")
+    lines = [line for line in log.getvalue().splitlines() if "objective" in line]
+    assert len(lines) == 1
+    assert f"residual χ² {report.chi2:.2f}" in lines[0]
+
+
+def concern_of(evoked, *args, match, **kwargs):
+    """The warning's text stands in the report, too."""
+    with pytest.warns(RuntimeWarning, match=match) as caught:
+        _, report = apply_mmnet_inverse(evoked, *args, return_report=True, **kwargs)
+    assert str(caught[0].message) in report.concerns
+    return report
+
+
+def test_noise_only(rng):
+    """Data of nothing but noise."""
+    evoked, cov = simulate(rng)
+    level = np.sqrt(cov.data[0])
+    evoked.data[:] = level * rng.standard_normal(evoked.data.shape)
+    concern_of(evoked, FWD, cov, match="not distinguishable from noise.*nave")
+    concern_of(evoked, FWD, match=r"explain 0\.\d % of the data")
+
+
+def test_signal_beyond_the_domain(rng):
+    """A signal-to-noise ratio that the model was not trained with."""
+    evoked, cov = simulate(rng, snr_db=50.0)
+    report = concern_of(evoked, FWD, cov, match="outside the training domain of mmnet-base")
+    assert 2.0 < report.domain_score < 4.0  # 30 dB, in units of 10
+
+
+def test_microvolts(rng):
+    """Data in µV taken for V."""
+    evoked, _ = simulate(rng)
+    evoked.data *= 1e6
+    concern_of(evoked, FWD, match="divide data in µV by 1e6")
+
+
+def test_rank(rng):
+    """Data from which components were removed, with a whitener that does not know."""
+    evoked, cov = simulate(rng)
+    left, values, right = np.linalg.svd(evoked.data, full_matrices=False)
+    evoked.data = (left[:, :25] * values[:25]) @ right[:25]
+    concern_of(evoked, FWD, cov, match="rank 2[45], the whitener 31")
+
+
+def test_small_montage(rng):
+    """Fewer electrodes than the model knows: said once, and counted in octaves."""
+    evoked, cov = simulate(rng)
+    evoked.pick(evoked.ch_names[:12])
+    with pytest.warns(RuntimeWarning, match="12 channels is outside") as caught:
+        _, report = apply_mmnet_inverse(evoked, FWD, cov, return_report=True)
+    assert len(caught) == 1
+    assert report.domain_score == pytest.approx(np.log2(16 / 12))
+    assert any("12 channels" in concern for concern in report.concerns)
