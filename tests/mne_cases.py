@@ -130,3 +130,32 @@ def make_fwd(kind="surface", n_channels=64):
     return mne.make_forward_solution(
         info, trans, src, SPHERE, meg=False, mindist=0.0, verbose=False
     )
+
+
+@functools.cache
+def make_meg_info(*, eeg=True, system="neuromag", step=3):
+    """MEG sensors of a real helmet, every `step`-th of them, and 32 EEG channels; cached."""
+    info = mne.channels.read_meg_canonical_info(system)
+    info["dev_head_t"] = mne.transforms.Transform(
+        "meg", "head", mne.transforms.translation(0, 0, 0.045)
+    )
+    # triplets: the two gradiometers and the magnetometer of a place
+    keep = [k for k in range(len(info["ch_names"])) if (k // 3) % step == 0]
+    info = mne.pick_info(info, keep)
+    if not eeg:
+        return info
+    return (
+        make_evoked(info, n_times=1)
+        .add_channels([make_evoked(make_info(reference=False), n_times=1)], force_update_info=True)
+        .set_eeg_reference("average", projection=True, verbose=False)
+        .info
+    )
+
+
+@functools.cache
+def make_meg_fwd(kind="surface", **kwargs):
+    """Free-orientation forward solution for MEG and EEG; cached."""
+    trans = mne.transforms.Transform("head", "mri")
+    info = make_meg_info(**kwargs)
+    src = make_src(kind).copy()
+    return mne.make_forward_solution(info, trans, src, SPHERE, mindist=0.0, verbose=False)
