@@ -57,16 +57,17 @@ def apply_mmnet_inverse(
     Parameters
     ----------
     evoked : mne.Evoked
-        The response, average-referenced (a pending projector is enough). The time window matters:
-        variances are estimated from all samples of it, so crop to the response of interest.
+        The response: EEG, MEG or both. EEG must be average-referenced (a pending projector is
+        enough). The time window matters: variances are estimated from all samples of it, so crop
+        to the response of interest.
     fwd : mne.Forward | MMNetOperator
         The forward solution, or what :func:`make_mmnet_operator` made of it. An operator has
         settled ``noise_cov``, ``model``, ``loose``, ``depth``, ``rank``, ``use_cps`` and
         ``device``: giving them again is an error.
     noise_cov : mne.Covariance | None
-        Noise covariance of single trials; data are multiplied by √nave on its account. With None
-        the level of the noise, and how much of it comes from the brain, are estimated from the
-        data, and ``evoked.nave`` is not used.
+        Noise covariance of single trials; data are multiplied by √nave on its account. MEG
+        channels need one. With None the level of the noise, and how much of it comes from the
+        brain, are estimated from the data, and ``evoked.nave`` is not used.
     model : str | path-like
         Name of a pretrained model, or path of a saved one.
     loose : None | float | "auto" | dict
@@ -103,7 +104,7 @@ def apply_mmnet_inverse(
         Currents in A·m, of shape (n_sources, n_times) or (n_sources, 3, n_times). The class
         depends on the source space and ``pick_ori`` as in :func:`mne.minimum_norm.apply_inverse`.
     residual : mne.Evoked
-        Data (V) minus what the sources explain. Only with ``return_residual=True``.
+        Data (V, T, T/m) minus what the sources explain. Only with ``return_residual=True``.
     report : SolverReport
         The certificate and the diagnostics. Only with ``return_report=True``.
     uncertainty : Uncertainty
@@ -125,7 +126,8 @@ def apply_mmnet_inverse(
     RuntimeWarning
         If the answer should not be trusted: the number of channels, or with a noise covariance
         the signal-to-noise ratio, lies outside the model's training domain; the data are nothing
-        but noise; currents are impossibly large; data and whitener differ in rank.
+        but noise; there are MEG channels; currents are impossibly large; data and whitener differ
+        in rank.
 
     Examples
     --------

@@ -129,9 +129,11 @@ def make_mmnet_operator(
     info : mne.Info
         Channels, bad channels and projectors of the recordings to come.
     fwd : mne.Forward
-        The forward solution: free or fixed orientation, surface, volume, discrete or mixed.
+        The forward solution: free or fixed orientation, surface, volume, discrete or mixed. All
+        its EEG, magnetometer and gradiometer channels that the recording has are used.
     noise_cov : mne.Covariance | None
-        Noise covariance. With None the solver estimates the noise level from the data.
+        Noise covariance; MEG channels need one. With None the solver estimates the noise level
+        from the data.
     model : str | path-like
         Name of a pretrained model, or path of a saved one.
     loose : None | float | "auto" | dict
@@ -167,19 +169,19 @@ def make_mmnet_operator(
     Warns
     -----
     RuntimeWarning
-        If the number of channels lies outside the model's training domain.
+        If the number of channels lies outside the model's training domain, or there are MEG
+        channels.
     """
     _validate_type(model, "path-like", "model")
     _validate_type(depth, ("numeric", str, None), "depth")
     device = pick_device(device)
     network, card = load_model(model, device)
     prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
+    route = ROUTES[card.kind].prepare(network, card, prepared, depth, device)
     n_channels = len(prepared.ch_names)
     if outside(card, "n_channels", n_channels) > 0:
         warn(say_outside(card, "n_channels", n_channels, "channels"))
     if foreign := say_foreign(card, prepared):
         warn(foreign)
-
-    route = ROUTES[card.kind].prepare(network, card, prepared, depth, device)
     logger.info("[done]")
     return MMNetOperator(prepared, route, card, fwd, noise_cov)
