@@ -1,0 +1,189 @@
+"""Epochs, continuous data and streams: time, memory and latency at 64 channels × 1284 sources.
+
+    pip install -c constraints.txt -e .
+    python benchmarks/throughput.py
+
+Every part runs in a process of its own, so that its peak memory is its own. The recordings are
+noise with three dipoles, simulated on the template. Epochs: one call of the batched function
+against a loop of ``apply_mmnet_inverse`` over evokeds, with the forward solution given each time
+and with a prepared operator, in turns. Raw: ten minutes at 250 Hz from a FIF file that is not
+preloaded, restricted to a label. Writes ``benchmarks/results/throughput.csv``.
+"""
+
+import argparse
+import os
+import platform
+import resource
+import tempfile
+import time
+import warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import mne
+import numpy as np
+import torch
+from common import make_info, write_rows
+
+import mne_mmnet
+
+RESULTS = Path(__file__).parent / "results" / "throughput.csv"
+SFREQ, N_TIMES = 250.0, 50
+N_LABEL = 100
+
+
+def simulate(fwd, n_times, seed):
+    """Three dipoles with oscillations, white noise at 5 dB; V."""
+    rng = np.random.default_rng(seed)
+    fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
+    picks = rng.choice(fixed["nsource"], 3, replace=False)
+    phase = rng.uniform(3, 12, (3, 1)) * np.arange(n_times) / SFREQ
+    signal = fixed["sol"]["data"][:, picks] @ (3e-8 * np.sin(2 * np.pi * phase))
+    noise = rng.standard_normal(signal.shape)
+    return signal + noise * np.sqrt(np.mean(signal**2) / 10**0.5)
+
+
+def prepare():
+    """Info with a reference, forward solution, operator."""
+    torch.set_num_threads(int(os.environ["MMNET_THREADS"]))
+    mne.set_log_level("error")
+    warnings.simplefilter("ignore")
+    info = make_info("biosemi64", SFREQ)
+    evoked = mne.EvokedArray(np.zeros((64, 1)), info).set_eeg_reference(projection=True)
+    fwd = mne_mmnet.make_template_forward(evoked.info)
+    return evoked.info, fwd, mne_mmnet.make_mmnet_operator(evoked.info, fwd)
+
+
+def peak_mb():
+    """Largest memory of this process so far, MB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def timed(function):
+    """Seconds that a call takes."""
+    started = time.perf_counter()
+    function()
+    return time.perf_counter() - started
+
+
+def measure_epochs(n_epochs, n_repeats):
+    """Measure a batch against loops, in ms an epoch."""
+    info, fwd, operator = prepare()
+    data = np.stack([simulate(fwd, N_TIMES, seed) for seed in range(n_epochs)])
+    epochs = mne.EpochsArray(data, info)
+    evokeds = [mne.EvokedArray(one, info) for one in data]
+    few = evokeds[: max(2, n_epochs // 10)]  # preparing each time is slow
+
+    ways = {
+        "epochs, batched": lambda: mne_mmnet.apply_mmnet_inverse_epochs(epochs, operator),
+        "loop, prepared operator": lambda: [
+            mne_mmnet.apply_mmnet_inverse(evoked, operator) for evoked in evokeds
+        ],
+        "loop, forward solution": lambda: [
+            mne_mmnet.apply_mmnet_inverse(evoked, fwd) for evoked in few
+        ],
+    }
+    sizes = {name: len(few) if "forward" in name else n_epochs for name in ways}
+    seconds = {name: [] for name in ways}
+    for repeat in range(n_repeats + 1):
+        for name, way in ways.items():
+            found = timed(way) / sizes[name]
+            if repeat:  # the first is the warm-up
+                seconds[name].append(found)
+    batched = np.array(seconds["epochs, batched"])
+    return [
+        dict(
+            what=name,
+            n=sizes[name],
+            median_ms=f"{1e3 * np.median(found):.1f}",
+            min_ms=f"{1e3 * min(found):.1f}",
+            max_ms=f"{1e3 * max(found):.1f}",
+            ratio=f"{np.median(np.array(found) / batched):.2f}",
+            peak_mb=f"{peak_mb():.0f}",
+        )
+        for name, found in seconds.items()
+    ]
+
+
+def measure_raw(minutes):
+    """Continuous data, from a file, to a label."""
+    info, fwd, operator = prepare()
+    n_times = int(60 * minutes * SFREQ)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "long_raw.fif"
+        raw = mne.io.RawArray(simulate(fwd, n_times, 0), info)
+        raw.save(path)
+        del raw
+        raw = mne.io.read_raw_fif(path, preload=False)
+        before = peak_mb()
+        label = mne.Label(fwd["src"][0]["vertno"][:N_LABEL], hemi="lh", subject="fsaverage5")
+        seconds = timed(lambda: mne_mmnet.apply_mmnet_inverse_raw(raw, operator, label=label))
+    return [
+        dict(
+            what=f"raw, {minutes:g} min at {SFREQ:g} Hz, label of {N_LABEL} sources",
+            n=1,
+            median_ms=f"{1e3 * seconds:.0f}",
+            min_ms="",
+            max_ms="",
+            ratio=f"{60 * minutes / seconds:.2f} × real time",
+            peak_mb=f"{peak_mb():.0f} (before: {before:.0f})",
+        )
+    ]
+
+
+def measure_stream(n_windows):
+    """Latency of windows of 0.2 s."""
+    info, fwd, operator = prepare()
+    stream = mne_mmnet.MMNetStream(operator, info)
+    data = simulate(fwd, N_TIMES * n_windows, 1)
+    stream.push(data[:, :N_TIMES])
+    stream = mne_mmnet.MMNetStream(operator, info)
+    for k in range(n_windows):
+        stream.push(data[:, k * N_TIMES : (k + 1) * N_TIMES])
+    latency = stream.latency
+    return [
+        dict(
+            what="stream, windows of 50 samples (median, 95 %, longest)",
+            n=latency.n_windows,
+            median_ms=f"{1e3 * latency.median:.1f}",
+            min_ms=f"{1e3 * latency.p95:.1f}",
+            max_ms=f"{1e3 * latency.largest:.1f}",
+            ratio="",
+            peak_mb=f"{peak_mb():.0f}",
+        )
+    ]
+
+
+def main():
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--n-epochs", type=int, default=60)
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--windows", type=int, default=100)
+    parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    os.environ["MMNET_THREADS"] = str(args.threads)
+    jobs = [
+        (measure_epochs, args.n_epochs, args.repeats),
+        (measure_raw, args.minutes),
+        (measure_stream, args.windows),
+    ]
+    rows = []
+    for function, *options in jobs:
+        with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+            rows += pool.submit(function, *options).result()
+        print(rows[-1], flush=True)
+    comment = (
+        f"python benchmarks/throughput.py --n-epochs {args.n_epochs} --repeats {args.repeats} "
+        f"--minutes {args.minutes:g} --windows {args.windows} --threads {args.threads}; "
+        f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; torch "
+        f"{torch.__version__}, mne {mne.__version__}"
+    )
+    write_rows(args.out, comment, rows)
+
+
+if __name__ == "__main__":
+    main()
