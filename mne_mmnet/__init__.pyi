@@ -1,3 +1,4 @@
+from .decoding import SourceTransformer as SourceTransformer
 from .inverse import Agreement as Agreement
 from .inverse import Latency as Latency
 from .inverse import MMNetOperator as MMNetOperator
