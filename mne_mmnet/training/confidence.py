@@ -17,10 +17,19 @@ logger = logging.getLogger("mne")
 _PHASE = 31
 _TEMPERATURE_SEED = 123_456
 # The temperature is fitted on what is usually localised, not on all that was trained on: a few
-# patches of moderate extent, in data of usable quality with a measured noise covariance.
+# patches of moderate extent, seen by usual montages, in data of usable quality with a measured
+# noise covariance.
 _USUAL = dict(
-    n_sources=(1, 4), max_extent=20.0, snr_db=(-5.0, 10.0), known_noise=1.0, free=0.0, loose=0.0
+    n_channels=(19, 128),
+    n_sources=(1, 4),
+    max_extent=20.0,
+    snr_db=(-5.0, 10.0),
+    known_noise=1.0,
+    free=0.0,
+    loose=0.0,
 )
+# share of the target's probability that one location holds if it is the strongest of all
+_PEAKED = 0.5
 
 
 def peak_score(network, space, batch, n_steps=None):
@@ -137,7 +146,8 @@ def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, space: Spa
     Returns
     -------
     coverage : dict of float to float
-        Share of these recordings whose region of that level holds the peak.
+        Share of these recordings whose region of that level holds the peak. Counted, and fitted
+        on, are those that have one: a location stronger than all others.
     """
     usual = replace(config.simulation, **_USUAL)
     held_out = [
@@ -149,6 +159,9 @@ def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, space: Spa
         for k in range(config.n_temperature)
     ]
     log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
+    # a flat patch has no strongest location, and nothing to be calibrated against
+    peaked = target.amax(1) > _PEAKED
+    log_probability, target = log_probability[peaked], target[peaked]
     change = _best_log_temperature(log_probability, target)
     network.confidence.log_temperature += change
     scaled = (log_probability / change.exp()).log_softmax(1)
