@@ -1,5 +1,6 @@
 """The training loop: simulate, unroll, backpropagate; resumable from a checkpoint at any batch."""
 
+import contextlib
 import json
 import logging
 import time
@@ -295,45 +296,44 @@ def train(
             ]
         return float(torch.cat(losses).mean())
 
-    feed = Feed(config, spaces, n_workers)
     started = time.monotonic()
     recent = []
-    for k in progress(range(first, config.n_batches)):
-        batch = feed.batch(k)
-        rng = np.random.default_rng([config.seed, k, 2])
-        n_steps = int(rng.integers(config.n_steps[0], config.n_steps[1] + 1))
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(config, k)
-        loss, _ = _batch_loss(network, feed.pick(k), batch, n_steps)
-        optimiser.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
-        if torch.isfinite(norm):
-            optimiser.step()
-            # a short memory at first, so that the average is not that of the initial weights
-            decay = min(config.average, (1 + k) / (10 + k))
-            with torch.no_grad():
-                for kept, new in zip(average.parameters(), network.parameters(), strict=True):
-                    kept.lerp_(new, 1.0 - decay)
-        recent.append(float(loss.detach()))
-        if (k + 1) % save_every == 0 or k + 1 == config.n_batches:
-            entry = dict(
-                batch=k + 1,
-                loss=float(np.mean(recent)),
-                validation=validate(),
-                seconds=round(time.monotonic() - started, 1),
-            )
-            recent = []
-            with open(directory / "log.jsonl", "a") as file:
-                file.write(json.dumps(entry) + "\n")
-            state = dict(
-                config=json.dumps(config.to_dict()),
-                network=network.state_dict(),
-                average=average.state_dict(),
-                optimiser=optimiser.state_dict(),
-                batch=k + 1,
-            )
-            with whole_file(path) as scratch:
-                torch.save(state, scratch)
-    feed.close()
+    with contextlib.closing(Feed(config, spaces, n_workers)) as feed:
+        for k in progress(range(first, config.n_batches)):
+            batch = feed.batch(k)
+            rng = np.random.default_rng([config.seed, k, 2])
+            n_steps = int(rng.integers(config.n_steps[0], config.n_steps[1] + 1))
+            for group in optimiser.param_groups:
+                group["lr"] = learning_rate(config, k)
+            loss, _ = _batch_loss(network, feed.pick(k), batch, n_steps)
+            optimiser.zero_grad()
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
+            if torch.isfinite(norm):
+                optimiser.step()
+                # a short memory at first, so that the average is not that of the initial weights
+                decay = min(config.average, (1 + k) / (10 + k))
+                with torch.no_grad():
+                    for kept, new in zip(average.parameters(), network.parameters(), strict=True):
+                        kept.lerp_(new, 1.0 - decay)
+            recent.append(float(loss.detach()))
+            if (k + 1) % save_every == 0 or k + 1 == config.n_batches:
+                entry = dict(
+                    batch=k + 1,
+                    loss=float(np.mean(recent)),
+                    validation=validate(),
+                    seconds=round(time.monotonic() - started, 1),
+                )
+                recent = []
+                with open(directory / "log.jsonl", "a") as file:
+                    file.write(json.dumps(entry) + "\n")
+                state = dict(
+                    config=json.dumps(config.to_dict()),
+                    network=network.state_dict(),
+                    average=average.state_dict(),
+                    optimiser=optimiser.state_dict(),
+                    batch=k + 1,
+                )
+                with whole_file(path) as scratch:
+                    torch.save(state, scratch)
     return average, validate()
