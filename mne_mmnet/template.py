@@ -71,6 +71,11 @@ def fetch_template(subjects_dir=None, *, verbose=None):
     ``inner_skull.surf``, ``outer_skull.surf`` and ``outer_skin.surf`` (2562 vertices each, mm),
     the scalp, the fiducials and the coregistration. Coordinates are those of fsaverage (surface
     RAS, which equal MNI305). It has no MRI volumes and no parcellation.
+
+    Its vertices are the first 10242 ones of each hemisphere of MNE's fsaverage, so that
+    ``stc.subject = "fsaverage"`` makes an estimate one of fsaverage. To have it filled in there
+    with :func:`mne.compute_source_morph`, write the template beside it:
+    ``fetch_template(subjects_dir)``.
     """
     if subjects_dir is None:
         subjects_dir = cache_dir() / "subjects"

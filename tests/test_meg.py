@@ -8,10 +8,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_cases as cases
 from mne_mmnet import (
+    MMNetStream,
     apply_mmnet_inverse,
     apply_mmnet_inverse_epochs,
+    apply_mmnet_inverse_raw,
     make_mmnet_operator,
 )
+from mne_mmnet._cli import main
 from mne_mmnet._mne import prepare_data, prepare_forward
 
 SELECTIONS = {
@@ -133,6 +136,38 @@ def test_files(tmp_path):
     for kind in ("mag", "grad", "eeg"):
         left = residual.get_data(kind).std() / evoked.get_data(kind).std()
         assert 0 < left < 0.8
+
+
+def test_raw_and_stream():
+    """The same sources from a continuous recording and from single windows."""
+    (evoked,) = simulate([20], amplitude=1e-7)
+    data = np.tile(evoked.data, 5)
+    info = mne.create_info(evoked.ch_names, 100.0, evoked.get_channel_types())
+    raw = mne.io.RawArray(data, info, verbose=False)
+    with pytest.warns(RuntimeWarning, match=DOMAIN):
+        operator = make_mmnet_operator(info, pick_fwd("meg"), make_cov())
+    stc = apply_mmnet_inverse_raw(raw, operator)
+    peak = np.argmax(np.abs(apply_mmnet_inverse(evoked, operator).data).max(axis=1))
+    assert np.argmax(np.abs(stc.data).max(axis=1)) == peak
+    currents = MMNetStream(operator, info).push(evoked.data)
+    assert np.argmax(np.abs(currents).max(axis=1)) == peak
+
+
+@pytest.mark.filterwarnings("always:.*MEG is outside:RuntimeWarning")
+def test_command_line(tmp_path, capsys):
+    """A response without EEG."""
+    (evoked,) = simulate([20])
+    evoked.pick("meg").save(tmp_path / "a-ave.fif", verbose=False)
+    mne.write_forward_solution(tmp_path / "a-fwd.fif", pick_fwd("meg"), verbose=False)
+    make_cov().save(tmp_path / "a-cov.fif", verbose=False)
+    files = {"--fwd": "a-fwd.fif", "--cov": "a-cov.fif", "--out": "out"}
+    options = [str(x) for pair in files.items() for x in (pair[0], tmp_path / pair[1])]
+    assert main(["localize", str(tmp_path / "a-ave.fif"), *options]) == 0
+    said = capsys.readouterr()
+    assert "never increasing" in said.out
+    assert "average reference" not in said.out
+    assert DOMAIN in said.err
+    assert (tmp_path / "out" / "a-mmnet-stc.h5").is_file()
 
 
 # --------------------------------------------------------------------------- channels

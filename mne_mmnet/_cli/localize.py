@@ -43,11 +43,12 @@ def _run(args):
     cov = None if args.cov is None else _read(mne.read_cov, args.cov, "a noise covariance")
     # before the work, and before anything is written
     time, tmin, tmax = _choose_window(evoked, args.time, args.tmin, args.tmax)
-    try:
-        check_reference(evoked.info, evoked.data)
-    except ValueError:
-        evoked.set_eeg_reference(projection=True)
-        print("Set the average reference (a projector), which the data did not have.")
+    if "eeg" in evoked:
+        try:
+            check_reference(evoked.info, evoked.data)
+        except ValueError:
+            evoked.set_eeg_reference(projection=True)
+            print("Set the average reference (a projector), which the data did not have.")
 
     if args.fwd is None:
         print("No --fwd: making a forward solution on the template head.")
@@ -143,7 +144,9 @@ def _choose_window(evoked, time, tmin, tmax):
     if time is None:
         picks = mne.pick_types(evoked.info, meg=False, eeg=True)
         if len(picks) == 0:
-            raise ValueError("The response has no EEG channels.")
+            picks = mne.pick_types(evoked.info, meg=True)
+        if len(picks) == 0:
+            raise ValueError("The response has no EEG or MEG channels.")
         power = evoked.data[picks].std(axis=0)
         if not np.isfinite(power).all():
             raise ValueError("The response contains NaN or infinite values.")

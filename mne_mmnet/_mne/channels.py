@@ -147,6 +147,8 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
         noise_cov = mne.make_ad_hoc_cov(eye.info, verbose=False)
     noise_cov = mne.pick_channels_cov(noise_cov, names, ordered=True)
     noise_cov["projs"], noise_cov["bads"] = [], []
+    # as read from a file they are big-endian, which mne.cov.compute_whitener may not take
+    noise_cov["data"] = np.asarray(noise_cov["data"], float)
     if not np.isfinite(noise_cov.data).all():
         raise ValueError(
             "The noise covariance contains NaN or infinite values. Compute it again from data "
