@@ -33,10 +33,12 @@ def compare_with_eloreta(operator, evoked, currents):
         if "eeg" in picked:
             picked.set_eeg_reference(projection=True)
         cov = operator.noise_cov
+        cov = mne.make_ad_hoc_cov(picked.info) if cov is None else cov.copy()
+        cov["data"] = np.asarray(cov["data"], float)  # big-endian as read from a file
         inverse = mne.minimum_norm.make_inverse_operator(
             picked.info,
             operator.fwd,
-            mne.make_ad_hoc_cov(picked.info) if cov is None else cov,
+            cov,
             loose=prepared.loose,
             depth=None,
             use_cps=prepared.use_cps,
