@@ -1,0 +1,184 @@
+"""Pages: panels, words and colour bars laid out as one image."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from mne.utils import logger
+
+from .._files import whole_file
+from .colours import REGION, TRUTH
+from .surfaces import VIEWS
+
+
+def make_figure(size):
+    """Make an empty white page.
+
+    Parameters
+    ----------
+    size : tuple of int
+        Width and height in pixels.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Not one of pyplot's: no figure is left open and no backend is chosen for the user.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(size[0] / 100, size[1] / 100), dpi=100, facecolor="white")
+    FigureCanvasAgg(figure)
+    return figure
+
+
+def to_image(figure):
+    """Draw a page.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The page.
+
+    Returns
+    -------
+    image : array of shape (height, width, 3), uint8
+        Its pixels.
+    """
+    figure.canvas.draw()
+    return np.array(figure.canvas.buffer_rgba())[:, :, :3]
+
+
+def check_path(path):
+    """Refuse a path that is no PNG, before the work.
+
+    Parameters
+    ----------
+    path : path-like | None
+        File to write.
+    """
+    if path is not None and Path(path).suffix.lower() != ".png":
+        raise ValueError(f"path must end in .png, got {os.fspath(path)!r}.")
+
+
+def save_png(image, path):
+    """Write an image, atomically.
+
+    Parameters
+    ----------
+    image : array of shape (height, width, 3), uint8
+        The image.
+    path : path-like | None
+        The file; None writes nothing.
+    """
+    if path is None:
+        return
+    from matplotlib.image import imsave
+
+    with whole_file(path) as scratch:
+        imsave(scratch, image)
+    logger.info(f"    written to {path}")
+
+
+def lay_out(figure, panels, places, fontsize):
+    """Put the four panels of a painting onto a page, each with its name and directions.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The page.
+    panels : dict
+        Images by hemisphere and view.
+    places : dict
+        Left, bottom, width and height by hemisphere and view.
+    fontsize : float
+        Of the names; directions are smaller.
+    """
+    for (side, view), image in panels.items():
+        axes = figure.add_axes(places[side, view])
+        axes.imshow(image, interpolation="antialiased")
+        axes.set_axis_off()
+        place = dict(transform=axes.transAxes)
+        label = f"{('left', 'right')[side]} {view}"
+        axes.text(0.5, 1.0, label, ha="center", va="bottom", fontsize=fontsize, **place)
+        place.update(va="center", color="0.4", fontsize=0.87 * fontsize)
+        ends = "AP" if (side == 0) == (view == "lateral") else "PA"
+        axes.text(0.0, 0.5, ends[0], ha="left", **place)
+        axes.text(1.0, 0.5, ends[1], ha="right", **place)
+
+
+def panel_places(left, bottom, width, height):
+    """Places of the four panels: left hemisphere on the left, lateral views above.
+
+    Parameters
+    ----------
+    left, bottom : tuple of float
+        Of the two columns and the two rows (upper one first), in parts of the page.
+    width, height : float
+        Of a panel.
+
+    Returns
+    -------
+    places : dict
+        Left, bottom, width and height by hemisphere and view.
+    """
+    return {
+        (side, view): (left[side], bottom[row], width, height)
+        for side in (0, 1)
+        for row, view in enumerate(VIEWS)
+    }
+
+
+def add_bar(figure, place, scale, low, high, label, fontsize):
+    """Put a colour bar onto a page.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The page.
+    place : tuple of float
+        Left, bottom, width and height.
+    scale : matplotlib.colors.Colormap
+        The colours.
+    low, high : float
+        Values at its ends.
+    label : str
+        What they are, with their unit.
+    fontsize : float
+        Of the label; numbers are smaller.
+    """
+    from matplotlib.cm import ScalarMappable
+    from matplotlib.colors import Normalize
+
+    colours = ScalarMappable(Normalize(low, high), scale)
+    bar = figure.colorbar(colours, cax=figure.add_axes(place))
+    bar.ax.tick_params(labelsize=0.87 * fontsize)
+    bar.set_label(label, fontsize=fontsize)
+
+
+def add_legend(figure, fontsize, *, truth=False, region=None):
+    """Say what the marks are.
+
+    Parameters
+    ----------
+    figure : matplotlib.figure.Figure
+        The page.
+    fontsize : float
+        Of the words.
+    truth : bool
+        Whether true sources are marked.
+    region : str | None
+        What the outline is, if there is one.
+    """
+    from matplotlib.lines import Line2D
+
+    marks = []
+    if truth:
+        dot = dict(marker="o", ls="", color=TRUTH, ms=0.6 * fontsize)
+        marks.append(Line2D([], [], label="true source", **dot))
+    if region is not None:
+        marks.append(Line2D([], [], color=REGION, lw=0.2 * fontsize, label=region))
+    if marks:
+        figure.legend(
+            handles=marks, loc="lower right", frameon=False, fontsize=fontsize, ncols=len(marks)
+        )

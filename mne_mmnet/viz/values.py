@@ -1,0 +1,134 @@
+"""What pictures take from source estimates, checked."""
+
+import mne
+import numpy as np
+from mne.utils import _validate_type
+
+
+def check_estimate(stc, name="stc"):
+    """Check an estimate on surfaces.
+
+    Parameters
+    ----------
+    stc : mne.SourceEstimate | mne.VectorSourceEstimate
+        The estimate.
+    name : str
+        What error messages call it.
+
+    Returns
+    -------
+    stc : mne.SourceEstimate
+        The same, or the lengths of its vectors.
+    """
+    _validate_type(stc, (mne.SourceEstimate, mne.VectorSourceEstimate), name)
+    if isinstance(stc, mne.VectorSourceEstimate):
+        stc = stc.magnitude()
+    if not np.isfinite(stc.data).all():
+        raise ValueError(f"{name} has values that are not finite.")
+    if stc.data.size == 0:
+        raise ValueError(f"{name} has no sources or no samples.")
+    return stc
+
+
+def find_sample(stc, time):
+    """Find the sample to draw.
+
+    Parameters
+    ----------
+    stc : mne.SourceEstimate
+        The estimate.
+    time : float | None
+        Time (s); None is that of the largest value.
+
+    Returns
+    -------
+    sample : int
+        The nearest one.
+    """
+    _validate_type(time, ("numeric", None), "time")
+    if time is None:
+        return int(np.argmax(np.abs(stc.data).max(axis=0)))
+    if stc.times[0] - stc.tstep <= time <= stc.times[-1] + stc.tstep:
+        return int(np.argmin(np.abs(stc.times - time)))
+    raise ValueError(
+        f"time must be within {stc.times[0]:g} and {stc.times[-1]:g} s, got {time:g}."
+    )
+
+
+def check_subject(stc, subject):
+    """Find out whose estimate it is.
+
+    Parameters
+    ----------
+    stc : mne.SourceEstimate
+        The estimate.
+    subject : str | None
+        The subject; None is the estimate's own.
+
+    Returns
+    -------
+    subject : str
+        The subject.
+    """
+    subject = stc.subject if subject is None else subject
+    if subject is None:
+        raise ValueError("stc does not say whose it is. Give the name of the subject.")
+    return subject
+
+
+def check_region(region, stc, level):
+    """Turn a confidence region into rows of an estimate.
+
+    Parameters
+    ----------
+    region : Uncertainty | array of bool, shape (n_sources,) | None
+        The region.
+    stc : mne.SourceEstimate
+        The estimate.
+    level : float
+        Of the region, if it is an uncertainty's.
+
+    Returns
+    -------
+    inside : array of bool, shape (n_sources,) | None
+        The rows inside.
+    label : str | None
+        What it is, for a legend.
+    """
+    if region is None:
+        return None, None
+    label = "given region"
+    if hasattr(region, "confidence"):
+        theirs, ours = region.confidence.vertices, stc.vertices
+        if not all(np.array_equal(a, b) for a, b in zip(theirs, ours, strict=True)):
+            raise ValueError(
+                "region belongs to other sources than stc. Take both from one call of "
+                "apply_mmnet_inverse."
+            )
+        label = f"{100 * level:g} % confidence region"
+        region = region.region(level)
+    region = np.asarray(region)
+    if region.dtype != bool or region.shape != (len(stc.data),):
+        raise ValueError(
+            "region must be an Uncertainty or an array of bool with one value for each of the "
+            f"{len(stc.data)} sources of stc, got {region.dtype} of shape {region.shape}."
+        )
+    return region, label
+
+
+def split(rows, stc):
+    """Split rows into hemispheres.
+
+    Parameters
+    ----------
+    rows : array of shape (n_sources,) | None
+        A value for each source.
+    stc : mne.SourceEstimate
+        The estimate.
+
+    Returns
+    -------
+    halves : list of array, length 2 | None
+        Left and right.
+    """
+    return None if rows is None else np.split(rows, [len(stc.vertices[0])])
