@@ -43,7 +43,7 @@ from mne_mmnet.metrics import confidence_interval
 from mne_mmnet.network import NetworkConfig
 from mne_mmnet.network.prior import assemble, base_log_cost, base_log_weight, noise_centre
 from mne_mmnet.objective import N_NOISE, U_MIN
-from mne_mmnet.weights import load_model
+from mne_mmnet.weights import read_model
 
 FULL = "full"
 METRICS = tuple(name for name in LEAD if name != "localization_error_mm")
@@ -214,7 +214,7 @@ def main():
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
 
-    network, _ = load_model(args.model)
+    network, _ = read_model(args.model)
     variants = make_variants(network)
     records = []
     for montage in args.montages:

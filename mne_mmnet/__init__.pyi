@@ -13,6 +13,11 @@ from .solver import minimize as minimize
 from .template import fetch_template as fetch_template
 from .template import make_template_bem as make_template_bem
 from .template import make_template_forward as make_template_forward
+from .tuning import fine_tune as fine_tune
+from .viz import plot_comparison as plot_comparison
+from .viz import plot_objective as plot_objective
 from .viz import plot_sources as plot_sources
+from .weights import Model as Model
 from .weights import list_models as list_models
-from .weights import load_model as load_model
+from .weights import read_model as read_model
+from .weights import save_model as save_model

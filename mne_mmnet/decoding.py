@@ -43,7 +43,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         How a label's sources are summed up, as in :func:`mne.extract_label_time_course`. "auto" is
         "mean_flip" where currents are signed (fixed orientation, or ``pick_ori="normal"``) and
         "mean" where they are lengths. Not used without labels.
-    model : str | path-like
+    model : str | path-like | Model
         As in :func:`apply_mmnet_inverse`, like all that follow.
     loose : None | float | "auto" | dict
         None fixes the orientation on surfaces: signed currents.

@@ -4,12 +4,14 @@ A model named ``x`` is the pair ``x.safetensors`` and ``x.json``. The card says 
 not: the network's configuration, the domain it was trained on, how, and the sha256 of the weights.
 """
 
+import copy
 import hashlib
 import json
 import os
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import Any, NamedTuple
 
 from ._files import whole_file
 
@@ -31,7 +33,7 @@ class ModelCard:
     kind : str
         Route that the network belongs to: "evidence" or "cosine".
     sha256 : str
-        Digest of the safetensors file.
+        Digest of the safetensors file; empty for a model that was not saved.
     network : dict
         Configuration of the network.
     domain : dict
@@ -49,6 +51,24 @@ class ModelCard:
     domain: dict
     provenance: dict
     format: int = FORMAT
+
+
+class Model(NamedTuple):
+    """A network and what is known about it; can be given as ``model=``.
+
+    Parameters
+    ----------
+    network : mne_mmnet.network.EvidenceNetwork | mne_mmnet.network.CosineNetwork
+        In evaluation mode, not trainable.
+    card : ModelCard
+        The card.
+    """
+
+    network: Any
+    card: ModelCard
+
+    def __repr__(self):
+        return f"<Model | {self.card.name}, {self.card.kind}>"
 
 
 def list_models():
@@ -128,22 +148,21 @@ def _network_kinds():
     }
 
 
-def load_model(model="mmnet-base", device="cpu"):
-    """Load a network and its card.
+def read_model(model="mmnet-base", device="cpu"):
+    """Read a network and its card.
 
     Parameters
     ----------
-    model : str | path-like
-        Name of a shipped model (see :func:`list_models`), or path of a saved one.
+    model : str | path-like | Model
+        Name of a shipped model (see :func:`list_models`), path of a saved one, or a model, of
+        which a copy is made.
     device : str | torch.device
         Where to put it.
 
     Returns
     -------
-    network : mne_mmnet.network.EvidenceNetwork | mne_mmnet.network.CosineNetwork
-        In evaluation mode, not trainable.
-    card : ModelCard
-        The card.
+    model : Model
+        Network and card.
 
     Raises
     ------
@@ -156,6 +175,9 @@ def load_model(model="mmnet-base", device="cpu"):
     from safetensors import SafetensorError
     from safetensors.torch import load
 
+    if isinstance(model, Model):
+        network = copy.deepcopy(model.network).to(device).eval().requires_grad_(False)
+        return Model(network, model.card)
     card = read_card(model)
     path = _locate(model).with_suffix(".safetensors")
     if not path.is_file():
@@ -181,20 +203,20 @@ def load_model(model="mmnet-base", device="cpu"):
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise ValueError(f"{path} holds values that are not finite, in {broken}. {remedy}")
-    return network.to(device).eval().requires_grad_(False), card
+    return Model(network.to(device).eval().requires_grad_(False), card)
 
 
-def save_model(network, path, *, domain, provenance, half=False):
-    """Write a network as ``<path>.safetensors`` and ``<path>.json``, each atomically.
+def save_model(model, path, *, domain=None, provenance=None, half=False):
+    """Write a model as ``<path>.safetensors`` and ``<path>.json``, each atomically.
 
     Parameters
     ----------
-    network : mne_mmnet.network.EvidenceNetwork | mne_mmnet.network.CosineNetwork
-        The network.
+    model : Model | mne_mmnet.network.EvidenceNetwork | mne_mmnet.network.CosineNetwork
+        The model, or a network alone.
     path : path-like
         With or without the suffix ``.safetensors``. Its last part is the model's name.
-    domain, provenance : dict
-        For the card, see :class:`ModelCard`.
+    domain, provenance : dict | None
+        For the card, see :class:`ModelCard`. None takes those of the model.
     half : bool
         Whether to write the weights in half precision, which halves the file. They are computed
         with in single precision all the same.
@@ -203,10 +225,23 @@ def save_model(network, path, *, domain, provenance, half=False):
     -------
     card : ModelCard
         What was written.
+
+    Raises
+    ------
+    TypeError
+        If a network is given without domain and provenance.
     """
     import torch
     from safetensors.torch import save
 
+    if isinstance(model, Model):
+        network = model.network
+        domain = model.card.domain if domain is None else domain
+        provenance = model.card.provenance if provenance is None else provenance
+    elif domain is None or provenance is None:
+        raise TypeError("A network alone has no card: give domain and provenance, or a Model.")
+    else:
+        network = model
     path = Path(path)
     path = path.with_suffix("") if path.suffix == ".safetensors" else path
     dtype = torch.float16 if half else torch.float32

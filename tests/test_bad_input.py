@@ -360,6 +360,7 @@ def test_damaged_card(saved, damage):
         apply_mmnet_inverse(make_evoked(), FWD, model=saved)
 
 
+@pytest.mark.filterwarnings("ignore:The sources explain")
 def test_model_without_a_training_domain(tmp_path):
     """What a model of one's own doesn't say can't be warned about."""
     save_model(random_network(0, 0.1), tmp_path / "mine", domain={}, provenance={})

@@ -324,7 +324,7 @@ def test_impossible_plans_are_refused(changes):
 def test_command(archive, tmp_path):
     """The command trains, saves a model in half precision with its source space, and resumes."""
     from mne_mmnet.training.cosine_command import main
-    from mne_mmnet.weights import load_model
+    from mne_mmnet.weights import read_model
 
     heads = tmp_path / "heads.npz"
     archive.save(heads)
@@ -334,7 +334,7 @@ def test_command(archive, tmp_path):
     card = main(options)
     assert card.kind == "cosine"
     assert card.domain["source_space"] == archive.source_space
-    network, _ = load_model(tmp_path / "run" / "tiny")
+    network, _ = read_model(tmp_path / "run" / "tiny")
     assert network.config.n_sources == N_SOURCES
     assert json.loads((tmp_path / "run" / "tiny.json").read_text())["domain"]["snr_db"] == [0, 15]
     assert all(p.dtype == torch.float32 for p in network.parameters())

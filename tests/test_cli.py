@@ -161,6 +161,7 @@ def test_demo(tmp_path, capsys):
     ]
 
 
+@pytest.mark.filterwarnings("ignore:The sources explain")
 def test_localize_window_without_time(folder, tmp_path, capsys):
     """The time reported lies within the window asked for, also where the response is small."""
     argv = ["localize", str(folder / "one-ave.fif"), "--out", str(tmp_path)]

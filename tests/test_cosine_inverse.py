@@ -13,7 +13,7 @@ import mne_mmnet
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
 from mne_mmnet._mne import describe_source_space
 from mne_mmnet.network import CosineConfig, CosineNetwork
-from mne_mmnet.weights import load_model, save_model
+from mne_mmnet.weights import read_model, save_model
 
 # most data here are noise of an arbitrary unit, and the package says so
 pytestmark = pytest.mark.filterwarnings(
@@ -175,7 +175,7 @@ def test_options_that_do_not_fit_are_refused(fwd, model, options, match):
 
 def test_shipped_model():
     """mmnet-cosine is there, small, says how it was trained, and works on the template."""
-    network, card = load_model("mmnet-cosine")
+    network, card = read_model("mmnet-cosine")
     folder = resources.files("mne_mmnet.pretrained")
     assert len((folder / "mmnet-cosine.safetensors").read_bytes()) <= 10e6
     assert card.kind == "cosine"

@@ -8,7 +8,7 @@ from mne_cases import make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
 
 INFO, FWD = make_info(32), make_fwd()
-N_TIMES, SOURCE = 60, 40
+N_TIMES, SOURCE = 70, 40
 
 
 def simulate(rng, snr_db=10.0, moment=5e-8):

@@ -36,6 +36,7 @@ ORDER = (
     "simulation",
     "baselines",
     "training",
+    "tuning",
     "viz",
     "_cli",
 )

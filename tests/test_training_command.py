@@ -5,7 +5,7 @@ import torch
 
 from core_cases import SMALL, random_network
 from mne_mmnet.training.command import main, make_parser, read_spaces
-from mne_mmnet.weights import load_model, save_model
+from mne_mmnet.weights import read_model, save_model
 from test_training import make_heads
 
 SPACES = (("ring", 2, 0.7), ("circle", 1, 0.3))
@@ -68,7 +68,7 @@ def test_command(folder, tmp_path):
     argv += ["--batch-size", "2", "--n-steps", "1", "2", "--n-channels", "12", "14"]
     argv += ["--max-times", "12", "--free", "0", "--loose", "0.1"]
     card = main(argv)
-    network, again = load_model(tmp_path / "run" / "mine")
+    network, again = read_model(tmp_path / "run" / "mine")
     assert again.sha256 == card.sha256
     assert network.config == SMALL
     assert card.domain["n_channels"] == (12, 14)

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core_cases import DOMAIN, SMALL, random_network
-from mne_mmnet.weights import list_models, load_model, read_card, save_model
+from mne_mmnet.weights import list_models, read_model, read_card, save_model
 
 
 @pytest.fixture
@@ -30,7 +30,7 @@ def reseal(path):
 @pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
 def test_round_trip(saved, suffix):
     """What is saved is loaded, by any of its names."""
-    network, card = load_model(str(saved) + suffix)
+    network, card = read_model(str(saved) + suffix)
     assert network.config == SMALL
     assert card.name == "mine"
     assert card.provenance == {"seed": 0}
@@ -63,7 +63,7 @@ def test_failed_write_keeps_the_old(saved, monkeypatch):
 def test_shipped_models():
     """mmnet-base is there, whole, with what a user wants to know in its card."""
     assert "mmnet-base" in list_models()
-    network, card = load_model("mmnet-base")
+    network, card = read_model("mmnet-base")
     assert sum(p.numel() for p in network.parameters()) < 1_250_000  # 5 MB
     assert set(card.domain) >= {"n_channels", "n_sources", "snr_db", "max_extent"}
     assert "command" in card.provenance
@@ -74,14 +74,14 @@ def test_shipped_models():
 def test_unknown_model(name):
     """An unknown name lists the known ones."""
     with pytest.raises(FileNotFoundError, match="mmnet-base"):
-        load_model(name)
+        read_model(name)
 
 
 def test_weights_missing(saved):
     """A card without weights is said so."""
     saved.with_suffix(".safetensors").unlink()
     with pytest.raises(FileNotFoundError, match="card of 'mine' is there"):
-        load_model(saved)
+        read_model(saved)
 
 
 @pytest.mark.parametrize("keep", [0, 7, 100, -1])
@@ -90,10 +90,10 @@ def test_truncated_weights(saved, keep):
     path = saved.with_suffix(".safetensors")
     path.write_bytes(path.read_bytes()[:keep])
     with pytest.raises(ValueError, match="damaged.*sha256"):
-        load_model(saved)
+        read_model(saved)
     reseal(saved)
     with pytest.raises(ValueError, match="impossible header|does not hold"):
-        load_model(saved)
+        read_model(saved)
 
 
 def test_flipped_bits(saved):
@@ -103,7 +103,7 @@ def test_flipped_bits(saved):
     blob[-3] ^= 1
     path.write_bytes(blob)
     with pytest.raises(ValueError, match="sha256"):
-        load_model(saved)
+        read_model(saved)
 
 
 def test_impossible_header(saved):
@@ -112,7 +112,7 @@ def test_impossible_header(saved):
     path.write_bytes((1 << 40).to_bytes(8, "little") + path.read_bytes()[8:])
     reseal(saved)
     with pytest.raises(ValueError, match="impossible header"):
-        load_model(saved)
+        read_model(saved)
 
 
 @pytest.mark.parametrize("damage", ["missing", "extra", "shape", "nan"])
@@ -132,7 +132,7 @@ def test_wrong_tensors(saved, damage):
     save_file(tensors, path)
     reseal(saved)
     with pytest.raises(ValueError, match="not finite" if damage == "nan" else "does not hold"):
-        load_model(saved)
+        read_model(saved)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +158,7 @@ def test_card_is_no_card(saved, blob):
     """Anything that is not a JSON object is refused."""
     saved.with_suffix(".json").write_bytes(blob)
     with pytest.raises(ValueError, match="model card|exactly the keys"):
-        load_model(saved)
+        read_model(saved)
 
 
 @pytest.mark.parametrize("network", [{}, {"scales": [["point", 0.0]], "hidden": -1}])
@@ -169,7 +169,7 @@ def test_card_describes_no_network(saved, network):
     card["network"] = network
     path.write_text(json.dumps(card))
     with pytest.raises(ValueError, match="describes no network"):
-        load_model(saved)
+        read_model(saved)
 
 
 def test_cosine_kind(tmp_path):
@@ -182,7 +182,7 @@ def test_cosine_kind(tmp_path):
     for name, half in (("single", False), ("half", True)):
         card = save_model(network, tmp_path / name, domain={}, provenance={}, half=half)
         assert card.kind == "cosine"
-        found, _ = load_model(tmp_path / name)
+        found, _ = read_model(tmp_path / name)
         assert found.config == network.config
         assert not found.training
         sizes[name] = (tmp_path / f"{name}.safetensors").stat().st_size
@@ -198,4 +198,4 @@ def test_unknown_kind(saved):
     card = json.loads(path.read_text())
     path.write_text(json.dumps({**card, "kind": "oracle"}))
     with pytest.raises(ValueError, match="describes no network"):
-        load_model(saved)
+        read_model(saved)

@@ -52,6 +52,17 @@ def main(argv=None):
     localize.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
     localize.add_argument("--out", default=".", help="folder to write to")
 
+    finetune = commands.add_parser(
+        "finetune", parents=[shared], help="adapt a model to a forward solution of your own"
+    )
+    finetune.add_argument("fwd", help="file that holds the forward solution (-fwd.fif)")
+    finetune.add_argument("--cov", help="noise covariance, like which the noise will be")
+    finetune.add_argument("--info", help="any FIF file of the recording, for channels and bads")
+    finetune.add_argument("--minutes", type=float, default=10.0, help="time limit")
+    finetune.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
+    finetune.add_argument("--seed", type=int, default=0, help="seed of the simulations")
+    finetune.add_argument("--out", default="my-model", help="name or path of the new model")
+
     train = commands.add_parser("train", help="train a model (see: mne-mmnet train --help)")
     train.add_argument("options", nargs=argparse.REMAINDER)
 
@@ -65,7 +76,8 @@ def main(argv=None):
     if argv[:1] == ["train"]:
         return _guard(_train, argv[1:], verbose=False)
     args = parser.parse_args(argv)
-    return _guard(_demo if args.command == "demo" else _localize, args, verbose=args.verbose)
+    command = {"demo": _demo, "localize": _localize, "finetune": _finetune}[args.command]
+    return _guard(command, args, verbose=args.verbose)
 
 
 def _demo(args):
@@ -76,6 +88,12 @@ def _demo(args):
 
 def _localize(args):
     from .localize import run
+
+    run(args)
+
+
+def _finetune(args):
+    from .finetune import run
 
     run(args)
 

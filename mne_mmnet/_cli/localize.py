@@ -2,6 +2,7 @@
 
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import mne
@@ -14,6 +15,7 @@ from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from ..weights import read_card
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
+from .files import read_file
 
 HALF_WINDOW = 0.05
 
@@ -40,7 +42,7 @@ def run(args):
 
 def _run(args):
     evoked = _read_evoked(args.evoked, args.condition)
-    cov = None if args.cov is None else _read(mne.read_cov, args.cov, "a noise covariance")
+    cov = None if args.cov is None else read_file(mne.read_cov, args.cov, "a noise covariance")
     # before the work, and before anything is written
     time, tmin, tmax = _choose_window(evoked, args.time, args.tmin, args.tmax)
     if "eeg" in evoked:
@@ -57,7 +59,7 @@ def _run(args):
         # the folds of a template are not the subject's: orientations are left free
         loose = default_loose(args.model) if args.loose is None else args.loose
     else:
-        fwd = _read(mne.read_forward_solution, args.fwd, "a forward solution")
+        fwd = read_file(mne.read_forward_solution, args.fwd, "a forward solution")
         loose = args.loose
         subject, subjects_dir = fwd["src"][0].get("subject_his_id"), None
         if subject in ("fsaverage", "fsaverage5"):
@@ -101,19 +103,11 @@ def _run(args):
         print("No picture: the surfaces of this source space are not at hand (see stc.plot).")
 
 
-def _read(reader, path, what):
-    """Read a file; MNE stumbles over damaged ones in many ways, which are one to the user."""
-    try:
-        return reader(path)
-    except FileNotFoundError:
-        raise
-    except Exception as error:
-        raise ValueError(f"{path} cannot be read as {what} ({error}).") from error
-
-
 def _read_evoked(path, condition):
     """Read one response; an ambiguous choice is an error that lists them."""
-    responses = _read(lambda name: mne.read_evokeds(name, proj=False), path, "evoked responses")
+    responses = read_file(
+        lambda name: mne.read_evokeds(name, proj=False), path, "evoked responses"
+    )
     listing = ", ".join(f"{k}: {evoked.comment!r}" for k, evoked in enumerate(responses))
     if condition is None:
         if len(responses) > 1:

@@ -68,8 +68,8 @@ def apply_mmnet_inverse(
         Noise covariance of single trials; data are multiplied by √nave on its account. MEG
         channels need one. With None the level of the noise, and how much of it comes from the
         brain, are estimated from the data, and ``evoked.nave`` is not used.
-    model : str | path-like
-        Name of a pretrained model, or path of a saved one.
+    model : str | path-like | Model
+        Name of a pretrained model, path of a saved one, or what :func:`fine_tune` made.
     loose : None | float | "auto" | dict
         Prior variance of tangential currents relative to normal ones. None fixes the orientation
         on surfaces (signed estimates) and frees it elsewhere; other values have MNE's meaning

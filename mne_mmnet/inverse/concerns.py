@@ -145,7 +145,8 @@ def find_concerns(card, prepared, data, report, largest):
             f"The largest current is {largest:.2g} A·m, more than any patch of cortex carries. "
             "MNE's unit is V: divide data in µV by 1e6, and check the forward solution's unit."
         )
-    rank = _rank(data) if data.shape[1] > prepared.n_rank else prepared.n_rank
+    # filtered windows that are hardly longer have few dimensions in time, too
+    rank = _rank(data) if data.shape[1] > 2 * prepared.n_rank else prepared.n_rank
     if prepared.n_rank / 2 < rank < prepared.n_rank:  # less is a simulation without noise
         concerns["rank"] = (
             f"The data have rank {rank}, the whitener {prepared.n_rank}: channels were "

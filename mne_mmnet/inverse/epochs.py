@@ -48,7 +48,7 @@ def apply_mmnet_inverse_epochs(
         The forward solution, or what :func:`make_mmnet_operator` made of it.
     noise_cov : mne.Covariance | None
         Noise covariance of single trials. With None the noise of each epoch is estimated from it.
-    model : str | path-like
+    model : str | path-like | Model
         As in :func:`apply_mmnet_inverse`, like ``loose`` and ``depth``.
     loose : None | float | "auto" | dict
         Prior variance of tangential currents relative to normal ones.

@@ -8,7 +8,7 @@ import torch
 from mne.utils import _validate_type, fill_doc, logger, verbose
 
 from .._mne import PreparedForward, prepare_forward
-from ..weights import ModelCard, load_model
+from ..weights import Model, ModelCard, read_model
 from .concerns import outside, say_foreign, say_outside, warn
 from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
@@ -134,8 +134,8 @@ def make_mmnet_operator(
     noise_cov : mne.Covariance | None
         Noise covariance; MEG channels need one. With None the solver estimates the noise level
         from the data.
-    model : str | path-like
-        Name of a pretrained model, or path of a saved one.
+    model : str | path-like | Model
+        Name of a pretrained model, path of a saved one, or what :func:`fine_tune` made.
     loose : None | float | "auto" | dict
         Prior variance of tangential currents relative to normal ones. None fixes the orientation
         on surfaces (signed estimates) and frees it elsewhere; other values have MNE's meaning
@@ -172,10 +172,10 @@ def make_mmnet_operator(
         If the number of channels lies outside the model's training domain, or there are MEG
         channels.
     """
-    _validate_type(model, "path-like", "model")
+    _validate_type(model, ("path-like", Model), "model")
     _validate_type(depth, ("numeric", str, None), "depth")
     device = pick_device(device)
-    network, card = load_model(model, device)
+    network, card = read_model(model, device)
     prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
     route = ROUTES[card.kind].prepare(network, card, prepared, depth, device)
     n_channels = len(prepared.ch_names)

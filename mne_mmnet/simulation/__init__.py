@@ -14,6 +14,8 @@ from .dataset import Dataset as Dataset
 from .neural_mass import NeuralMassConfig as NeuralMassConfig
 from .neural_mass import simulate_neural_mass as simulate_neural_mass
 from .patches import Neighbourhoods as Neighbourhoods
+from .perturb import Perturbation as Perturbation
+from .perturb import perturb_heads as perturb_heads
 from .sereega import SereegaConfig as SereegaConfig
 from .sereega import simulate_sereega as simulate_sereega
 from .simulated import SimulatedSources as SimulatedSources

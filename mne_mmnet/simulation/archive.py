@@ -37,6 +37,9 @@ class HeadArchive:
         Whether the sources fill a volume: their normals mean nothing.
     layouts : dict of str to array of int
         Electrodes nearest to those of standard layouts.
+    noise_factor : array of shape (n_electrodes, n_components) | None
+        Factor of a measured noise covariance, N Nᵀ, like which half of the sensor noise shall be.
+        Not kept in files.
     """
 
     gains: np.ndarray
@@ -49,6 +52,7 @@ class HeadArchive:
     source_space: dict | None = None
     is_volume: bool = False
     layouts: dict[str, np.ndarray] = field(default_factory=dict)
+    noise_factor: np.ndarray | None = None
 
     @cached_property
     def surface_frames(self):

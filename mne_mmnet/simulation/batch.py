@@ -48,6 +48,9 @@ class SimulationConfig:
         them, white noise from the sensors alone, its covariance (where known) exact.
     correlation : float
         Largest share of a common time course, drawn for half of the recordings.
+    own_head : bool
+        Whether all recordings are inverted with head 0, to whose errors a model shall get used;
+        else with any.
     free : float
         Share of batches inverted with three free columns a location; all are on volume grids.
     loose : float
@@ -66,6 +69,7 @@ class SimulationConfig:
     matched: float = 0.3
     ideal: float = 0.15
     correlation: float = 0.95
+    own_head: bool = False
     free: float = 0.12
     loose: float = 0.06
 
@@ -264,7 +268,10 @@ def _simulate_one(
     true_head, used_head = rng.integers(len(heads.gains)), rng.integers(len(used.gains))
     ideal = used is heads and rng.uniform() < config.ideal
     matched = ideal or (used is heads and rng.uniform() < config.matched)
-    if matched:
+    if config.own_head:
+        used_head = 0
+        true_head = 0 if matched else true_head
+    elif matched:
         used_head = true_head
     picks = _draw_electrodes(rng, heads, config, n_channels)
     normals = heads.normals
@@ -299,7 +306,9 @@ def _simulate_one(
     if ideal:
         noise = rng.standard_normal((n_channels, n_times))
     else:
-        noise = draw_noise(rng, gain, heads.electrodes[picks], n_times + n_baseline, background)
+        factor = None if heads.noise_factor is None else heads.noise_factor[picks]
+        places, n_samples = heads.electrodes[picks], n_times + n_baseline
+        noise = draw_noise(rng, gain, places, n_samples, background, factor)
     snr = 10.0 ** (rng.uniform(*config.snr_db) / 20.0)
     signal -= signal.mean(axis=0)
     noise -= noise.mean(axis=0)

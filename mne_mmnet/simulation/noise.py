@@ -5,7 +5,7 @@ import numpy as np
 from .timecourses import power_law
 
 
-def draw_noise(rng, gain, electrodes, n_times, background):
+def draw_noise(rng, gain, electrodes, n_times, background, factor=None):
     """Noise of one recording, unit mean power a channel.
 
     Parameters
@@ -20,6 +20,8 @@ def draw_noise(rng, gain, electrodes, n_times, background):
         Number of samples.
     background : float
         Share of the power that comes from the brain.
+    factor : array of shape (n_channels, n_components) | None
+        Factor of a measured covariance, which half of the recordings take for the sensors'.
 
     Returns
     -------
@@ -28,7 +30,9 @@ def draw_noise(rng, gain, electrodes, n_times, background):
     """
     n_channels, n_sources = gain.shape
     sensor = rng.standard_normal((n_channels, n_times))
-    if rng.uniform() < 0.5:
+    if factor is not None and rng.uniform() < 0.5:
+        sensor = factor @ rng.standard_normal((factor.shape[1], n_times))
+    elif rng.uniform() < 0.5:
         # neighbouring sensors share noise
         distance = np.linalg.norm(electrodes[:, None] - electrodes[None], axis=-1)
         length = rng.uniform(10.0, 60.0)

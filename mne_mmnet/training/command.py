@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from ..simulation import HeadArchive, HeadVariety, SimulationConfig
-from ..weights import load_model, save_model
+from ..weights import read_model, save_model
 from .confidence import train_confidence
 from .config import DEFAULT_SPACES, TrainingConfig
 from .loop import Space, train
@@ -215,7 +215,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     config = _read_config(args)
     initial = None
     if args.initial is not None:
-        initial, _ = load_model(args.initial)
+        initial, _ = read_model(args.initial)
         config = replace(config, network=initial.config)
     heads, validation_heads, fine_heads = read_spaces(args.heads_folder, config.spaces)
     started = time.monotonic()

@@ -158,6 +158,25 @@ def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, space: Spa
         )
         for k in range(config.n_temperature)
     ]
+    return fit_temperature_to(network, held_out)
+
+
+@torch.no_grad()
+def fit_temperature_to(network: EvidenceNetwork, held_out):
+    """Fit the temperature of a confidence head to recordings that were scored.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The network, changed in place.
+    held_out : list of tuple of torch.Tensor
+        From :func:`peak_score`.
+
+    Returns
+    -------
+    coverage : dict of float to float
+        As of :func:`fit_temperature`.
+    """
     log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     # a flat patch has no strongest location, and nothing to be calibrated against
     peaked = target.amax(1) > _PEAKED

@@ -11,7 +11,7 @@ import torch
 from ..baselines import CosineMMNet
 from ..network import CosineConfig
 from ..simulation import Dataset, NeuralMassConfig, SereegaConfig
-from ..weights import load_model, save_model
+from ..weights import read_model, save_model
 from .bilevel import train_bilevel
 from .bilevel_config import BilevelConfig
 from .command import list_versions, read_heads
@@ -129,7 +129,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     torch.manual_seed(config.seed)
     estimator = CosineMMNet(make_config(n_sources=n_sources, n_steps=config.n_steps))
     if args.initial is not None:
-        initial, card = load_model(args.initial)
+        initial, card = read_model(args.initial)
         if card.kind != "cosine" or initial.config != estimator.network.config:
             raise ValueError(f"The weights of {card.name} belong to another network.")
         estimator.network.load_state_dict(initial.state_dict())

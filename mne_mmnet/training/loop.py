@@ -106,8 +106,27 @@ def pose_batch(network, space, batch):
     return pose(network, model, data, amplitude, known), data
 
 
-def _batch_loss(network, space, batch, n_steps):
-    """Unroll the solver on one batch; return the loss and the last iterate's own."""
+def batch_loss(network, space, batch, n_steps):
+    """Unroll the solver on one batch.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The network.
+    space : Space
+        Where the batch was simulated.
+    batch : SimulatedBatch
+        The recordings.
+    n_steps : int
+        Number of steps.
+
+    Returns
+    -------
+    loss : torch.Tensor of shape ()
+        Weighted over the iterates.
+    last : torch.Tensor of shape (n_batch,)
+        Of the last iterate alone, without gradient.
+    """
     problem, data = pose_batch(network, space, batch)
     with torch.no_grad():
         # long windows: a part of the samples tells what the read-out is worth
@@ -291,7 +310,7 @@ def train(
     def validate():
         with torch.no_grad():
             losses = [
-                _batch_loss(average, space, batch, config.network.n_steps)[1]
+                batch_loss(average, space, batch, config.network.n_steps)[1]
                 for space, batch in validation
             ]
         return float(torch.cat(losses).mean())
@@ -305,7 +324,7 @@ def train(
             n_steps = int(rng.integers(config.n_steps[0], config.n_steps[1] + 1))
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, k)
-            loss, _ = _batch_loss(network, feed.pick(k), batch, n_steps)
+            loss, _ = batch_loss(network, feed.pick(k), batch, n_steps)
             optimiser.zero_grad()
             loss.backward()
             norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)

@@ -1,0 +1,397 @@
+"""Fine-tuning on one lead field: simulate on heads like it, invert with it, keep what helps."""
+
+import hashlib
+import json
+import logging
+import math
+import time
+from dataclasses import asdict, dataclass, field, replace
+
+import numpy as np
+import torch
+
+from .._files import whole_file
+from ..metrics import auc, confidence_interval, space_time_cosine
+from ..network import EvidenceNetwork
+from ..simulation import HeadArchive, Perturbation, SimulationConfig, perturb_heads
+from ..solver import iterate
+from .confidence import fit_temperature_to, peak_score
+from .loop import Space, batch_loss, pose_batch
+
+logger = logging.getLogger("mne")
+
+# batch k of a purpose is simulated from (seed, purpose, k)
+_TRAIN, _VALIDATE, _TEST, _TEMPERATURE = range(4)
+_MEASURES = ("loss", "space-time cosine", "AUC", "strongest peak (mm)")
+# sources whose power exceeds this share of the largest count as active
+_ACTIVE = 0.1
+
+
+@dataclass(frozen=True)
+class FineTuneConfig:
+    """Everything that decides a fine-tuning run, but for the lead field.
+
+    Parameters
+    ----------
+    simulation : SimulationConfig
+        The recordings.
+    perturbation : Perturbation
+        The heads.
+    minutes : float
+        Time limit, validation included.
+    n_heads : int
+        Heads to simulate on, and as many others to validate on.
+    batch_size : int
+        Recordings a batch.
+    n_held_out : int
+        Batches to stop early by, and as many others to compare with the given model.
+    n_steps : tuple of int
+        Range from which the number of unrolled steps is drawn.
+    learning_rate : float
+        Of AdamW at the beginning; it falls to 5 % along a cosine.
+    average : float
+        Decay of the exponential average of the weights, which is what is kept.
+    n_checks : int
+        Validations a run, of which ``patience`` in a row without progress end it.
+    patience : int
+        See above.
+    seed : int
+        Of heads and recordings.
+    """
+
+    simulation: SimulationConfig = field(default_factory=SimulationConfig)
+    perturbation: Perturbation = field(default_factory=Perturbation)
+    minutes: float = 10.0
+    n_heads: int = 16
+    batch_size: int = 4
+    n_held_out: int = 24
+    n_steps: tuple[int, int] = (2, 4)
+    learning_rate: float = 6e-4
+    average: float = 0.99
+    n_checks: int = 12
+    patience: int = 4
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One line of the before/after table, on recordings that chose nothing.
+
+    Parameters
+    ----------
+    measure : str
+        What was measured.
+    before, after : float
+        Means over the recordings.
+    change : tuple of float, length 3
+        Mean of the paired differences and its 95 % bootstrap interval.
+    """
+
+    measure: str
+    before: float
+    after: float
+    change: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came out of a run.
+
+    Parameters
+    ----------
+    kept : bool
+        Whether the new weights are kept; else they are the given ones.
+    n_batches : int
+        Batches trained on.
+    minutes : float
+        Time taken, over all sessions.
+    n_recordings : int
+        Recordings of the table.
+    table : list of Comparison
+        Given against new weights.
+    coverage : dict of float to float | None
+        Share of held-out recordings whose confidence region holds the strongest source.
+    """
+
+    kept: bool
+    n_batches: int
+    minutes: float
+    n_recordings: int
+    table: list[Comparison]
+    coverage: dict | None
+
+    def __str__(self):
+        lines = [f"{'':22}{'before':>9}{'after':>9}   change (95 % interval)"]
+        for row in self.table:
+            mean, low, high = row.change
+            lines.append(
+                f"{row.measure:22}{row.before:9.3f}{row.after:9.3f}   {mean:+.3f} "
+                f"({low:+.3f} … {high:+.3f})"
+            )
+        verdict = "kept" if self.kept else "no better than the given ones, which are returned"
+        lines.append(
+            f"{self.n_recordings} held-out recordings; {self.n_batches} batches in "
+            f"{self.minutes:.1f} min; the new weights are {verdict}"
+        )
+        return "\n".join(lines)
+
+
+def fine_tune_network(
+    network: EvidenceNetwork, archive: HeadArchive, config, directory, *, device="cpu", progress
+):
+    """Train a network on one lead field, or go on where an interrupted run stopped.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The given weights; not changed.
+    archive : HeadArchive
+        Its head 0 is the lead field to invert with.
+    config : FineTuneConfig
+        The run.
+    directory : pathlib.Path
+        Where ``fine-tune.pt`` is kept until the run is over.
+    device : str | torch.device
+        Where to train.
+    progress : callable
+        Called with the share of the time that is over.
+
+    Returns
+    -------
+    tuned : EvidenceNetwork
+        The new weights, or a copy of the given ones.
+    outcome : Outcome
+        What came out.
+    """
+    run = _Run(network, archive, config, directory, device)
+    run.resume()
+    try:
+        while not run.is_over():
+            run.train_one()
+            progress(run.share())
+            if run.share() >= run.next_check:
+                run.check()
+    finally:  # an interrupt loses a batch, not the run
+        run.save()
+    tuned, outcome = run.finish()
+    run.path.unlink(missing_ok=True)
+    progress(1.0)
+    return tuned, outcome
+
+
+class _Run:
+    """State of a run, which a checkpoint holds."""
+
+    def __init__(self, network, archive, config, directory, device):
+        self.config, self.device = config, device
+        self.given = _copy(network, device)
+        self.network, self.average, self.best = (_copy(network, device) for _ in range(3))
+        self.learned = [
+            *self.network.hyperprior.parameters(),
+            *self.network.curvature.parameters(),
+        ]
+        for parameter in self.learned:
+            parameter.requires_grad_(True)
+        self.optimiser = torch.optim.AdamW(self.learned, lr=config.learning_rate)
+        self.n_batches, self.seconds, self.checks = 0, 0.0, []
+        self.next_check, self.reserve = 0.0, 0.0
+        digest = hashlib.sha256(np.ascontiguousarray(archive.gains[0]).tobytes())
+        for tensor in network.state_dict().values():
+            digest.update(tensor.cpu().numpy().tobytes())
+        plain = {**asdict(config), "minutes": None}  # more time may be given to a resumed run
+        self.fingerprint = json.dumps(plain, sort_keys=True) + digest.hexdigest()
+        self.path = directory / "fine-tune.pt"
+        heads, others = (
+            perturb_heads(
+                archive,
+                config.n_heads,
+                np.random.default_rng([config.seed, purpose, 1]),
+                config.perturbation,
+            )
+            for purpose in (_TRAIN, _VALIDATE)
+        )
+        self.space = Space(heads, network.config, device)
+        self.held_out = Space(others, network.config, device)
+        self.started = time.monotonic()
+
+    def simulate(self, purpose, number):
+        """Batch k of a purpose is always the same."""
+        space = self.space if purpose == _TRAIN else self.held_out
+        seed = [self.config.seed, purpose, number]
+        return space, space.simulate(self.config.simulation, self.config.batch_size, seed)
+
+    def elapsed(self):
+        """Seconds, over all sessions."""
+        return self.seconds + time.monotonic() - self.started
+
+    def share(self):
+        """Share of the time for training that is over; the comparison takes the rest."""
+        total = 60.0 * self.config.minutes
+        return min(1.0, self.elapsed() / (total - min(self.reserve, 0.5 * total)))
+
+    def is_over(self):
+        """Whether time is up or nothing gets better any more."""
+        best = int(np.argmin(self.checks)) if self.checks else 0
+        return self.share() >= 1.0 or len(self.checks) - 1 - best >= self.config.patience
+
+    def train_one(self):
+        """Take one step of the optimiser."""
+        config = self.config
+        space, batch = self.simulate(_TRAIN, self.n_batches)
+        rng = np.random.default_rng([config.seed, self.n_batches, 7])
+        n_steps = int(rng.integers(config.n_steps[0], config.n_steps[1] + 1))
+        falling = 0.05 + 0.95 * 0.5 * (1.0 + math.cos(math.pi * self.share()))
+        rising = min(1.0, (self.n_batches + 1) / 20.0)
+        for group in self.optimiser.param_groups:
+            group["lr"] = config.learning_rate * falling * rising
+        loss, _ = batch_loss(self.network, space, batch, n_steps)
+        self.optimiser.zero_grad()
+        loss.backward()
+        norm = torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
+        if torch.isfinite(norm):
+            self.optimiser.step()
+            with torch.no_grad():
+                for kept, new in zip(
+                    self.average.parameters(), self.network.parameters(), strict=True
+                ):
+                    kept.lerp_(new, 1.0 - config.average)
+        self.n_batches += 1
+
+    @torch.no_grad()
+    def check(self):
+        """Validate, keep the best weights, write a checkpoint."""
+        started = time.monotonic()
+        losses = []
+        for k in range(self.config.n_held_out):
+            space, batch = self.simulate(_VALIDATE, k)
+            losses.append(batch_loss(self.average, space, batch, self.average.config.n_steps)[1])
+        self.checks.append(float(torch.cat(losses).mean()))
+        logger.info(
+            "    %4d batches, %4.1f min: held-out loss %.4f",
+            self.n_batches,
+            self.elapsed() / 60.0,
+            self.checks[-1],
+        )
+        if self.checks[-1] <= min(self.checks):
+            self.best.load_state_dict(self.average.state_dict())
+        # two networks, each run twice over as many recordings, and the temperature
+        self.reserve = 5.0 * (time.monotonic() - started)
+        self.next_check = self.share() + 1.0 / self.config.n_checks
+        self.save()
+
+    def save(self):
+        """Write the checkpoint."""
+        state = dict(
+            fingerprint=self.fingerprint,
+            network=self.network.state_dict(),
+            average=self.average.state_dict(),
+            best=self.best.state_dict(),
+            optimiser=self.optimiser.state_dict(),
+            n_batches=self.n_batches,
+            seconds=self.elapsed(),
+            checks=self.checks,
+        )
+        with whole_file(self.path) as scratch:
+            torch.save(state, scratch)
+
+    def resume(self):
+        """Go on from a checkpoint, if there is one."""
+        if not self.path.exists():
+            self.check()  # of the given weights
+            return
+        state = torch.load(self.path, map_location=self.device, weights_only=True)
+        if state["fingerprint"] != self.fingerprint:
+            raise ValueError(
+                f"{self.path} belongs to another lead field, model or configuration. Give "
+                "another directory, or remove the file."
+            )
+        for name in ("network", "average", "best", "optimiser"):
+            getattr(self, name).load_state_dict(state[name])
+        self.n_batches, self.seconds = state["n_batches"], state["seconds"]
+        self.checks = state["checks"]
+        logger.info("Resuming %s at batch %d", self.path, self.n_batches)
+
+    def finish(self):
+        """Compare with the given weights on recordings that chose nothing."""
+        scores = [self.measure(network) for network in (self.given, self.best)]
+        table = []
+        for name, before, after in zip(_MEASURES, *(np.transpose(s) for s in scores), strict=True):
+            change = confidence_interval(after - before, seed=self.config.seed)
+            mean = float(np.mean(after - before))
+            table.append(
+                Comparison(
+                    name, float(before.mean()), float(after.mean()), (mean, *map(float, change))
+                )
+            )
+        kept = table[0].change[2] < 0.0  # the whole interval: better for certain, or not at all
+        tuned = self.best if kept else self.given
+        found = (
+            fit_temperature_to(
+                tuned,
+                [
+                    peak_score(tuned, *self.simulate(_TEMPERATURE, k))
+                    for k in range(self.config.n_held_out)
+                ],
+            )
+            if kept
+            else None
+        )
+        outcome = Outcome(
+            kept, self.n_batches, self.elapsed() / 60.0, len(scores[0]), table, found
+        )
+        return tuned.eval().requires_grad_(False), outcome
+
+    @torch.no_grad()
+    def measure(self, network):
+        """Scores (n_recordings, n_measures) on the recordings of the comparison."""
+        rows = []
+        for k in range(self.config.n_held_out):
+            space, batch = self.simulate(_TEST, k)
+            n_steps = network.config.n_steps
+            _, losses = batch_loss(network, space, batch, n_steps)
+            problem, data = pose_batch(network, space, batch)
+            *_, last = iterate(network, problem, n_steps)
+            currents = problem.objective.posterior_mean(last.point, data).cpu().double().numpy()
+            currents *= batch.orient_weights[:, None, :, None]
+            for loss, estimate, truth, peak in zip(
+                losses, currents, batch.currents, batch.peak, strict=True
+            ):
+                power, true_power = (np.square(x).sum(axis=(1, 2)) for x in (estimate, truth))
+                away = space.heads.positions - space.heads.positions[np.argmax(power)]
+                rows.append(
+                    (
+                        float(loss),
+                        space_time_cosine(*(x.reshape(len(x), -1) for x in (estimate, truth))),
+                        auc(power, true_power > _ACTIVE * true_power.max()),
+                        float(np.linalg.norm(away[peak > 0], axis=1).min()),
+                    )
+                )
+        return np.array(rows)
+
+
+def _copy(network, device):
+    """Weights of one's own."""
+    copied = EvidenceNetwork(network.config).to(device)
+    copied.load_state_dict(network.state_dict())
+    return copied.requires_grad_(False)
+
+
+def small_batches(config, n_sources, n_orient):
+    """Shrink the batches of a large source space, so that enough of them fit in the time.
+
+    Parameters
+    ----------
+    config : FineTuneConfig
+        The run.
+    n_sources, n_orient : int
+        Of the lead field.
+
+    Returns
+    -------
+    config : FineTuneConfig
+        The run.
+    """
+    columns = n_sources * n_orient
+    if columns <= 1500:
+        return config
+    return replace(config, batch_size=2, n_held_out=20 if columns <= 5000 else 10)

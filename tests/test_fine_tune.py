@@ -1,0 +1,224 @@
+"""Fine-tuning on a forward model: files in, a model out that is no worse."""
+
+import mne
+import numpy as np
+import pytest
+import torch
+
+from mne_cases import make_cov, make_evoked, make_fwd, make_info
+from mne_mmnet import (
+    Model,
+    apply_mmnet_inverse,
+    fine_tune,
+    list_models,
+    make_mmnet_operator,
+    read_model,
+    save_model,
+)
+from mne_mmnet._cli import main
+from mne_mmnet._mne import prepare_forward
+from mne_mmnet.simulation import Perturbation, perturb_heads
+from mne_mmnet.training import fine_tune as core
+from mne_mmnet.tuning import make_archive
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The sources explain"),
+    pytest.mark.filterwarnings("ignore:.*outside the training domain"),
+]
+INFO, FWD = make_info(16), make_fwd()
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    """Few recordings: what is tested is the bookkeeping."""
+
+    class Small(core.FineTuneConfig):
+        def __init__(self, **options):
+            super().__init__(**{"n_heads": 3, "n_held_out": 2, "n_checks": 3, **options})
+
+    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", Small)
+
+
+@pytest.fixture(scope="module")
+def archive():
+    """The lead field as training takes it."""
+    return make_archive(INFO, FWD, prepare_forward(INFO, FWD))
+
+
+def test_perturbed_heads(archive, rng):
+    """Head 0 is the user's; without sizes so are all; with them they differ by some per cent."""
+    still = perturb_heads(archive, 3, rng, Perturbation(0.0, 0.0, 0.0, 0.0))
+    np.testing.assert_allclose(
+        still.gains[1:], np.repeat(archive.gains, 2, axis=0), rtol=1e-3, atol=1e-3
+    )
+    heads = perturb_heads(archive, 8, rng)
+    np.testing.assert_array_equal(heads.gains[0], archive.gains[0])
+    centred = heads.gains - heads.gains.mean(axis=1, keepdims=True)
+    flat = centred.reshape(8, -1)
+    cosine = flat[1:] @ flat[0] / np.linalg.norm(flat[1:], axis=1) / np.linalg.norm(flat[0])
+    assert np.all(cosine < 0.9999)
+    assert np.all(cosine > 0.7)
+
+
+def test_files_in_model_out(tmp_path):
+    """The forward solution comes from a file, the model goes into one, and localises by path."""
+    mne.write_forward_solution(tmp_path / "my-fwd.fif", FWD, verbose=False)
+    fwd = mne.read_forward_solution(tmp_path / "my-fwd.fif", verbose=False)
+    before = fwd["sol"]["data"].copy()
+    model = fine_tune(fwd, make_cov(INFO), info=INFO, minutes=0.1)
+    np.testing.assert_array_equal(fwd["sol"]["data"], before)
+    assert isinstance(model, Model)
+    assert model.card.name == "mmnet-base-tuned"
+    save_model(model, tmp_path / "mine")
+    evoked = make_evoked(INFO)
+    stcs = [apply_mmnet_inverse(evoked, FWD, model=m) for m in (model, tmp_path / "mine")]
+    np.testing.assert_array_equal(stcs[0].data, stcs[1].data)
+    assert "mine" not in list_models()
+    read = read_model(tmp_path / "mine")
+    assert read.card.provenance["base"]["name"] == "mmnet-base"
+    assert {row["measure"] for row in read.card.provenance["outcome"]["table"]} >= {"AUC"}
+
+
+def test_never_worse(monkeypatch):
+    """Weights that do no better on held-out recordings are not returned."""
+    given = read_model("mmnet-base")
+
+    def spoil(self):
+        with torch.no_grad():
+            for parameter in self.average.hyperprior.parameters():
+                parameter.add_(1.0)
+        self.best.load_state_dict(self.average.state_dict())
+        self.n_batches += 1
+
+    monkeypatch.setattr(core._Run, "train_one", spoil)
+    model = fine_tune(FWD, info=INFO, minutes=0.05)
+    outcome = model.card.provenance["outcome"]
+    assert not outcome["kept"]
+    assert outcome["table"][0]["after"] > outcome["table"][0]["before"]
+    for name, tensor in model.network.state_dict().items():
+        assert torch.equal(tensor, given.network.state_dict()[name]), name
+
+
+def test_better_weights_are_kept(monkeypatch):
+    """Weights that do better are: here the given ones are spoilt, and training puts them right."""
+    good = read_model("mmnet-base")
+    with torch.no_grad():
+        bad = read_model("mmnet-base")
+        for parameter in bad.network.hyperprior.parameters():
+            parameter.add_(0.3)
+
+    def repair(self):
+        for network in (self.average, self.best):
+            network.load_state_dict(good.network.state_dict())
+        self.n_batches += 1
+
+    monkeypatch.setattr(core._Run, "train_one", repair)
+    model = fine_tune(FWD, info=INFO, model=bad, minutes=0.05)
+    outcome = model.card.provenance["outcome"]
+    assert outcome["kept"]
+    assert outcome["table"][0]["change"][2] < 0
+    assert model.card.domain["tuned_on"]["n_channels"] == 16
+
+
+def test_training_lowers_the_loss(archive, tmp_path):
+    """The optimiser does its work: the loss on a training batch falls."""
+    config = core.FineTuneConfig(
+        simulation=core.SimulationConfig(n_channels=(16, 16), own_head=True, free=0.0, loose=0.0),
+        n_heads=2,
+        n_held_out=1,
+        learning_rate=2e-3,
+    )
+    run = core._Run(read_model("mmnet-base").network, archive, config, tmp_path, "cpu")
+    space, batch = run.simulate(core._TRAIN, 0)
+    run.simulate = lambda *_: (space, batch)
+    with torch.no_grad():
+        before = core.batch_loss(run.network, space, batch, 3)[0]
+    for _ in range(25):
+        run.train_one()
+    with torch.no_grad():
+        after = core.batch_loss(run.network, space, batch, 3)[0]
+    assert after < before - 0.02
+
+
+def test_resume(tmp_path, monkeypatch):
+    """An interrupted run goes on where it was; another one is refused."""
+    train, limit = core._Run.train_one, [3]
+
+    def interrupted(self):
+        if self.n_batches == limit[0]:
+            raise KeyboardInterrupt
+        train(self)
+
+    monkeypatch.setattr(core._Run, "train_one", interrupted)
+    options = dict(info=INFO, directory=tmp_path)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(FWD, minutes=5, **options)
+    assert (tmp_path / "fine-tune.pt").exists()
+    with pytest.raises(ValueError, match="belongs to another lead field.*remove the file"):
+        fine_tune(FWD, minutes=5, rng=3, **options)
+    limit[0] = None
+    with mne.utils.catch_logging() as log:
+        model = fine_tune(FWD, minutes=0.15, verbose="info", **options)
+    assert "at batch 3" in log.getvalue()
+    assert model.card.provenance["outcome"]["n_batches"] >= 3
+    assert not (tmp_path / "fine-tune.pt").exists()
+
+
+@pytest.mark.parametrize("options", [dict(loose=1.0), dict(loose=0.3)])
+def test_orientations(options):
+    """Free and loose orientation are simulated as they will be inverted."""
+    model = fine_tune(FWD, info=INFO, minutes=0.05, **options)
+    assert model.card.provenance["outcome"]["n_recordings"] > 0
+
+
+def test_volume_and_fixed():
+    """Volume grids, and forward solutions that have no other orientation."""
+    assert fine_tune(make_fwd("volume"), info=INFO, minutes=0.05)
+    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
+    assert fine_tune(fixed, minutes=0.05)  # without an info: all channels
+
+
+def test_cosine_for_another_source_space(tmp_path):
+    """The cosine route's network is made to fit a source space that it did not know."""
+    evoked = make_evoked(INFO)
+    with pytest.raises(ValueError, match="fine_tune"):
+        apply_mmnet_inverse(evoked, FWD, model="mmnet-cosine")
+    model = fine_tune(FWD, info=INFO, model="mmnet-cosine", minutes=0.15)
+    save_model(model, tmp_path / "mine")
+    stc = apply_mmnet_inverse(evoked, FWD, model=tmp_path / "mine")
+    assert np.isfinite(stc.data).all()
+    with pytest.raises(ValueError, match="along the cortex's normals"):
+        fine_tune(FWD, info=INFO, model="mmnet-cosine", loose=1.0, minutes=0.1)
+
+
+def test_bad_input(tmp_path):
+    """Errors name the remedy."""
+    with pytest.raises(TypeError, match="fwd must be an instance of"):
+        fine_tune("my-fwd.fif")
+    with pytest.raises(ValueError, match="minutes must be > 0"):
+        fine_tune(FWD, minutes=0)
+    with pytest.raises(FileNotFoundError, match="There is no model 'mmnet-huge'"):
+        fine_tune(FWD, model="mmnet-huge")
+    nowhere = mne.create_info(INFO["ch_names"], 100.0, "eeg")
+    with pytest.raises(ValueError, match="no place on the head.*set_montage"):
+        fine_tune(FWD, info=nowhere)
+    with pytest.raises(TypeError, match="give domain and provenance"):
+        save_model(read_model().network, tmp_path / "x")
+
+
+def test_command(tmp_path, capsys):
+    """The command reads files, says what it did, and writes a model that localises."""
+    mne.write_forward_solution(tmp_path / "my-fwd.fif", FWD, verbose=False)
+    mne.write_cov(tmp_path / "my-cov.fif", make_cov(INFO), verbose=False)
+    evoked = make_evoked(INFO)
+    evoked.save(tmp_path / "my-ave.fif", verbose=False)
+    out = tmp_path / "my-model"
+    argv = ["finetune", str(tmp_path / "my-fwd.fif"), "--cov", str(tmp_path / "my-cov.fif")]
+    argv += ["--info", str(tmp_path / "my-ave.fif"), "--minutes", "0.1", "--out", str(out)]
+    assert main(argv) == 0
+    said = capsys.readouterr().out
+    assert "space-time cosine" in said
+    assert f"Wrote {out}.safetensors" in said
+    operator = make_mmnet_operator(evoked.info, FWD, model=out)
+    assert operator.card.name == "my-model"
+    assert main(["finetune", str(tmp_path / "none-fwd.fif"), "--out", str(out)]) == 2
