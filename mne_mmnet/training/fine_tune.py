@@ -313,16 +313,15 @@ class _Run:
 
     def finish(self):
         """Compare with the given weights on recordings that chose nothing."""
-        scores = [self.measure(network) for network in (self.given, self.best)]
-        table = []
-        for name, before, after in zip(_MEASURES, *(np.transpose(s) for s in scores), strict=True):
-            change = confidence_interval(after - before, seed=self.config.seed)
-            mean = float(np.mean(after - before))
-            table.append(
-                Comparison(
-                    name, float(before.mean()), float(after.mean()), (mean, *map(float, change))
-                )
+        before, after = (
+            measure(
+                network,
+                self.held_out,
+                (self.simulate(_TEST, k)[1] for k in range(self.config.n_held_out)),
             )
+            for network in (self.given, self.best)
+        )
+        table = compare(before, after, self.config.seed)
         kept = table[0].change[2] < 0.0  # the whole interval: better for certain, or not at all
         tuned = self.best if kept else self.given
         found = (
@@ -336,37 +335,72 @@ class _Run:
             if kept
             else None
         )
-        outcome = Outcome(
-            kept, self.n_batches, self.elapsed() / 60.0, len(scores[0]), table, found
-        )
+        outcome = Outcome(kept, self.n_batches, self.elapsed() / 60.0, len(before), table, found)
         return tuned.eval().requires_grad_(False), outcome
 
-    @torch.no_grad()
-    def measure(self, network):
-        """Scores (n_recordings, n_measures) on the recordings of the comparison."""
-        rows = []
-        for k in range(self.config.n_held_out):
-            space, batch = self.simulate(_TEST, k)
-            n_steps = network.config.n_steps
-            _, losses = batch_loss(network, space, batch, n_steps)
-            problem, data = pose_batch(network, space, batch)
-            *_, last = iterate(network, problem, n_steps)
-            currents = problem.objective.posterior_mean(last.point, data).cpu().double().numpy()
-            currents *= batch.orient_weights[:, None, :, None]
-            for loss, estimate, truth, peak in zip(
-                losses, currents, batch.currents, batch.peak, strict=True
-            ):
-                power, true_power = (np.square(x).sum(axis=(1, 2)) for x in (estimate, truth))
-                away = space.heads.positions - space.heads.positions[np.argmax(power)]
-                rows.append(
-                    (
-                        float(loss),
-                        space_time_cosine(*(x.reshape(len(x), -1) for x in (estimate, truth))),
-                        auc(power, true_power > _ACTIVE * true_power.max()),
-                        float(np.linalg.norm(away[peak > 0], axis=1).min()),
-                    )
+
+@torch.no_grad()
+def measure(network, space, batches):
+    """Score a network on simulated recordings.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        The network.
+    space : Space
+        Where the recordings were simulated.
+    batches : iterable of SimulatedBatch
+        The recordings.
+
+    Returns
+    -------
+    scores : array of shape (n_recordings, 4)
+        Training loss, space-time cosine, area under the ROC curve, distance of the strongest
+        location from the strongest source (mm).
+    """
+    n_steps, rows = network.config.n_steps, []
+    for batch in batches:
+        _, losses = batch_loss(network, space, batch, n_steps)
+        problem, data = pose_batch(network, space, batch)
+        *_, last = iterate(network, problem, n_steps)
+        currents = problem.objective.posterior_mean(last.point, data).cpu().double().numpy()
+        currents *= batch.orient_weights[:, None, :, None]
+        samples = zip(losses, currents, batch.currents, batch.peak, strict=True)
+        for loss, estimate, truth, peak in samples:
+            power, true_power = (np.square(x).sum(axis=(1, 2)) for x in (estimate, truth))
+            away = space.heads.positions - space.heads.positions[np.argmax(power)]
+            rows.append(
+                (
+                    float(loss),
+                    space_time_cosine(*(x.reshape(len(x), -1) for x in (estimate, truth))),
+                    auc(power, true_power > _ACTIVE * true_power.max()),
+                    float(np.linalg.norm(away[peak > 0], axis=1).min()),
                 )
-        return np.array(rows)
+            )
+    return np.array(rows)
+
+
+def compare(before, after, seed=0):
+    """Compare scores of the same recordings.
+
+    Parameters
+    ----------
+    before, after : array of shape (n_recordings, 4)
+        Of :func:`measure`.
+    seed : int
+        Of the bootstrap.
+
+    Returns
+    -------
+    table : list of Comparison
+        One for each measure.
+    """
+    table = []
+    for name, old, new in zip(_MEASURES, before.T, after.T, strict=True):
+        low, high = confidence_interval(new - old, seed=seed)
+        change = (float(np.mean(new - old)), float(low), float(high))
+        table.append(Comparison(name, float(old.mean()), float(new.mean()), change))
+    return table
 
 
 def _copy(network, device):

@@ -1,0 +1,179 @@
+"""Fine-tuning: what ten minutes on one core gain on a foreign head, and whether they harm at home.
+
+    pip install -c constraints.txt -e .
+    python benchmarks/finetune.py
+
+**child**: a sphere of 70 mm radius with a thin skull of high conductivity (0.03 S/m; 0.006 in
+training), 64 electrodes, the template's 1284 sources scaled to fit. Tuned through ``fine_tune``.
+The test heads are computed anew by MNE: skull 0.012 to 0.06 S/m and 0.6 to 1.6 times as thick,
+electrodes moved by 0 to 5 mm rms. No head, seed or perturbation is shared with the tuning, which
+perturbs one lead field smoothly without computing another.
+
+**template**: the template head with the BioSemi-64 layout, inside the training domain; the test
+heads are the five perturbed ones (BEM) of the validation archive.
+
+Test recordings are drawn from the training distribution, with this montage, fixed orientation and
+the nominal head for the inversion. Paired differences with 95 % bootstrap intervals. Writes
+``benchmarks/results/finetune.csv``.
+"""
+
+import argparse
+import os
+import platform
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import mne
+import numpy as np
+import torch
+from common import make_info, write_rows
+
+import mne_mmnet
+from mne_mmnet._mne import prepare_forward
+from mne_mmnet.simulation import SimulationConfig
+from mne_mmnet.training.command import read_heads
+from mne_mmnet.training.fine_tune import FineTuneConfig, compare, fine_tune_network, measure
+from mne_mmnet.training.loop import Space
+from mne_mmnet.tuning import make_archive
+
+RESULTS = Path(__file__).parent / "results" / "finetune.csv"
+RADIUS, CENTRE = 0.070, (0.0, 0.0, 0.04)  # m
+SKULL, SHARES = 0.03, (0.90, 0.93, 0.96, 1.0)
+N_HEADS, SEED = 6, 90_210
+
+
+def make_child(rng=None):
+    """Info and forward solution; with a generator, of a head that differs from the nominal one."""
+    info = make_info("biosemi64", 250.0)
+    places = np.array([ch["loc"][:3] for ch in info["chs"]])
+    places = places - places.mean(axis=0) + [0, 0, 0.02]
+    places = RADIUS * places / np.linalg.norm(places, axis=1, keepdims=True)
+    skull, thickness = SKULL, 1.0
+    if rng is not None:
+        skull = float(np.exp(rng.uniform(np.log(0.012), np.log(0.06))))
+        thickness = float(rng.uniform(0.6, 1.6))
+        places = places + rng.uniform(0, 0.005) / np.sqrt(3) * rng.standard_normal(places.shape)
+        places *= RADIUS / np.linalg.norm(places, axis=1, keepdims=True)
+    names = info["ch_names"]
+    montage = mne.channels.make_dig_montage(
+        dict(zip(names, places + CENTRE, strict=True)), coord_frame="head"
+    )
+    info = mne.create_info(names, 250.0, "eeg").set_montage(montage)
+    brain, csf, bone, skin = SHARES
+    csf, bone = csf, csf + (bone - csf) * thickness
+    sphere = mne.make_sphere_model(
+        CENTRE, RADIUS, relative_radii=(brain, csf, bone, skin), sigmas=(0.33, 1.0, skull, 0.33)
+    )
+    template = mne_mmnet.make_template_forward(make_info("biosemi64", 250.0))
+    src = template["src"].copy()
+    every = np.concatenate([space["rr"][space["vertno"]] for space in src])
+    middle = 0.5 * (every.min(axis=0) + every.max(axis=0))
+    size = 0.97 * brain * RADIUS / np.linalg.norm(every - middle, axis=1).max()
+    for space in src:
+        space["rr"] = (space["rr"] - middle) * size + CENTRE
+    trans = mne.transforms.Transform("head", "mri")
+    fwd = mne.make_forward_solution(info, trans, src, sphere, meg=False, mindist=0.0)
+    evoked = mne.EvokedArray(np.zeros((len(names), 1)), info).set_eeg_reference(projection=True)
+    return evoked.info, fwd
+
+
+def child_archives():
+    """Forward solution, and test heads with the nominal one first."""
+    info, fwd = make_child()
+    own = make_archive(info, fwd, prepare_forward(info, fwd))
+    rng = np.random.default_rng(SEED)
+    gains = [own.gains[0]]
+    for _ in range(N_HEADS - 1):
+        other, solution = make_child(rng)
+        gains.append(make_archive(other, solution, prepare_forward(other, solution)).gains[0])
+    return info, fwd, replace(own, gains=np.stack(gains))
+
+
+def template_archives(folder):
+    """Nominal head and test heads with the electrodes of one layout."""
+    path = None if folder is None else Path(folder) / "ico3-6-seed77.npz"
+    heads = read_heads(path, n_heads=6, spacing="ico3", seed=77)
+    name = next(name for name in heads.layouts if "biosemi64" in name)
+    picks = heads.layouts[name]
+    heads = replace(
+        heads,
+        gains=heads.gains[:, picks],
+        electrodes=heads.electrodes[picks],
+        groups=np.zeros(len(picks), int),
+        layouts={},
+    )
+    return replace(heads, gains=heads.gains[:1]), heads
+
+
+def main():
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--minutes", type=float, default=10.0)
+    parser.add_argument("--n-batches", type=int, default=50, help="of 4 test recordings")
+    parser.add_argument("--heads-folder", help="where lead fields are kept; default: the cache")
+    parser.add_argument("--model", default="mmnet-base")
+    parser.add_argument("--cases", nargs="+", default=["child", "template"])
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    mne.set_log_level("warning")
+    base = mne_mmnet.read_model(args.model)
+    rows = []
+    for case in args.cases:
+        started = time.monotonic()
+        if case == "child":
+            info, fwd, heads = child_archives()
+            tuned = mne_mmnet.fine_tune(fwd, info=info, minutes=args.minutes, model=base).network
+        else:
+            own, heads = template_archives(args.heads_folder)
+            n_channels = len(own.electrodes)
+            simulation = SimulationConfig(
+                n_channels=(n_channels, n_channels), layouts=0, own_head=True, free=0, loose=0
+            )
+            config = FineTuneConfig(simulation=simulation, minutes=args.minutes)
+            folder = args.out.parent / "finetune-checkpoints"
+            folder.mkdir(parents=True, exist_ok=True)
+            tuned, _ = fine_tune_network(
+                base.network, own, config, folder, progress=lambda share: None
+            )
+            folder.rmdir()
+        minutes = (time.monotonic() - started) / 60
+        n_channels = len(heads.electrodes)
+        test = SimulationConfig(
+            n_channels=(n_channels, n_channels),
+            layouts=0,
+            own_head=True,
+            free=0,
+            loose=0,
+            ideal=0,
+            matched=0,
+        )
+        # head 0, the nominal one, only inverts
+        space = Space(heads, base.network.config)
+        batches = [space.simulate(test, 4, [SEED, k]) for k in range(args.n_batches)]
+        before, after = (measure(network, space, batches) for network in (base.network, tuned))
+        for line in compare(before, after):
+            mean, low, high = line.change
+            row = dict(
+                case=case,
+                measure=line.measure,
+                n=len(before),
+                before=f"{line.before:.4f}",
+                after=f"{line.after:.4f}",
+                change=f"{mean:+.4f}",
+                low=f"{low:+.4f}",
+                high=f"{high:+.4f}",
+                minutes=f"{minutes:.1f}",
+            )
+            rows.append(row)
+            print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+    comment = (
+        f"python benchmarks/finetune.py --minutes {args.minutes:g} --n-batches {args.n_batches}; "
+        f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores, 1 thread"
+    )
+    write_rows(args.out, comment, rows)
+
+
+if __name__ == "__main__":
+    main()
