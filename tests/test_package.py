@@ -38,6 +38,7 @@ ORDER = (
     "training",
     "tuning",
     "viz",
+    "report",
     "_cli",
 )
 # what the training core needs must run where MNE is not installed
@@ -65,6 +66,7 @@ NO_TORCH = {
     "template",
     "decoding",
     "viz",
+    "report",
     "_cli",
     "simulation",
 }

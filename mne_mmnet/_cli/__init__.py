@@ -51,6 +51,7 @@ def main(argv=None):
     localize.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
     localize.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
     localize.add_argument("--out", default=".", help="folder to write to")
+    localize.add_argument("--report", action="store_true", help="also write an HTML report")
 
     finetune = commands.add_parser(
         "finetune", parents=[shared], help="adapt a model to a forward solution of your own"

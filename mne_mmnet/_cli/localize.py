@@ -2,7 +2,6 @@
 
 import sys
 import warnings
-from functools import partial
 from pathlib import Path
 
 import mne
@@ -11,6 +10,7 @@ import numpy as np
 from .._files import whole_file
 from .._mne import check_reference
 from ..inverse import apply_mmnet_inverse
+from ..report import make_report
 from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from ..weights import read_card
@@ -66,10 +66,13 @@ def _run(args):
             found, subjects_dir = find_template()
             subjects_dir = subjects_dir if found == subject else None
 
+    whole = evoked.copy()
     evoked.crop(tmin, tmax)
     window = f"{1e3 * evoked.times[0]:.0f} … {1e3 * evoked.times[-1]:.0f} ms"
     print(f"Localising {evoked.comment or 'the response'}, window {window}")
-    stc, report = apply_mmnet_inverse(
+    # the cosine objective has no posterior
+    with_uncertainty = args.report and read_card(args.model).kind != "cosine"
+    stc, report, *uncertainty = apply_mmnet_inverse(
         evoked,
         fwd,
         cov,
@@ -77,6 +80,7 @@ def _run(args):
         device=args.device,
         loose=loose,
         return_report=True,
+        return_uncertainty=with_uncertainty,
     )
     print(f"Certificate: {report}")
     _print_peak(stc, fwd, time, subject, subjects_dir)
@@ -101,6 +105,22 @@ def _run(args):
         print(f"Wrote {picture}")
     else:
         print("No picture: the surfaces of this source space are not at hand (see stc.plot).")
+    if args.report:
+        page = make_report(
+            whole,
+            fwd,
+            stc,
+            report,
+            uncertainty=uncertainty[0] if uncertainty else None,
+            model=args.model,
+            times=None if args.time is None else [time],
+            subject=subject,
+            subjects_dir=subjects_dir,
+        )
+        path = out / f"{stem}-mmnet.html"
+        with whole_file(path) as scratch:
+            page.save(scratch, open_browser=False, verbose="error")
+        print(f"Wrote {path}")
 
 
 def _read_evoked(path, condition):

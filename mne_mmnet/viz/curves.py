@@ -75,30 +75,34 @@ def draw_objective(axes, report, fontsize):
     steps = np.arange(len(objective))
     axes.plot(steps, objective, "-o", color=_LINE, label="objective", ms=0.45 * fontsize)
     groups = (
-        (retries > 0, "o", _RETRY, "proposals rejected before this step (how many)"),
-        (analytic, "s", _ANALYTIC, "analytic step"),
-        (stalled, "X", _STALLED, "stalled: iterate kept"),
+        (retries > 0, "o", _RETRY, 1.1, "proposals rejected before this step (how many)"),
+        (analytic, "s", _ANALYTIC, 0.85, "analytic step"),
+        (stalled, "x", _STALLED, 0.85, "stalled: the iterate was kept"),
     )
-    for which, marker, colour, label in groups:
+    for which, marker, colour, share, label in groups:
         chosen = 1 + np.flatnonzero(which)
         if len(chosen):
-            look = dict(marker=marker, ls="", color=colour, ms=0.8 * fontsize, mfc="none", mew=2)
+            look = dict(marker=marker, ls="", color=colour, ms=share * fontsize, mfc="none", mew=2)
             axes.plot(chosen, objective[chosen], label=label, **look)
     for step in 1 + np.flatnonzero(retries > 0):
         axes.annotate(
             str(int(retries[step - 1])),
             (step, objective[step]),
-            (0, 0.8 * fontsize),
+            (0, 0.9 * fontsize),
             textcoords="offset points",
             ha="center",
             color=_RETRY,
             fontsize=0.87 * fontsize,
         )
     descended = bool(np.all(np.diff(objective) <= 0))
-    verdict = "certified: it never increased" if descended else "NOT MONOTONE"
-    change = f"{objective[0]:.2f} → {objective[-1]:.2f}"
+    verdict = (
+        f"{objective[0]:.2f} → {objective[-1]:.2f}\n"
+        f"{'certified: it never increased' if descended else 'NOT MONOTONE'}\n"
+        f"{retries.sum()} proposals rejected, {analytic.sum()} analytic and {stalled.sum()} "
+        "stalled steps"
+    )
     axes.text(
-        *(0.98, 0.96, f"{change}\n{verdict}"),
+        *(0.98, 0.97, verdict),
         transform=axes.transAxes,
         ha="right",
         va="top",
@@ -111,7 +115,7 @@ def draw_objective(axes, report, fontsize):
     axes.tick_params(labelsize=0.87 * fontsize)
     axes.margins(y=0.15)
     axes.spines[["top", "right"]].set_visible(False)
-    # beside the verdict, above a curve that has fallen
-    axes.legend(
-        loc="upper right", bbox_to_anchor=(0.99, 0.82), frameon=False, fontsize=0.87 * fontsize
-    )
+    if (retries > 0).any() or analytic.any() or stalled.any():
+        # under the verdict, above a curve that has fallen
+        look = dict(frameon=False, fontsize=0.87 * fontsize)
+        axes.legend(loc="upper right", bbox_to_anchor=(0.99, 0.8), **look)

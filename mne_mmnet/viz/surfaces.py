@@ -176,6 +176,11 @@ class _Hemisphere:
     def add(self, plotter, painting, side):
         """Put one painting into the scene; returns the actors."""
         vertices = painting.vertices[side]
+        if max([*vertices, *painting.truth[side]], default=0) >= len(self.rr):
+            raise ValueError(
+                f"There are vertices beyond the {len(self.rr)} of the subject's surface. Give the "
+                "subject that the estimate was made for."
+            )
         share = self.carry(vertices, painting.values[side]) / painting.limit
         rgb = blend(share, np.where(self.mesh.point_data["curv"] > 0, SULCUS, GYRUS))
         self.mesh.point_data["rgb"] = np.round(255 * rgb).astype(np.uint8)

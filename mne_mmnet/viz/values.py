@@ -100,7 +100,8 @@ def check_region(region, stc, level):
     label = "given region"
     if hasattr(region, "confidence"):
         theirs, ours = region.confidence.vertices, stc.vertices
-        if not all(np.array_equal(a, b) for a, b in zip(theirs, ours, strict=True)):
+        same = (np.array_equal(a, b) for a, b in zip(theirs, ours, strict=False))
+        if len(theirs) != len(ours) or not all(same):
             raise ValueError(
                 "region belongs to other sources than stc. Take both from one call of "
                 "apply_mmnet_inverse."

@@ -1,0 +1,5 @@
+"""A report that a person can read in a browser."""
+
+from .make import make_report
+
+__all__ = ["make_report"]

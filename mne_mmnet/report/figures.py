@@ -1,0 +1,178 @@
+"""Curves and maps of a report. All are drawn without pyplot and without a display."""
+
+import mne
+import numpy as np
+
+from ..viz.colours import choose_unit
+from ..viz.page import make_figure
+
+_FONT = 11.0
+
+
+def _curve_style(axes, window=None, times=()):
+    """Labels and marks that all curves share."""
+    axes.set_xlabel("time (ms)", fontsize=_FONT)
+    axes.spines[["top", "right"]].set_visible(False)
+    for time in times:
+        axes.axvline(1e3 * time, color="0.4", lw=0.8, ls=":")
+    if window is not None:
+        axes.axvspan(1e3 * window[0], 1e3 * window[1], color="#1f4e79", alpha=0.08, lw=0)
+
+
+def draw_sensors(evoked, kind):
+    """Draw where the channels of a type are.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    kind : str
+        The type.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        Seen from above, bad channels in red.
+    """
+    figure = make_figure((700, 640))
+    axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
+    evoked.plot_sensors(ch_type=kind, show_names=True, axes=axes, show=False, verbose="error")
+    return figure
+
+
+def draw_butterfly(evoked, kinds, window, times):
+    """Draw all channels over time, a panel for each type.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    kinds : list of str
+        Types of channels.
+    window : tuple of float
+        First and last time (s) that was localised, shaded.
+    times : list of float
+        Peaks (s), marked.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The curves, with projectors applied.
+    """
+    figure = make_figure((950, 60 + 300 * len(kinds)))
+    room = dict(left=0.09, right=0.98, bottom=0.5 / (1 + 2 * len(kinds)), top=0.92, hspace=0.6)
+    axes = figure.subplots(len(kinds), squeeze=False, gridspec_kw=room)[:, 0]
+    data = evoked.copy().pick(kinds)
+    data.plot(
+        axes=list(axes),
+        proj=bool(data.info["projs"]),
+        spatial_colors="auto",
+        time_unit="ms",
+        selectable=False,
+        show=False,
+        verbose="error",
+    )
+    for one in axes:
+        _curve_style(one, window, times)
+    return figure
+
+
+def draw_topomaps(evoked, kind, times):
+    """Draw the field over the head at some times.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    kind : str
+        Type of the channels.
+    times : list of float
+        Times (s).
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        A map for each time, all at one scale, with projectors applied.
+    """
+    total = 230 * len(times) + 120  # pixels
+    figure = make_figure((total, 290))
+    lefts = [(20 + 230 * k) / total for k in range(len(times) + 1)]
+    axes = [figure.add_axes((left, 0.05, 200 / total, 0.75)) for left in lefts[:-1]]
+    axes.append(figure.add_axes((lefts[-1], 0.2, 14 / total, 0.5)))
+    proj = bool(evoked.info["projs"])
+    with mne.use_log_level("error"):
+        evoked.plot_topomap(times, ch_type=kind, axes=axes, time_unit="ms", proj=proj, show=False)
+    return figure
+
+
+def draw_time_courses(stc, rows, labels, times):
+    """Draw the currents of some sources over time.
+
+    Parameters
+    ----------
+    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
+        The estimate.
+    rows : list of int
+        Its rows to draw.
+    labels : list of str
+        Where they are.
+    times : list of float
+        Peaks (s), marked.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The curves; points where there is one sample.
+    """
+    figure = make_figure((950, 380))
+    axes = figure.add_axes((0.09, 0.14, 0.6, 0.8))
+    name, unit = choose_unit(float(np.abs(stc.data[rows]).max(initial=0.0)) or 1e-9)
+    for row, label in zip(rows, labels, strict=True):
+        axes.plot(1e3 * stc.times, stc.data[row] / unit, marker=_marker(stc.times), label=label)
+    _curve_style(axes, times=times)
+    axes.axhline(0.0, color="0.7", lw=0.8, zorder=0)
+    axes.set_ylabel(f"current ({name})" if name else "value", fontsize=_FONT)
+    if rows:
+        axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=_FONT)
+    return figure
+
+
+def draw_fit(report, stc, times):
+    """Draw the share of the data that the sources explain over time.
+
+    Parameters
+    ----------
+    report : SolverReport
+        The solver's report.
+    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
+        The estimate, for its times.
+    times : list of float
+        Peaks (s), marked.
+
+    Returns
+    -------
+    figure : matplotlib.figure.Figure
+        The curve.
+    """
+    figure = make_figure((950, 340))
+    axes = figure.add_axes((0.09, 0.16, 0.88, 0.76))
+    share = 100 * np.asarray(report.explained_times)
+    axes.plot(1e3 * stc.times, share, color="#1f4e79", marker=_marker(stc.times))
+    _curve_style(axes, times=times)
+    mean = 100 * report.explained
+    axes.axhline(mean, color="0.6", lw=0.8, ls="--", zorder=0)
+    axes.annotate(
+        f"whole window {mean:.1f} %",
+        *((1.0, mean), (0, 3)),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
+        ha="right",
+        color="0.4",
+    )
+    axes.set_ylim(min(0.0, 1.1 * share.min()), 108)
+    axes.set_ylabel("whitened data explained (%)", fontsize=_FONT)
+    return figure
+
+
+def _marker(times):
+    return "o" if len(times) == 1 else None

@@ -1,0 +1,84 @@
+"""HTML of what a report says in words and tables."""
+
+from html import escape
+
+
+def paragraph(text):
+    """Make a paragraph.
+
+    Parameters
+    ----------
+    text : str
+        Plain text.
+
+    Returns
+    -------
+    html : str
+        The paragraph.
+    """
+    return f"<p>{escape(text)}</p>"
+
+
+def lines(text):
+    """Make a block that keeps its line breaks.
+
+    Parameters
+    ----------
+    text : str
+        Plain text of several lines.
+
+    Returns
+    -------
+    html : str
+        The block.
+    """
+    return f'<pre style="white-space: pre-wrap">{escape(text)}</pre>'
+
+
+def table(rows):
+    """Make a table of names and values.
+
+    Parameters
+    ----------
+    rows : dict
+        Values by name; those of dictionaries within get rows of their own.
+
+    Returns
+    -------
+    html : str
+        The table.
+    """
+    cells = "".join(
+        f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
+        for name, value in _flatten(rows)
+    )
+    return f'<table class="table table-sm" style="width: auto">{cells}</table>'
+
+
+def _flatten(rows, prefix=""):
+    for name, value in rows.items():
+        if isinstance(value, dict) and value:
+            yield from _flatten(value, f"{prefix}{name}.")
+        else:
+            yield prefix + str(name), value
+
+
+def verdict(concerns):
+    """Say whether anything speaks against an answer.
+
+    Parameters
+    ----------
+    concerns : sequence of str
+        What does.
+
+    Returns
+    -------
+    html : str
+        A box.
+    """
+    if not concerns:
+        text = "No concerns: nothing that was checked speaks against this answer."
+        return f'<div class="alert alert-success">{text}</div>'
+    items = "".join(f"<li>{escape(concern)}</li>" for concern in concerns)
+    head = "Reasons not to trust this answer"
+    return f'<div class="alert alert-warning"><b>{head}</b><ul>{items}</ul></div>'
