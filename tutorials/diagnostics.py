@@ -103,7 +103,7 @@ assert unit_report.concerns
 # ``uncertainty.region(0.9)`` is the smallest set of them that holds the strongest source with
 # 90 % probability: right on average over simulations like those it was fitted on
 # (``benchmarks/calibration.py``), no promise for a recording known to be special. Weak responses
-# have larger regions.
+# have larger regions; the weakest here is outside the training domain, as the warning says.
 
 sizes, regions = (1.0, 0.3, 0.1), []
 for size in sizes:
@@ -120,12 +120,16 @@ for size in sizes:
     )
 
 # %%
-# The probabilities of the strong and of the weak response; the green sphere is the true source.
+# The probabilities of the strong and of the weak response, the 90 % regions outlined; the green
+# sphere is the true source.
 
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 for ax, size, one in zip(axes, sizes[::2], regions[::2], strict=True):
     title = f"Probability of the strongest source, {5 * size:.1f} µV response"
-    ax.imshow(mne_mmnet.plot_sources(one.peak_probability, truth=[[vertex], []], title=title))
+    image = mne_mmnet.plot_sources(
+        one.peak_probability, truth=[[vertex], []], region=one, title=title
+    )
+    ax.imshow(image)
     ax.axis("off")
 
 # %%
