@@ -123,19 +123,25 @@ def make_report(
         "The strongest sources, no two within 25 mm; positions in mm "
         f"({_frame(fwd)}: x to the right, y to the front, z up)."
     )
-    page.add_figure(figure, "Time courses of the strongest sources", caption=caption)
-    page.add_figure(
-        draw_fit(report, stc, times),
-        "Goodness of fit",
-        caption="Share of the whitened data's power that the sources explain, sample by sample.",
-    )
-    page.add_figure(plot_objective(report, verbose="error"), "Certificate: the objective")
-    page.add_html(words.lines(f"{report}\n\n{report.describe()}"), "Certificate: the numbers")
+    _show(page, "Sources", "Time courses of the strongest sources", figure, caption)
+    caption = "Share of the whitened data's power that the sources explain, sample by sample."
+    _show(page, "Fit", "Goodness of fit", draw_fit(report, stc, times), caption)
+    _show(page, "Certificate", "The objective", plot_objective(report, verbose="error"))
+    _say(page, "Certificate", "The numbers", words.lines(f"{report}\n\n{report.describe()}"))
     if uncertainty is not None:
         _add_uncertainty(page, uncertainty, positions, level)
     _add_card(page, card)
     logger.info("[done]")
     return page
+
+
+def _show(page, section, title, figure, caption=None):
+    tag = (section.lower(),)
+    page.add_figure(figure, title, caption=caption, section=section, tags=tag)
+
+
+def _say(page, section, title, html):
+    page.add_html(html, title, section=section, tags=(section.lower(),))
 
 
 def _find_card(model):
@@ -189,47 +195,40 @@ def _add_summary(page, evoked, fwd, stc, report, card):
         + ("never increasing" if report.descended else "NOT MONOTONE"),
         "mne_mmnet": __version__,
     }
-    page.add_html(words.verdict(report.concerns) + words.table(rows), "Summary")
+    _say(page, "Summary", "Summary", words.verdict(report.concerns) + words.table(rows))
 
 
 def _add_response(page, evoked, window, times):
     kinds = channel_types(evoked)
-    section = "Response"
+    placed = [kind for kind in kinds if _has_positions(evoked, kind)]
+    for kind in kinds:
+        if kind in placed:
+            _show(page, "Sensors", f"Sensors, {kind}", draw_sensors(evoked, kind))
+        else:
+            text = f"The {kind} channels have no positions: they cannot be drawn on a head."
+            _say(page, "Sensors", f"Sensors, {kind}", words.paragraph(text))
     if len(evoked.times) > 1:
         figure = draw_butterfly(evoked, kinds, window, times)
         caption = "All channels; the localised window is shaded, dotted lines are the peaks shown."
-        page.add_figure(figure, "Butterfly", caption=caption, section=section)
+        _show(page, "Response", "Butterfly", figure, caption)
     else:
         text = "The response has one sample: there is no curve to draw."
-        page.add_html(words.paragraph(text), "Butterfly", section=section)
-    for kind in kinds:
-        places = np.array([evoked.info["chs"][k]["loc"][:3] for k in _picks(evoked, kind)])
-        if not np.isfinite(places).all() or not places.any():
-            text = f"The {kind} channels have no positions: there is no map to draw."
-            page.add_html(words.paragraph(text), f"Maps, {kind}", section=section)
-            continue
-        try:
-            figures = draw_topomaps(evoked, kind, times), draw_sensors(evoked, kind)
-        except (ValueError, RuntimeError) as error:  # MNE's, of unusual layouts
-            text = f"The {kind} channels cannot be drawn on a head ({error})."
-            page.add_html(words.paragraph(text), f"Maps, {kind}", section=section)
-            continue
-        page.add_figure(figures[0], f"Maps, {kind}", section=section)
-        page.add_figure(figures[1], f"Sensors, {kind}", section=section)
+        _say(page, "Response", "Butterfly", words.paragraph(text))
+    for kind in placed:
+        _show(page, "Response", f"Maps, {kind}", draw_topomaps(evoked, kind, times))
 
 
-def _picks(evoked, kind):
-    return mne.pick_types(
-        evoked.info, meg=kind if kind != "eeg" else False, eeg=kind == "eeg", exclude=[]
-    )
+def _has_positions(evoked, kind):
+    data = evoked.copy().pick(kind, exclude=())
+    places = np.array([channel["loc"][:3] for channel in data.info["chs"]])
+    return bool(np.isfinite(places).all() and places.any(axis=1).all())
 
 
 def _add_maps(page, fwd, stc, surfaces, samples, sources):
     positions, uncertainty, level = sources
     inside, label = check_region(uncertainty, stc, level)
-    section = "Sources"
     if surfaces.missing is not None:
-        page.add_html(words.paragraph(surfaces.missing), "No cortex", section=section)
+        _say(page, "Sources", "No cortex", words.paragraph(surfaces.missing))
     sensors = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
     same_frame = fwd["coord_frame"] == mne.io.constants.FIFF.FIFFV_COORD_HEAD
     for sample in samples:
@@ -258,7 +257,7 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
                 label=label,
                 stamp=stamp,
             )
-        page.add_figure(image, f"Sources at {stamp}", caption=caption, section=section)
+        _show(page, "Sources", f"Sources at {stamp}", image, caption)
 
 
 def _add_uncertainty(page, uncertainty, positions, level):
@@ -280,7 +279,7 @@ def _add_uncertainty(page, uncertainty, positions, level):
         "Where the strongest source over the window lies. The probabilities are right on average "
         "over recordings like the simulations that the model was trained on."
     )
-    page.add_html(words.paragraph(text) + words.table(rows), "Uncertainty")
+    _say(page, "Uncertainty", "Uncertainty", words.paragraph(text) + words.table(rows))
 
 
 def _reach(positions, inside, centre):
@@ -290,7 +289,6 @@ def _reach(positions, inside, centre):
 
 def _add_card(page, card):
     rows = {"name": card.name, "kind": card.kind, "sha256": card.sha256 or "(not saved)"}
-    section = "Model"
-    page.add_html(words.table(rows), "Model card", section=section)
-    page.add_html(words.table(card.domain), "Training domain", section=section)
-    page.add_html(words.table(card.provenance), "Provenance", section=section)
+    _say(page, "Model", "Model card", words.table(rows))
+    _say(page, "Model", "Training domain", words.table(card.domain))
+    _say(page, "Model", "Provenance", words.table(card.provenance))
