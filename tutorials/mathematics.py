@@ -25,9 +25,9 @@ objective descended by the network's steps and by the textbook's.
 # Majorization-minimization
 # -------------------------
 #
-# :math:`\log|Σ|` is concave in the variances and the trace convex in their inverses: at any
-# iterate, both are bounded from above by simple functions that touch them there. Their sum is
-# separable; with :math:`δ_i` the change of :math:`u_i`,
+# :math:`\log|Σ|` is concave in the variances, and the trace is a minimum of functions that are
+# linear in their inverses: at any iterate both are bounded from above by simple functions that
+# touch them there. The sum of these is separable; with :math:`δ_i` the change of :math:`u_i`,
 #
 # .. math:: J(u + δ) \le J(u) + \sum_i \left[ a_i (e^{δ_i} - 1) + b_i (e^{-δ_i} - 1) \right].
 #

@@ -68,8 +68,8 @@ ax.imshow(image)
 ax.axis("off")
 
 # %%
-# The N20 is expected in the left postcentral gyrus, in the wall of the central sulcus, and there it
-# is, give or take a fold. The small spot at the occipital pole is not believable 20 ms after a
+# The N20 is expected in the left postcentral gyrus, in the wall of the central sulcus, and there
+# it is, give or take a fold. The small spot at the occipital pole is not believable 20 ms after a
 # stimulus at the wrist: such second maxima appear where the head model is wrong.
 #
 # What the missing MRI costs

@@ -1,0 +1,29 @@
+"""Every tutorial runs as a script, without a display."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+TUTORIALS = Path(__file__).parents[1] / "tutorials"
+LIMIT = 120  # s
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in TUTORIALS.glob("*.py")))
+def test_tutorial(name, tmp_path):
+    env = {**os.environ, "MPLBACKEND": "agg", "PYTHONPATH": str(TUTORIALS.parent)}
+    for display in ("DISPLAY", "WAYLAND_DISPLAY"):
+        env.pop(display, None)
+    done = subprocess.run(
+        [sys.executable, str(TUTORIALS / name)],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=LIMIT,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert not list(tmp_path.iterdir()), "left files behind"

@@ -1,0 +1,55 @@
+"""Sphinx configuration: the pages beside this file and the tutorials of the folder above."""
+
+import os
+import sys
+from pathlib import Path
+
+# before MNE is imported
+os.environ.update(MNE_LOGGING_LEVEL="warning", MPLBACKEND="agg")
+
+import mne_mmnet
+
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE))  # for reading_order, which the gallery imports by name
+
+project = "mne_mmnet"
+author = "the mne_mmnet developers"
+version = release = mne_mmnet.__version__
+project_copyright = author
+extensions = [
+    "sphinx.ext.autodoc",
+    "sphinx.ext.autosummary",
+    # formulas as pictures: the pages need no network
+    "matplotlib.sphinxext.mathmpl",
+    "numpydoc",
+    "sphinx_gallery.gen_gallery",
+]
+templates_path = ["templates"]
+exclude_patterns = ["_build"]
+html_theme = "pydata_sphinx_theme"
+html_theme_options = dict(show_prev_next=False)
+html_show_sourcelink = False
+default_role = "code"
+mathmpl_fontsize = 12.0
+mathmpl_srcset = ["2x"]
+
+autosummary_generate = True
+autodoc_typehints = "none"
+numpydoc_show_class_members = False
+numpydoc_class_members_toctree = False
+
+sphinx_gallery_conf = dict(
+    examples_dirs=str(HERE.parent),
+    gallery_dirs="gallery",
+    filename_pattern=r"\.py$",
+    within_subsection_order="reading_order.position",
+    download_all_examples=False,
+    show_memory=False,
+    show_signature=False,
+    remove_config_comments=True,
+    abort_on_example_error=True,
+    min_reported_time=0,
+    doc_module=("mne_mmnet",),
+    reference_url=dict(mne_mmnet=None),
+    backreferences_dir=None,
+)

@@ -1,0 +1,32 @@
+"""The order in which to read the tutorials."""
+
+from pathlib import Path
+
+ORDER = (
+    "quick_start",
+    "no_mri",
+    "comparing_methods",
+    "diagnostics",
+    "epochs_connectivity",
+    "volume_sources",
+    "from_bids",
+    "own_head",
+    "mathematics",
+    "own_loss",
+)
+
+
+def position(name):
+    """Sort key of a tutorial's file name; a tutorial that is not listed is an error.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"quick_start.py"``.
+
+    Returns
+    -------
+    position : int
+        Where to put it.
+    """
+    return ORDER.index(Path(name).stem)
