@@ -188,10 +188,10 @@ def test_projection(rng):
     image = draw_projection(positions, values, size=(1200, 520))
     colour = colourful(image)
     for column, name in enumerate(("above", "behind", "the right")):
-        left = int((0.03 + 0.29 * column) * 1200)
-        rows, columns = np.nonzero(colour[:, left : left + 324])
+        left = int((0.05 + 0.285 * column) * 1200)
+        rows, columns = np.nonzero(colour[:, left : left + 300])
         assert len(rows) > 5, name
-        assert columns.mean() > 0.6 * 324, name
+        assert columns.mean() > 0.6 * 300, name
         assert rows.mean() < 0.5 * 520, name
     ringed = draw_projection(positions, values, inside=values > 0, label="90 %", size=(1200, 520))
     assert changed(image, ringed)[:450].any()

@@ -156,7 +156,7 @@ def add_bar(figure, place, scale, low, high, label, fontsize):
     bar.set_label(label, fontsize=fontsize)
 
 
-def add_legend(figure, fontsize, *, truth=False, region=None):
+def add_legend(figure, fontsize, *, truth=False, region=None, ring=False):
     """Say what the marks are.
 
     Parameters
@@ -169,6 +169,8 @@ def add_legend(figure, fontsize, *, truth=False, region=None):
         Whether true sources are marked.
     region : str | None
         What the outline is, if there is one.
+    ring : bool
+        Whether points are outlined, and not an area.
     """
     from matplotlib.lines import Line2D
 
@@ -177,7 +179,10 @@ def add_legend(figure, fontsize, *, truth=False, region=None):
         dot = dict(marker="o", ls="", color=TRUTH, ms=0.6 * fontsize)
         marks.append(Line2D([], [], label="true source", **dot))
     if region is not None:
-        marks.append(Line2D([], [], color=REGION, lw=0.2 * fontsize, label=region))
+        look = dict(color=REGION, lw=0.2 * fontsize)
+        if ring:
+            look = dict(marker="o", ls="", mec=REGION, mfc="white", ms=0.7 * fontsize, mew=1.2)
+        marks.append(Line2D([], [], label=region, **look))
     if marks:
         figure.legend(
             handles=marks, loc="lower right", frameon=False, fontsize=fontsize, ncols=len(marks)

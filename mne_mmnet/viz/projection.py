@@ -57,9 +57,10 @@ def draw_projection(
     low, high = everything.min(axis=0) - 8, everything.max(axis=0) + 8
     extent = (high - low).max()
     for column, (name, a, b, letters) in enumerate(_SIDES):
-        axes = figure.add_axes((0.03 + 0.29 * column, 0.1, 0.27, 0.75))
+        axes = figure.add_axes((0.05 + 0.285 * column, 0.14, 0.25, 0.72))
         if sensors is not None:
-            axes.plot(1e3 * sensors[:, a], 1e3 * sensors[:, b], "+", color="0.6", ms=0.5 * font)
+            look = dict(marker="+", ls="", color="0.85", ms=0.5 * font, zorder=0)
+            axes.plot(1e3 * sensors[:, a], 1e3 * sensors[:, b], **look)
         edges = np.full((len(values), 4), 0.0)
         if inside is not None:
             edges[inside] = [0.0, 0.0, 0.0, 1.0]
@@ -77,6 +78,7 @@ def draw_projection(
             set_limits(middle - 0.5 * extent, middle + 0.5 * extent)
         axes.set_title(name, fontsize=font)
         axes.tick_params(labelsize=0.7 * font)
+        axes.locator_params(nbins=5)
         axes.set_xlabel(f"{'xyz'[a]} (mm)", fontsize=0.87 * font)
         place = dict(transform=axes.transAxes, color="0.4", fontsize=0.87 * font)
         for letter, (x, y, ha, va) in zip(letters, _SPOTS, strict=True):
@@ -88,5 +90,5 @@ def draw_projection(
     scale, place = colour_scale(signed), (0.915, 0.2, 0.014, 0.55)
     add_bar(figure, place, scale, -top if signed else 0.0, top, what, 0.87 * font)
     figure.text(0.98, 0.98, stamp, ha="right", va="top", fontsize=1.1 * font)
-    add_legend(figure, 0.8 * font, region=label if inside is not None else None)
+    add_legend(figure, 0.8 * font, region=label if inside is not None else None, ring=True)
     return to_image(figure)
