@@ -5,7 +5,8 @@ import numpy as np
 from scipy.signal import find_peaks
 
 _N_PEAKS, _N_SOURCES = 3, 4
-# peaks nearer in time (s), lower than this share of the highest, or nearer in space (m) are left
+# peaks nearer in time (s), standing out by less than this share of the highest, or nearer in space
+# (m) are left
 _APART, _LEAST, _DISTANCE = 0.01, 0.3, 0.025
 
 
@@ -51,7 +52,7 @@ def find_times(evoked, window):
     apart = max(1, round(_APART * evoked.info["sfreq"]))
     # zeros around, so that a maximum at the edge of the window counts
     padded = np.concatenate([[0.0], power, [0.0]])
-    found = find_peaks(padded, distance=apart, height=_LEAST * power.max())[0] - 1
+    found = find_peaks(padded, distance=apart, prominence=_LEAST * power.max())[0] - 1
     if len(found) == 0:
         found = np.array([np.argmax(power)])
     highest = found[np.argsort(power[found])[::-1][:_N_PEAKS]]
