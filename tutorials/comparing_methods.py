@@ -102,7 +102,7 @@ def localise(epochs):
 #
 # The maps when the first source, near the left central sulcus (green), is at its peak, before the
 # second one in the right temporal lobe. Places are chosen to be seen from outside. Each map has
-# its own colours: red out of the cortex, blue into it. sLORETA's is a statistic without unit.
+# its own scale: red out of the cortex, blue into it. sLORETA's is a statistic without unit.
 
 centres = np.array([[-0.045, 0.0, 0.085], [0.065, 0.0, 0.045]])  # m, head coordinates
 left = true_fwd["src"][0]
@@ -110,10 +110,11 @@ nearest = np.argmin(np.linalg.norm(left["rr"][left["vertno"]] - centres[0], axis
 truth = [left["vertno"][[nearest]], []]
 stcs = localise(record(centres))
 
-image = mne_mmnet.plot_comparison(stcs, time=0.06, truth=truth)
-fig, ax = plt.subplots(figsize=(11, 11 * image.shape[0] / image.shape[1]), layout="constrained")
-ax.imshow(image)
-ax.axis("off")
+fig, axes = plt.subplots(2, figsize=(9, 8.2), layout="constrained")
+for ax, names in zip(axes, (("mmnet", "MNE"), ("sLORETA", "eLORETA")), strict=True):
+    pair = {name: stcs[name] for name in names}
+    ax.imshow(mne_mmnet.plot_comparison(pair, time=0.06, truth=truth))
+    ax.axis("off")
 
 # %%
 # Ten recordings, in numbers

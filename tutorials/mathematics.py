@@ -29,7 +29,7 @@ objective descended by the network's steps and by the textbook's.
 # linear in their inverses: at any iterate both are bounded from above by simple functions that
 # touch them there. The sum of these is separable; with :math:`δ_i` the change of :math:`u_i`,
 #
-# .. math:: J(u + δ) \le J(u) + \sum_i \left[ a_i (e^{δ_i} - 1) + b_i (e^{-δ_i} - 1) \right].
+# .. math:: J(u + δ) \leq J(u) + \sum_i [ a_i (e^{δ_i} - 1) + b_i (e^{-δ_i} - 1) ].
 #
 # Its minimiser, :math:`e^{2δ_i} = b_i / a_i`, is the update of sparse Bayesian learning
 # (Champagne): safe, and slow. The network may ask for a bolder step. A proposal under which
@@ -102,7 +102,7 @@ for name, trace in traces.items():
     print(f"{name:18s} before polishing {trace[-2]:.2f}, after {trace[-1]:.2f}")
 
 # %%
-# Both roads only go down. On this recording the learned curvature saves a step or two, and
+# Both roads only go down. On this recording the learned curvature saves a few steps, and
 # polishing brings both to nearly the same value: much of what the network contributes is the
 # objective itself (the weights :math:`w`) and the start. ``benchmarks/ablation.py`` measures each
 # part on many recordings.

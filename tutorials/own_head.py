@@ -85,9 +85,8 @@ for row in outcome["table"]:
     )
 
 # %%
-# The intervals are what counts: one that includes zero is no finding, and if that of the loss does,
-# the old weights were returned. Half a minute is often too short to be sure, and even on this head
-# there is not much to gain: the network's weights transfer.
+# The intervals are what counts: one that includes zero is no finding, and where the loss's does,
+# the old weights were returned. Half a minute is often too short to be sure.
 #
 # Using it
 # --------

@@ -2,10 +2,13 @@
 
 import os
 import sys
+import warnings
 from pathlib import Path
 
 # before MNE is imported
 os.environ.update(MNE_LOGGING_LEVEL="warning", MPLBACKEND="agg")
+
+from matplotlib.sphinxext import mathmpl
 
 import mne_mmnet
 
@@ -19,17 +22,18 @@ project_copyright = author
 extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.autosummary",
-    # formulas as pictures: the pages need no network
     "matplotlib.sphinxext.mathmpl",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
 ]
 templates_path = ["templates"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "**/sg_execution_times.rst", "sg_execution_times.rst"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = dict(show_prev_next=False)
 html_show_sourcelink = False
 default_role = "code"
+# a formula that cannot be drawn is an error
+warnings.filterwarnings("error", "Could not render math", UserWarning)
 mathmpl_fontsize = 12.0
 mathmpl_srcset = ["2x"]
 
@@ -44,6 +48,7 @@ sphinx_gallery_conf = dict(
     filename_pattern=r"\.py$",
     within_subsection_order="reading_order.position",
     download_all_examples=False,
+    capture_repr=(),
     show_memory=False,
     show_signature=False,
     remove_config_comments=True,
@@ -53,3 +58,15 @@ sphinx_gallery_conf = dict(
     reference_url=dict(mne_mmnet=None),
     backreferences_dir=None,
 )
+
+
+def setup(app):
+    """Draw formulas as pictures, with matplotlib: MathJax would be fetched by the reader.
+
+    Parameters
+    ----------
+    app : sphinx.application.Sphinx
+        The application.
+    """
+    app.add_role("math", mathmpl.math_role, override=True)
+    app.add_directive("math", mathmpl.MathDirective, override=True)
