@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 
 from mne_cases import make_evoked as make_noise
-from mne_cases import make_fwd, make_info
+from mne_cases import make_fwd, make_info, make_meg_fwd, make_meg_info
 from mne_mmnet import apply_mmnet_inverse, fetch_template, make_report, make_template_forward
 from mne_mmnet._cli import main
 from mne_mmnet.report.peaks import find_sources, find_times
@@ -123,6 +123,22 @@ def test_no_cortex(kind, tmp_path):
     assert f"{report.objective[-1]:.2f}" in html
 
 
+def test_meg_and_eeg(tmp_path):
+    """Every type of channel has its sensors and maps, and the domain's concern is said."""
+    info, fwd = make_meg_info(), make_meg_fwd()
+    std = {"eeg": 2e-7, "mag": 5e-15, "grad": 3e-13}
+    gain = fwd["sol"]["data"][:, 90]
+    evoked = mne.EvokedArray(3e-8 * np.outer(gain, np.hanning(22)[1:-1]), info, verbose="error")
+    noise = np.random.default_rng(0).normal(size=evoked.data.shape)
+    evoked.data += np.array([[std[kind]] for kind in evoked.get_channel_types()]) * noise
+    cov = mne.make_ad_hoc_cov(info, std=std, verbose="error")
+    stc, report, _ = localise(evoked, fwd, noise_cov=cov)
+    html = save(make_report(evoked, fwd, stc, report), tmp_path)
+    assert "MEG is outside its training domain" in html
+    titles = {f"{what}, {kind}" for what in ("Sensors", "Maps") for kind in std}
+    assert titles <= set(pictures(html))
+
+
 def test_one_sample(tmp_path):
     """A response of one sample has no curve, and the rest of the report."""
     fwd = make_fwd("volume")
@@ -194,3 +210,23 @@ def test_command_line(tmp_path, capsys):
     certificate = next(x for x in printed.splitlines() if x.startswith("Certificate: "))
     assert escape(certificate.removeprefix("Certificate: ")) in html
     assert "90 % confidence region" in html
+
+
+def test_command_line_with_volume_sources(tmp_path):
+    """Own forward solution and covariance from files, sources in a volume."""
+    fwd = make_fwd("grid")
+    evoked = simulate(fwd)
+    files = [str(tmp_path / name) for name in ("a-ave.fif", "a-fwd.fif", "a-cov.fif")]
+    mne.write_evokeds(files[0], evoked, verbose="error")
+    mne.write_forward_solution(files[1], fwd, verbose="error")
+    mne.make_ad_hoc_cov(evoked.info, std={"eeg": 3e-7}, verbose="error").save(
+        files[2], verbose="error"
+    )
+    options = ["--fwd", files[1], "--cov", files[2], "--time", "0.02", "--out", str(tmp_path)]
+    assert main(["localize", files[0], *options, "--report"]) == 0
+    html = (tmp_path / "a-mmnet.html").read_text(encoding="utf-8")
+    assert "do not all lie on the cortex" in html
+    assert "Residual: χ²" in html
+    assert [title for title in pictures(html) if title.startswith("Sources at")] == [
+        "Sources at 20.0 ms"
+    ]
