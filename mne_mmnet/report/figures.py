@@ -36,7 +36,8 @@ def draw_sensors(evoked, kind):
     """
     figure = make_figure((700, 640))
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
-    evoked.plot_sensors(ch_type=kind, show_names=True, axes=axes, show=False, verbose="error")
+    names = len(evoked.copy().pick(kind, exclude=()).ch_names) <= 70  # more would overlap
+    evoked.plot_sensors(ch_type=kind, show_names=names, axes=axes, show=False, verbose="error")
     return figure
 
 
@@ -101,7 +102,15 @@ def draw_topomaps(evoked, kind, times):
     axes.append(figure.add_axes((lefts[-1], 0.2, 14 / total, 0.5)))
     proj = bool(evoked.info["projs"])
     with mne.use_log_level("error"):
-        evoked.plot_topomap(times, ch_type=kind, axes=axes, time_unit="ms", proj=proj, show=False)
+        evoked.plot_topomap(
+            times,
+            ch_type=kind,
+            axes=axes,
+            time_unit="ms",
+            time_format="%.1f ms",
+            proj=proj,
+            show=False,
+        )
     return figure
 
 

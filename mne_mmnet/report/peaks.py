@@ -7,7 +7,7 @@ from scipy.signal import find_peaks
 _N_PEAKS, _N_SOURCES = 3, 4
 # peaks nearer in time (s), standing out by less than this share of the highest, or nearer in space
 # (m) are left
-_APART, _LEAST, _DISTANCE = 0.01, 0.3, 0.025
+_APART, _LEAST, _DISTANCE = 0.005, 0.3, 0.025
 
 
 def channel_types(evoked):

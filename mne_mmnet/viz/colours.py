@@ -7,6 +7,7 @@ _THRESHOLD, _OPAQUE = 0.25, 0.4
 SULCUS, GYRUS = 0.52, 0.74  # grey levels
 TRUTH = "#00a651"  # on neither colour map, nor lost on grey
 REGION = "#202020"  # darker than any colour of the map
+TINT = (1.0, 0.93, 1.07)  # of the grey within a region, so that its inner side is seen
 # A·m per unit; no cortex produces 1 mA·m, so larger values are no currents
 _UNITS = (("pA·m", 1e-12, 1e-10), ("nA·m", 1e-9, 1e-6), ("µA·m", 1e-6, 1e-3))
 
@@ -25,8 +26,9 @@ def blend(share, grey):
     ----------
     share : array of shape (n,)
         Values relative to the largest; negative ones are blue.
-    grey : array of shape (n,) | float
-        Grey level of the ground, between 0 and 1. It shows through where values are small.
+    grey : array of shape (n,) or (n, 3) | float
+        Grey levels or colours of the ground, between 0 and 1. It shows through where values are
+        small.
 
     Returns
     -------
@@ -37,7 +39,7 @@ def blend(share, grey):
     rgb = _hot((size - _THRESHOLD) / (1 - _THRESHOLD))
     rgb = np.where(share[:, np.newaxis] < 0, rgb[:, ::-1], rgb)
     opacity = np.clip((size - _THRESHOLD) / (_OPAQUE - _THRESHOLD), 0, 1)[:, np.newaxis]
-    ground = np.broadcast_to(grey, size.shape)[:, np.newaxis]
+    ground = grey if np.ndim(grey) == 2 else np.broadcast_to(grey, size.shape)[:, np.newaxis]
     return ground + opacity * (rgb - ground)
 
 

@@ -7,7 +7,7 @@ import numpy as np
 from mne.utils import logger
 
 from .._files import whole_file
-from .colours import REGION, TRUTH
+from .colours import GYRUS, REGION, TINT, TRUTH
 from .surfaces import VIEWS
 
 
@@ -173,16 +173,19 @@ def add_legend(figure, fontsize, *, truth=False, region=None, ring=False):
         Whether points are outlined, and not an area.
     """
     from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
 
     marks = []
     if truth:
         dot = dict(marker="o", ls="", color=TRUTH, ms=0.6 * fontsize)
         marks.append(Line2D([], [], label="true source", **dot))
     if region is not None:
-        look = dict(color=REGION, lw=0.2 * fontsize)
         if ring:
             look = dict(marker="o", ls="", mec=REGION, mfc="white", ms=0.7 * fontsize, mew=1.2)
-        marks.append(Line2D([], [], label=region, **look))
+            marks.append(Line2D([], [], label=region, **look))
+        else:
+            look = dict(ec=REGION, fc=tuple(GYRUS * x for x in TINT), lw=0.15 * fontsize)
+            marks.append(Patch(label=region, **look))
     if marks:
         figure.legend(
             handles=marks, loc="lower right", frameon=False, fontsize=fontsize, ncols=len(marks)

@@ -66,8 +66,8 @@ def plot_sources(
     surface : str
         ``"inflated"``, or ``"pial"`` for the folded cortex, whose sulci hide what is in them.
     region : Uncertainty | array of bool, shape (n_sources,) | None
-        Confidence region to be outlined: an uncertainty that came with the estimate, or the
-        sources inside. Where one holds no source of a hemisphere, nothing is outlined there.
+        Confidence region to be outlined and tinted: an uncertainty that came with the estimate,
+        or the sources inside. A hemisphere that has none of them shows nothing.
     level : float
         Level of an uncertainty's region, between 0 and 1.
     %(verbose)s

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from ..template import fetch_template
-from .colours import GYRUS, REGION, SULCUS, TRUTH, blend
+from .colours import GYRUS, REGION, SULCUS, TINT, TRUTH, blend
 
 VIEWS = ("lateral", "medial")
 SURFACES = ("inflated", "pial")
@@ -182,7 +182,12 @@ class _Hemisphere:
                 "subject that the estimate was made for."
             )
         share = self.carry(vertices, painting.values[side]) / painting.limit
-        rgb = blend(share, np.where(self.mesh.point_data["curv"] > 0, SULCUS, GYRUS))
+        ground = np.where(self.mesh.point_data["curv"] > 0, SULCUS, GYRUS)[:, np.newaxis]
+        inside = np.zeros(len(share))
+        if painting.region is not None:
+            inside = self.carry(vertices, painting.region[side].astype(float))
+        ground = ground * np.where(inside[:, np.newaxis] > 0.5, TINT, 1.0)
+        rgb = blend(share, ground)
         self.mesh.point_data["rgb"] = np.round(255 * rgb).astype(np.uint8)
         look = dict(scalars="rgb", rgb=True, ambient=0.15, specular=0.05, copy_mesh=True)
         actors = [plotter.add_mesh(self.mesh, **look)]
@@ -191,8 +196,7 @@ class _Hemisphere:
             centre = self.rr[vertex] + 0.5 * _MARKER_MM * self.normals[vertex]
             sphere = self.pyvista.Sphere(radius=_MARKER_MM, center=centre)
             actors.append(plotter.add_mesh(sphere, color=TRUTH, ambient=0.4))
-        if painting.region is not None and painting.region[side].any():
-            inside = self.carry(vertices, painting.region[side].astype(float))
+        if inside.any():
             line = self.mesh.contour([0.5], scalars=inside)
             if line.n_points:
                 tube = line.tube(radius=_OUTLINE_MM)
