@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core_cases import DOMAIN, SMALL, random_network
-from mne_mmnet.weights import list_models, read_model, read_card, save_model
+from mne_mmnet.weights import list_models, read_card, read_model, save_model
 
 
 @pytest.fixture
