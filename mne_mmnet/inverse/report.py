@@ -38,8 +38,10 @@ class SolverReport:
         Whether rounding defeated even that one, so that the iterate stayed where it was.
     noise_level : float | None
         Estimated variance of the white noise: relative to that of the noise covariance where one
-        was given, else relative to the mean data power a channel. None for models that estimate
-        none (``mmnet-cosine``).
+        was given, else relative to the mean data power a channel. It regularises: the network has
+        learned to leave room for errors of the lead field, so it is usually larger than the
+        noise (1.5 to 2.5 with an exact covariance). None for models that estimate none
+        (``mmnet-cosine``).
     explained : float
         Share of the whitened data's power that the sources explain.
     seconds : float
@@ -110,7 +112,10 @@ class SolverReport:
             lines.append(f"Residual: χ² {self.chi2:.2f} a channel and sample (1 is noise alone)")
         if self.noise_level is not None:
             unit = "the data's power" if self.chi2 is None else "the covariance's"
-            lines.append(f"White noise: {self.noise_level:.3g} × {unit}")
+            lines.append(
+                f"White noise assumed, errors of the lead field included: {self.noise_level:.3g} "
+                f"× {unit}"
+            )
         if self.agreement is not None:
             lines.append(
                 f"eLORETA: correlation of the maps {self.agreement.correlation:.2f}, strongest "
