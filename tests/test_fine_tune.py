@@ -1,5 +1,7 @@
 """Fine-tuning on a forward model: files in, a model out that is no worse."""
 
+from functools import partial
+
 import mne
 import numpy as np
 import pytest
@@ -113,7 +115,10 @@ def test_better_weights_are_kept(monkeypatch):
         self.n_batches += 1
 
     monkeypatch.setattr(core._Run, "train_one", repair)
-    model = fine_tune(FWD, info=INFO, model=bad, minutes=0.05)
+    # enough recordings to be certain
+    config = partial(core.FineTuneConfig, n_heads=3, n_checks=3, n_held_out=10)
+    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", config)
+    model = fine_tune(FWD, info=INFO, model=bad, minutes=0.1)
     outcome = model.card.provenance["outcome"]
     assert outcome["kept"]
     assert outcome["table"][0]["change"][2] < 0
