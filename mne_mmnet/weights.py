@@ -5,21 +5,28 @@ not: the network's configuration, the domain it was trained on, how, and the sha
 """
 
 import copy
+import functools
 import hashlib
 import json
+import math
 import os
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ._files import whole_file
+from ._untrusted import check_header, parse_object, read_bytes
 
 FORMAT = 2
-_KEYS = ("format", "name", "kind", "sha256", "network", "domain", "provenance")
-# a header larger than this is no model of ours
-_MAX_HEADER = 1 << 20
-_MAX_BYTES = 64 << 20
+_KEYS = dict(
+    format=int, name=str, kind=str, sha256=str, network=dict, domain=dict, provenance=dict
+)
+_MAX_CARD, _MAX_BYTES = 1 << 20, 256 << 20
+# sizes and numbers of a configuration beyond which a network could not be used
+_MOST, _MOST_SOURCES, _MOST_SCALES = 4096, 100_000, 64
+_REMEDY = "Get the file again, or reinstall mne_mmnet."
 
 
 @dataclass(frozen=True)
@@ -121,21 +128,82 @@ def read_card(model):
     FileNotFoundError
         If there is no such model.
     ValueError
-        If the card is damaged or of a newer format.
+        If the card is damaged, too large or of a newer format.
     """
     path = _locate(model)
     try:
-        plain = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise ValueError(f"{path} is no JSON model card ({error}). Get the file again.") from None
-    if not isinstance(plain, dict) or set(plain) != set(_KEYS):
-        raise ValueError(f"{path} must have exactly the keys {list(_KEYS)}. Get the file again.")
-    if plain["format"] != FORMAT:
+        plain = parse_object(read_bytes(path, _MAX_CARD, _REMEDY))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON model card ({error}). {_REMEDY}") from None
+    found = plain.get("format")
+    if type(found) is int and found > FORMAT:  # its keys may be others
         raise ValueError(
-            f"{path} has format {plain['format']}, this version of mne_mmnet reads {FORMAT}. "
-            "Update mne_mmnet."
+            f"{path} has format {found}, this version of mne_mmnet reads {FORMAT}. Update "
+            "mne_mmnet."
         )
+    if plain.keys() != _KEYS.keys():
+        raise ValueError(f"{path} must have exactly the keys {list(_KEYS)}. {_REMEDY}")
+    try:
+        _check_card(plain)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path} is no card of a model: {error}. {_REMEDY}") from None
     return ModelCard(**plain)
+
+
+def _check_card(plain):
+    """Check what a card says of itself and of the domain, which the rest relies on."""
+    for key, kind in _KEYS.items():
+        if type(plain[key]) is not kind:
+            raise ValueError(f"{key} must be of type {kind.__name__}")
+    if plain["format"] != FORMAT:
+        raise ValueError(f"format must be {FORMAT}")
+    if not (plain["name"].isprintable() and 0 < len(plain["name"]) <= 255):
+        raise ValueError("name must be that of a file")
+    if not re.fullmatch("[0-9a-f]{64}", plain["sha256"]):
+        raise ValueError("sha256 must be 64 hexadecimal digits")
+    domain = plain["domain"]
+    for key in ("n_channels", "snr_db"):
+        low, high = domain.get(key, (1, 1))
+        if not (_is_number(low) and _is_number(high) and low <= high):
+            raise ValueError(f"domain: {key} must be a range")
+    if not min(domain.get("n_channels", (1,))) > 0:
+        raise ValueError("domain: n_channels must be > 0")
+    types = domain.get("ch_types", [])
+    if type(types) is not list or not all(type(kind) is str for kind in types):
+        raise ValueError("domain: ch_types must be a list of names")
+    if type(domain.get("source_space", {})) is not dict:
+        raise ValueError("domain: source_space must be a description")
+
+
+def _is_number(value, most=math.inf):
+    """Whether a value is a number that is finite and no larger than others."""
+    return type(value) in (int, float) and -most <= value <= most and math.isfinite(value)
+
+
+def _read_config(config_class, plain):
+    """Read the configuration of a network that would not take gigabytes, or hours."""
+    config = config_class.from_dict(plain)
+    scales = getattr(config, "scales", ())
+    if len(scales) > _MOST_SCALES or not all(_is_number(scale.extent, _MOST) for scale in scales):
+        raise ValueError("impossible scales")
+    for field in fields(config):
+        value, kind = getattr(config, field.name), type(field.default)
+        most = _MOST_SOURCES if field.name == "n_sources" else _MOST
+        if kind is int and type(value) is not int:
+            raise ValueError(f"{field.name} must be a whole number")
+        if kind in (int, float) and not _is_number(value, most):
+            raise ValueError(f"{field.name} must be a number up to {most}")
+    return config
+
+
+@functools.lru_cache(maxsize=8)
+def _list_shapes(network_class, config):
+    """Name and shape of each tensor of a network, of which nothing is allocated."""
+    import torch
+
+    with torch.device("meta"):
+        network = network_class(config)
+    return {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
 
 
 def _network_kinds():
@@ -169,7 +237,14 @@ def read_model(model="mmnet-base", device="cpu"):
     FileNotFoundError
         If there is no such model.
     ValueError
-        If card or weights are damaged, do not belong together, or are not finite.
+        If card or weights are damaged, too large, of a newer format, do not belong together, or
+        are not finite.
+
+    Notes
+    -----
+    Files may come from anyone. Their sizes are limited, the checksum and everything that the card
+    and the header of the weights say is checked before memory is taken for it, nothing in them is
+    executed, and nothing is fetched from the network.
     """
     import torch
     from safetensors import SafetensorError
@@ -182,32 +257,30 @@ def read_model(model="mmnet-base", device="cpu"):
     path = _locate(model).with_suffix(".safetensors")
     if not path.is_file():
         raise FileNotFoundError(f"The card of {card.name!r} is there, but {path} is not.")
-    remedy = "Get the file again, or reinstall mne_mmnet."
-    if path.stat().st_size > _MAX_BYTES:
-        raise ValueError(f"{path} is too large for a model of mne_mmnet. {remedy}")
-    blob = path.read_bytes()
+    blob = read_bytes(path, _MAX_BYTES, _REMEDY)
     if hashlib.sha256(blob).hexdigest() != card.sha256:
-        raise ValueError(f"{path} is damaged: its sha256 is not the card's. {remedy}")
-    if len(blob) < 8 or int.from_bytes(blob[:8], "little") > _MAX_HEADER:
-        raise ValueError(f"{path} has an impossible header. {remedy}")
+        raise ValueError(f"{path} is damaged: its sha256 is not the card's. {_REMEDY}")
     try:
         network_class, config_class = _network_kinds()[card.kind]
-        network = network_class(config_class.from_dict(card.network))
-    except (TypeError, ValueError, KeyError) as error:
+        config = _read_config(config_class, card.network)
+        shapes = _list_shapes(network_class, config)
+    except (ArithmeticError, TypeError, ValueError, LookupError, RuntimeError) as error:
         raise ValueError(f"The card of {card.name!r} describes no network: {error}") from None
     try:
+        check_header(blob, shapes)
         tensors = load(blob)
-        network.load_state_dict(tensors)
-    except (SafetensorError, RuntimeError) as error:
+    except (SafetensorError, ValueError) as error:
         raise ValueError(f"{path} does not hold the network of its card: {error}") from None
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
-        raise ValueError(f"{path} holds values that are not finite, in {broken}. {remedy}")
+        raise ValueError(f"{path} holds values that are not finite, in {broken}. {_REMEDY}")
+    network = network_class(config)
+    network.load_state_dict(tensors)
     return Model(network.to(device).eval().requires_grad_(False), card)
 
 
 def save_model(model, path, *, domain=None, provenance=None, half=False):
-    """Write a model as ``<path>.safetensors`` and ``<path>.json``, each atomically.
+    """Write a model as ``<path>.safetensors`` and ``<path>.json``, both or none.
 
     Parameters
     ----------
@@ -230,6 +303,10 @@ def save_model(model, path, *, domain=None, provenance=None, half=False):
     ------
     TypeError
         If a network is given without domain and provenance.
+    ValueError
+        If the model is too large to be read again.
+    OSError
+        If it cannot be written; an earlier one of that name is left as it was.
     """
     import torch
     from safetensors.torch import save
@@ -251,6 +328,11 @@ def save_model(model, path, *, domain=None, provenance=None, half=False):
     }
     kinds = {network_class: kind for kind, (network_class, _) in _network_kinds().items()}
     blob = save(tensors)
+    if len(blob) > _MAX_BYTES:
+        raise ValueError(
+            f"{len(blob)} bytes of weights could not be read again, {_MAX_BYTES} are the most. "
+            "Write them with half=True."
+        )
     card = ModelCard(
         name=path.name,
         kind=kinds[type(network)],
@@ -261,7 +343,11 @@ def save_model(model, path, *, domain=None, provenance=None, half=False):
     )
     plain = {key: getattr(card, key) for key in _KEYS}
     text = json.dumps(plain, indent=2, ensure_ascii=False) + "\n"
-    for suffix, content in ((".safetensors", blob), (".json", text.encode())):
-        with whole_file(path.with_name(path.name + suffix)) as scratch:
-            scratch.write_bytes(content)
+    # both are on the disk before either has its name: new weights and an old card are no model
+    with (
+        whole_file(path.with_name(path.name + ".json")) as card_file,
+        whole_file(path.with_name(path.name + ".safetensors")) as weights_file,
+    ):
+        weights_file.write_bytes(blob)
+        card_file.write_text(text, encoding="utf-8", newline="\n")
     return card

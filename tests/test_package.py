@@ -20,6 +20,7 @@ PACKAGE = ROOT / "mne_mmnet"
 ORDER = (
     "_version",
     "_files",
+    "_untrusted",
     "dictionary",
     "source_model",
     "objective",
@@ -44,6 +45,7 @@ ORDER = (
 # what the training core needs must run where MNE is not installed
 NO_MNE = {
     "_files",
+    "_untrusted",
     "dictionary",
     "source_model",
     "objective",
@@ -58,6 +60,7 @@ NO_MNE = {
 }
 NO_MNE_EXCEPT = {"simulation/heads.py", "baselines/classical.py"}
 NO_TORCH = {
+    "_untrusted",
     "_version",
     "dictionary",
     "metrics",

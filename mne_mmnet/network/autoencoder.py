@@ -92,6 +92,14 @@ def _largest_row(weight):
     return float(weight.detach().double().flatten(1).norm(dim=1).max())
 
 
+def _draw(n_out, n_in, length):
+    """Random kernel of He's variance, which keeps the size of the signal through a ReLU."""
+    kernel = torch.empty(n_out, n_in, length)
+    if kernel.is_meta:  # there is nothing to draw, which takes torch a second to find out
+        return kernel
+    return kernel.normal_() * math.sqrt(2.0 / (n_in * length))
+
+
 class Autoencoder(nn.Module):
     """Φ(x) = W₃ ∗ σ(W₂ ∗ σ(W₁ ∗ x)), ∗ along time, sources as channels, no bias.
 
@@ -116,11 +124,7 @@ class Autoencoder(nn.Module):
         self.activation = Activation(smoothing)
         self.padding = kernel // 2
         sizes = ((width, n_sources), (width, width), (n_sources, width))
-        self.kernels = nn.ParameterList(
-            # He's variance, which keeps the size of the signal through a ReLU
-            torch.randn(n_out, n_in, kernel) * math.sqrt(2.0 / (n_in * kernel))
-            for n_out, n_in in sizes
-        )
+        self.kernels = nn.ParameterList(_draw(n_out, n_in, kernel) for n_out, n_in in sizes)
         self._smoothness = (None, None)
 
     def forward(self, x):
