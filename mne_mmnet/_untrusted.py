@@ -36,11 +36,9 @@ def read_bytes(path, limit, remedy):
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
-        # one more than there should be: the file may be growing
-        blob = file.read(min(size, limit) + 1)
-    if max(size, len(blob)) > limit:
-        raise ValueError(f"{path} is too large, more than {limit} bytes. {remedy}")
-    return blob
+        if size > limit:
+            raise ValueError(f"{path} is too large, more than {limit} bytes. {remedy}")
+        return file.read(size)  # no more than there was when it was looked at
 
 
 def parse_object(blob):

@@ -1,7 +1,9 @@
 """Weights and cards: round trip, and one clear error for each kind of damage."""
 
+import errno
 import hashlib
 import json
+import time
 from dataclasses import asdict
 
 import numpy as np
@@ -170,6 +172,111 @@ def test_card_describes_no_network(saved, network):
     path.write_text(json.dumps(card))
     with pytest.raises(ValueError, match="describes no network"):
         read_model(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(hidden=10**9),  # a layer of 10¹⁸ numbers
+        dict(hidden=4096, blocks=4096),
+        dict(blocks=10**12),
+        dict(n_steps=10**9),
+        dict(state=16.5),
+        dict(read=True),
+        dict(context="12"),
+        dict(max_step=float("inf")),
+        dict(thinning=float("nan")),
+        dict(scales=[["point", 0.0]] * 1000),
+        dict(scales=[["point", "0"]]),
+        dict(scales=5),
+    ],
+    ids=str,
+)
+def test_absurd_network(saved, change):
+    """A card can't make the reader take gigabytes or hours; nothing is allocated."""
+    path = saved.with_suffix(".json")
+    card = json.loads(path.read_text())
+    card["network"].update(change)
+    path.write_text(json.dumps(card))
+    started = time.process_time()
+    with pytest.raises(ValueError, match="describes no network|does not hold the network"):
+        read_model(saved)
+    assert time.process_time() - started < 5
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"format": 2, "format": 2}', "there twice"),
+        (b'{"format": 1' + b"0" * 9000 + b"}", "no JSON model card"),
+        (b" " * (2 << 20) + b"{}", "too large"),
+        ('{"format": "ü"}'.encode("latin-1"), "no JSON model card.*utf-8"),
+    ],
+    ids=["deep", "twice", "digits", "large", "latin"],
+)
+def test_card_that_parsers_stumble_over(saved, text, message):
+    """Nesting, doubles, endless numbers and sizes are one error each."""
+    saved.with_suffix(".json").write_bytes(text)
+    with pytest.raises(ValueError, match=message):
+        read_card(saved)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(name="\x1b[2J"),
+        dict(name=""),
+        dict(sha256="0" * 63),
+        dict(format=2.0),
+        dict(network=[]),
+        dict(domain={"n_channels": [64, 16]}),
+        dict(domain={"n_channels": [0, 16]}),
+        dict(domain={"snr_db": "loud"}),
+        dict(domain={"snr_db": [0.0, float("nan")]}),
+        dict(domain={"ch_types": "eeg"}),
+        dict(domain={"source_space": "mine"}),
+    ],
+    ids=str,
+)
+def test_card_says_the_impossible(saved, change):
+    """What a card says is checked when it is read, not when it is used."""
+    path = saved.with_suffix(".json")
+    card = json.loads(path.read_text())
+    path.write_text(json.dumps({**card, **change}))
+    with pytest.raises(ValueError, match="no card of a model"):
+        read_card(saved)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.int64, torch.bfloat16, torch.bool])
+def test_wrong_type(saved, dtype):
+    """Numbers of another type are refused, though torch would convert them."""
+    path = saved.with_suffix(".safetensors")
+    save_file({name: tensor.to(dtype) for name, tensor in load_file(path).items()}, path)
+    reseal(saved)
+    with pytest.raises(ValueError, match="is not of type F16 or F32"):
+        read_model(saved)
+
+
+def test_enormous_weights(saved):
+    """A file of a terabyte is not read."""
+    with open(saved.with_suffix(".safetensors"), "r+b") as file:
+        file.truncate(1 << 40)  # sparse: takes no space
+    with pytest.raises(ValueError, match="too large"):
+        read_model(saved)
+
+
+def test_both_files_or_none(saved, monkeypatch):
+    """A card that can't be written leaves the earlier weights, too: they belong together."""
+    before = {path.name: path.read_bytes() for path in saved.parent.iterdir()}
+    monkeypatch.setattr("mne_mmnet.weights.Path.write_text", _full_disk)
+    with pytest.raises(OSError, match="No space left"):
+        save_model(random_network(1, 0.1), saved, domain=DOMAIN, provenance={})
+    assert {path.name: path.read_bytes() for path in saved.parent.iterdir()} == before
+
+
+def _full_disk(*args, **kwargs):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_cosine_kind(tmp_path):
