@@ -1,16 +1,55 @@
 """Files that appear whole or not at all."""
 
 import contextlib
+import errno
 import os
 import uuid
 from pathlib import Path
+
+# what full, read-only, forbidden and impossible places answer
+_REFUSALS = {
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
+    *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
+}
+
+
+class UnwritableError(OSError):
+    """A file cannot be written where it should be; nothing of it is there."""
+
+
+@contextlib.contextmanager
+def writing(path):
+    """Turn what a full disk or a forbidden place causes into one error that says what to do.
+
+    Parameters
+    ----------
+    path : path-like
+        What is written.
+
+    Raises
+    ------
+    UnwritableError
+        If the place is full, read-only or forbidden. Other errors are passed on.
+    """
+    try:
+        yield
+    except UnwritableError:
+        raise
+    except Exception as error:
+        code = getattr(error, "errno", None)
+        if code not in _REFUSALS:  # libraries wrap the system's answer in errors of their own
+            code = next((code for code in _REFUSALS if os.strerror(code) in str(error)), None)
+        if code is None:
+            raise
+        remedy = "Nothing was written. Free some space, or choose another place"
+        raise UnwritableError(code, f"{os.strerror(code)}. {remedy}", str(path)) from error
 
 
 @contextlib.contextmanager
 def whole_file(path):
     """Write a file under a scratch name, and give it its own once it is complete.
 
-    An interrupt leaves an earlier file of that name as it was, and no debris.
+    An interrupt or a full disk leaves an earlier file of that name as it was, and no debris.
 
     Parameters
     ----------
@@ -21,12 +60,46 @@ def whole_file(path):
     ------
     scratch : pathlib.Path
         Where to write; in the same folder, with the same ending.
+
+    Raises
+    ------
+    UnwritableError
+        If the place is full, read-only or forbidden.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_name(f".{uuid.uuid4().hex}-{path.name}")
-    try:
-        yield scratch
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+    scratch = _scratch(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield scratch
+            os.replace(scratch, path)
+        finally:
+            with contextlib.suppress(OSError):
+                scratch.unlink(missing_ok=True)
+
+
+def check_writable(path):
+    """Find out before the work whether a file could be written after it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file; not touched. Missing folders are made.
+
+    Raises
+    ------
+    UnwritableError
+        If the place is full, read-only or forbidden.
+    """
+    path = Path(path)
+    scratch = _scratch(path)
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            scratch.touch()
+        finally:
+            scratch.unlink(missing_ok=True)
+
+
+def _scratch(path):
+    return path.with_name(f".{uuid.uuid4().hex}-{path.name}")

@@ -17,6 +17,8 @@ import mne
 import nibabel
 import numpy as np
 
+from ._files import writing
+
 # Raise it whenever the files below change: the caches of other layouts are left alone.
 LAYOUT = 1
 SUBJECT = "fsaverage5"
@@ -323,23 +325,26 @@ def build_template(subjects_dir):
     ------
     FileExistsError
         If something else stands where the subject belongs. It is never touched.
+    UnwritableError
+        If the place is full, read-only or forbidden.
     """
     target = subjects_dir / SUBJECT
     _refuse_foreign(target)
-    subjects_dir.mkdir(parents=True, exist_ok=True)
-    # beside the target, because a rename is atomic only within one file system
-    with tempfile.TemporaryDirectory(
-        prefix=f".{SUBJECT}-", dir=subjects_dir, ignore_cleanup_errors=True
-    ) as scratch:
-        staged = Path(scratch) / SUBJECT
-        staged.mkdir()
-        _write_files(staged)
-        try:
-            os.rename(staged, target)
-        except OSError:
-            # a directory that is not empty is never replaced: then another process has won
-            if not target.exists():
-                raise
+    with writing(target):
+        subjects_dir.mkdir(parents=True, exist_ok=True)
+        # beside the target, because a rename is atomic only within one file system
+        with tempfile.TemporaryDirectory(
+            prefix=f".{SUBJECT}-", dir=subjects_dir, ignore_cleanup_errors=True
+        ) as scratch:
+            staged = Path(scratch) / SUBJECT
+            staged.mkdir()
+            _write_files(staged)
+            try:
+                os.rename(staged, target)
+            except OSError:
+                # a directory that is not empty is never replaced: then another process has won
+                if not target.exists():
+                    raise
     _refuse_foreign(target)
 
 

@@ -7,7 +7,6 @@ user's cache.
 
 import hashlib
 import logging
-import os
 from pathlib import Path
 
 import mne
@@ -15,6 +14,7 @@ import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose, warn
 
 from . import _surfaces
+from ._cache import find_cached, keep_in_cache
 from ._files import whole_file
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
@@ -23,16 +23,6 @@ _FAR = 0.03
 _FSAVERAGE_SURF = ("surf/lh.white", "surf/rh.white", "surf/lh.sphere", "surf/rh.sphere")
 _SHELLS = ("bem/inner_skull.surf", "bem/outer_skull.surf", "bem/outer_skin.surf")
 _FSAVERAGE_SOLUTION = "bem/fsaverage-5120-5120-5120-bem-sol.fif"
-
-
-def cache_dir():
-    """Return the cache of this layout; another layout lives beside it, undisturbed."""
-    root = os.environ.get("MNE_MMNET_CACHE")
-    if not root:
-        import pooch
-
-        root = pooch.os_cache("mne_mmnet")
-    return Path(root).expanduser().absolute() / f"v{_surfaces.LAYOUT}"
 
 
 @verbose
@@ -59,6 +49,13 @@ def fetch_template(subjects_dir=None, *, verbose=None):
     ------
     FileExistsError
         If another subject of that name is there already.
+    OSError
+        If the place is full, read-only or forbidden.
+
+    Warns
+    -----
+    RuntimeWarning
+        If the cache cannot be written: then the subject is kept as long as the process lives.
 
     See Also
     --------
@@ -78,14 +75,20 @@ def fetch_template(subjects_dir=None, *, verbose=None):
     ``fetch_template(subjects_dir)``.
     """
     if subjects_dir is None:
-        subjects_dir = cache_dir() / "subjects"
-    subjects_dir = Path(subjects_dir).expanduser().absolute()
-    target = subjects_dir / _surfaces.SUBJECT
+        name = f"subjects/{_surfaces.SUBJECT}"
+        found = find_cached(name, _surfaces.is_template)
+        return (found or keep_in_cache(name, _build)).parent
+    target = Path(subjects_dir).expanduser().absolute() / _surfaces.SUBJECT
     if not _surfaces.is_template(target):
-        logger.info(f"Writing the template subject {target} ...")
-        _surfaces.build_template(subjects_dir)
-        logger.info("[done]")
-    return subjects_dir
+        _build(target)
+    return target.parent
+
+
+def _build(target):
+    """Write the template subject to where its name fits."""
+    logger.info(f"Writing the template subject {target} ...")
+    _surfaces.build_template(target.parent)
+    logger.info("[done]")
 
 
 @verbose
@@ -190,30 +193,33 @@ def make_template_bem(
             "outer_skin.surf, which this conductivity or skull_thickness needs. Complete it with "
             "mne.datasets.fetch_fsaverage(), or use the standard values."
         )
-    fname = _bem_cache(subject, subjects_dir, ico, conductivity, skull_thickness)
     keep = standard if cache is None else cache
-    if keep and fname.is_file():
-        return mne.read_bem_solution(fname)
+    name = _bem_name(subject, subjects_dir, ico, conductivity, skull_thickness)
+    if keep and (found := find_cached(name)):
+        return mne.read_bem_solution(found)
     surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
     if skull_thickness != 1.0:
         surfs = _surfaces.reshape_skull(surfs, ico, skull_thickness)
     bem = mne.make_bem_solution(surfs)
     if not keep:
         return bem
-    with whole_file(fname) as scratch:
-        mne.write_bem_solution(scratch, bem)
+
+    def write(path):
+        with whole_file(path) as scratch:
+            mne.write_bem_solution(scratch, bem)
+
     # Also the first call reads the file: its single precision gives all the same numbers.
-    return mne.read_bem_solution(fname)
+    return mne.read_bem_solution(keep_in_cache(name, write))
 
 
-def _bem_cache(subject, subjects_dir, ico, conductivity, skull_thickness):
+def _bem_name(subject, subjects_dir, ico, conductivity, skull_thickness):
     """Name a solution's file by all it depends on: no other head is mistaken for it."""
     digest = hashlib.sha256()
     if (conductivity, skull_thickness) != (_CONDUCTIVITY, 1.0):
         digest.update(repr((conductivity, skull_thickness)).encode())
     for name in _SHELLS:
         digest.update((subjects_dir / subject / name).read_bytes())
-    return cache_dir() / "bem" / f"{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
+    return f"bem/{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
 
 
 def _pick_electrodes(info):

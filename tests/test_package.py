@@ -31,6 +31,7 @@ ORDER = (
     "metrics",
     "_mne",
     "_surfaces",
+    "_cache",
     "template",
     "inverse",
     "decoding",
@@ -60,6 +61,8 @@ NO_MNE = {
 }
 NO_MNE_EXCEPT = {"simulation/heads.py", "baselines/classical.py"}
 NO_TORCH = {
+    "_cache",
+    "_files",
     "_untrusted",
     "_version",
     "dictionary",

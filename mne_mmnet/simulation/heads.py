@@ -11,8 +11,10 @@ import numpy as np
 from mne.utils import ProgressBar, logger, verbose
 from scipy.spatial import cKDTree
 
+from .._cache import find_cached, keep_in_cache
+from .._files import check_writable
 from .._mne import describe_source_space, source_graph
-from ..template import cache_dir, make_template_bem, make_template_forward
+from ..template import make_template_bem, make_template_forward
 from .archive import HeadArchive
 from .variety import HeadVariety
 
@@ -145,10 +147,13 @@ def make_head_archive(
     if path is None:
         key = json.dumps([_FORMAT, n_heads, spacing, seed, montage, asdict(variety)])
         digest = hashlib.sha256(key.encode()).hexdigest()[:12]
-        path = cache_dir() / "heads" / f"heads-{spacing}-{digest}.npz"
-    path = Path(path)
-    if path.exists():
+        name = f"heads/heads-{spacing}-{digest}.npz"
+        if found := find_cached(name):
+            return HeadArchive.read(found)
+    elif Path(path).exists():
         return HeadArchive.read(path)
+    else:
+        check_writable(path)  # before minutes of work
     rng = np.random.default_rng(seed)
     nominal, electrodes, groups = _electrode_info() if montage is None else _ten_ten_info()
     gains, src = [], None
@@ -187,5 +192,8 @@ def make_head_archive(
         is_volume=spacing.startswith("vol"),
         layouts=_standard_layouts(electrodes, groups) if montage is None else {},
     )
-    archive.save(path)
+    if path is None:
+        keep_in_cache(name, archive.save)
+    else:
+        archive.save(path)
     return archive
