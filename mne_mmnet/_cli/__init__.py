@@ -5,7 +5,7 @@ import sys
 import traceback
 
 # what a user can cause: shown as one line, not as a traceback
-_USER_ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError)
+_USER_ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
 
 
 def main(argv=None):
@@ -133,7 +133,11 @@ def _guard(command, argument, *, verbose):
     try:
         command(argument)
     except KeyboardInterrupt:
-        print("Interrupted; files already written are complete.", file=sys.stderr)
+        print(
+            "Interrupted; files already written are complete, and the same command goes on where "
+            "training or a batch of files stopped.",
+            file=sys.stderr,
+        )
         return 130
     except _USER_ERRORS as error:
         if verbose:

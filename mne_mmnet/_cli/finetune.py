@@ -4,6 +4,7 @@ from pathlib import Path
 
 import mne
 
+from .._files import check_writable
 from ..tuning import fine_tune
 from ..weights import save_model
 from .files import read_file
@@ -26,6 +27,7 @@ def run(args):
         if args.info is not None:
             info = read_file(mne.io.read_info, args.info, "measurement info")
         out = Path(args.out).expanduser()
+        check_writable(out)  # before minutes of work
         print(f"Fine-tuning {args.model} for at most {args.minutes:g} minutes")
         model = fine_tune(
             fwd,

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import torch
 
-from .._files import whole_file
 from ..baselines import Estimator
 from .bilevel_config import BilevelConfig
+from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
+from .interrupt import Interrupt
 from .samples import SampleStream
 
 logger = logging.getLogger("mne")
@@ -115,6 +116,7 @@ def train_bilevel(
     *,
     device="cpu",
     progress=None,
+    belongs="",
 ):
     """Train an estimator, or go on where an interrupted run stopped.
 
@@ -132,6 +134,8 @@ def train_bilevel(
         A torch device.
     progress : callable | None
         Called with the share of the run that is over, after every batch.
+    belongs : str
+        What else a checkpoint must agree in to be this run's, such as the digest of a lead field.
 
     Returns
     -------
@@ -141,7 +145,12 @@ def train_bilevel(
     Raises
     ------
     ValueError
-        If the directory holds a run with another configuration.
+        If the directory holds a run with another configuration or a damaged checkpoint.
+    KeyboardInterrupt
+        After the first Ctrl-C as soon as the batch is over and a checkpoint is written, after the
+        second one at once.
+    OSError
+        If the directory cannot be written; the last checkpoint is whole.
 
     Notes
     -----
@@ -155,17 +164,14 @@ def train_bilevel(
     optimiser = torch.optim.Adam(_parameter_groups(estimator, config))
     run, history = _Run(), []
     best = {name: tensor.clone() for name, tensor in estimator.state_dict().items()}
-    description = json.dumps([type(estimator).__name__, config.to_dict()])
+    mark = ("description", json.dumps([type(estimator).__name__, config.to_dict()]) + belongs)
     if path.exists():
-        state = torch.load(path, map_location=device, weights_only=True)
-        if state["description"] != description:
-            raise ValueError(
-                f"{path} belongs to a run with another configuration. Give another directory, or "
-                "remove the checkpoint."
-            )
-        estimator.load_state_dict(state["network"])
-        optimiser.load_state_dict(state["optimiser"])
-        run, best, history = _Run(**state["run"]), state["best"], state["history"]
+        with resuming(path, mark, "a run with another configuration", device) as state:
+            estimator.load_state_dict(state["network"])
+            load_optimiser(optimiser, state["optimiser"])
+            run, history = _Run(**state["run"]), list(state["history"])
+            for name in best:
+                best[name].copy_(state["best"][name])
         logger.info("Resuming %s at batch %d.", path, run.batch)
     held_out = _held_out(validation, config)
 
@@ -181,64 +187,65 @@ def train_bilevel(
             )
             history.append(entry)
             logger.info("    %s", entry)
-            with open(directory / "log.jsonl", "a") as file:
-                file.write(json.dumps(entry) + "\n")
+            append_entry(directory / "log.jsonl", entry)
             if loss < run.best:
                 run.best, run.best_at, run.waited = loss, run.batch, 0
                 best.update({k: v.clone() for k, v in estimator.state_dict().items()})
             else:
                 run.waited += 1
-        with whole_file(path) as scratch:
-            torch.save(
-                dict(
-                    description=description,
-                    network=estimator.state_dict(),
-                    best=best,
-                    optimiser=optimiser.state_dict(),
-                    run=vars(run),
-                    history=history,
-                ),
-                scratch,
-            )
+        save()
+
+    def save():
+        state = dict(
+            [mark],
+            network=estimator.state_dict(),
+            best=best,
+            optimiser=optimiser.state_dict(),
+            run=vars(run),
+            history=history,
+        )
+        write_checkpoint(path, state)
 
     # on a CPU the time that counts is this process's own, whatever else the machine is doing
     clock = time.process_time if torch.device(device).type == "cpu" else time.monotonic
     losses = []
     has_prior = estimator.regulariser is not None
-    while not run.over(config):
-        started = clock()
-        share = run.progress(config)
-        pretraining = has_prior and share < config.pretraining
-        batch = stream.batch(run.batch)
-        # dropout and mixtures depend on the batch's number only, so a resumed run is the same run
-        torch.manual_seed(_MIX * config.seed + run.batch)
-        generator = torch.Generator().manual_seed(_MIX * config.seed + run.batch)
-        estimator.train()
-        cut = config.pretraining if has_prior else 0.0
-        phase = share / cut if pretraining else (share - cut) / (1.0 - cut)
-        for group in optimiser.param_groups:
-            peak = config.pretraining_rate if pretraining else group["base"]
-            group["lr"] = peak * (_rate(phase) if config.annealing else 1.0)
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.half):
-            if pretraining:
-                loss = denoising_loss(estimator, batch, generator).mean()
-            else:
-                steps = config.n_steps if estimator.any_steps else None
-                estimate = estimator(batch.model, batch.data, steps)
-                loss = upper_loss(estimator, estimate, batch.currents).mean()
-        optimiser.zero_grad()
-        loss.backward()
-        norm = torch.nn.utils.clip_grad_norm_(estimator.parameters(), config.clip)
-        if torch.isfinite(norm):
-            optimiser.step()
-        losses.append(float(loss.detach()))
-        run.batch += 1
-        run.seconds += clock() - started
-        if run.batch % config.validate_every == 0 or run.over(config):
-            checkpoint([] if pretraining else losses)
-            losses = []
-        if progress is not None:
-            progress(min(run.progress(config), 1.0))
+    with Interrupt() as interrupt:
+        while not run.over(config):
+            started = clock()
+            share = run.progress(config)
+            pretraining = has_prior and share < config.pretraining
+            batch = stream.batch(run.batch)
+            # dropout and mixtures depend on the batch's number only: a resumed run is the same one
+            torch.manual_seed(_MIX * config.seed + run.batch)
+            generator = torch.Generator().manual_seed(_MIX * config.seed + run.batch)
+            estimator.train()
+            cut = config.pretraining if has_prior else 0.0
+            phase = share / cut if pretraining else (share - cut) / (1.0 - cut)
+            for group in optimiser.param_groups:
+                peak = config.pretraining_rate if pretraining else group["base"]
+                group["lr"] = peak * (_rate(phase) if config.annealing else 1.0)
+            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.half):
+                if pretraining:
+                    loss = denoising_loss(estimator, batch, generator).mean()
+                else:
+                    steps = config.n_steps if estimator.any_steps else None
+                    estimate = estimator(batch.model, batch.data, steps)
+                    loss = upper_loss(estimator, estimate, batch.currents).mean()
+            optimiser.zero_grad()
+            loss.backward()
+            norm = torch.nn.utils.clip_grad_norm_(estimator.parameters(), config.clip)
+            if torch.isfinite(norm):
+                optimiser.step()
+            losses.append(float(loss.detach()))
+            run.batch += 1
+            run.seconds += clock() - started
+            if run.batch % config.validate_every == 0 or run.over(config):
+                checkpoint([] if pretraining else losses)
+                losses = []
+            if progress is not None:
+                progress(min(run.progress(config), 1.0))
+            interrupt.answer(save)
     estimator.load_state_dict(best)
     estimator.eval()
     return history

@@ -10,12 +10,13 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 import torch
 
-from .._files import whole_file
 from ..metrics import auc, confidence_interval, space_time_cosine
 from ..network import EvidenceNetwork
 from ..simulation import HeadArchive, Perturbation, SimulationConfig, perturb_heads
 from ..solver import iterate
+from .checkpoint import load_optimiser, resuming, write_checkpoint
 from .confidence import fit_temperature_to, peak_score
+from .interrupt import Interrupt
 from .loop import Space, batch_loss, pose_batch
 
 logger = logging.getLogger("mne")
@@ -162,16 +163,28 @@ def fine_tune_network(
         The new weights, or a copy of the given ones.
     outcome : Outcome
         What came out.
+
+    Raises
+    ------
+    ValueError
+        If the directory belongs to another run, or its checkpoint is damaged.
+    KeyboardInterrupt
+        After the first Ctrl-C as soon as the batch is over and a checkpoint is written, after the
+        second one at once.
+    OSError
+        If the directory cannot be written.
     """
     run = _Run(network, archive, config, directory, device)
     run.resume()
     try:
-        while not run.is_over():
-            run.train_one()
-            progress(run.share())
-            if run.share() >= run.next_check:
-                run.check()
-    finally:  # an interrupt loses a batch, not the run
+        with Interrupt() as interrupt:
+            while not run.is_over():
+                run.train_one()
+                progress(run.share())
+                if run.share() >= run.next_check:
+                    run.check()
+                interrupt.answer(run.save)
+    finally:  # an error loses a batch, not the run
         run.save()
     tuned, outcome = run.finish()
     run.path.unlink(missing_ok=True)
@@ -194,7 +207,7 @@ class _Run:
             parameter.requires_grad_(True)
         self.optimiser = torch.optim.AdamW(self.learned, lr=config.learning_rate)
         self.n_batches, self.seconds, self.checks = 0, 0.0, []
-        self.next_check, self.reserve = 0.0, 0.0
+        self.next_check, self.reserve, self.is_whole = 0.0, 0.0, True
         digest = hashlib.sha256(np.ascontiguousarray(archive.gains[0]).tobytes())
         for tensor in network.state_dict().values():
             digest.update(tensor.cpu().numpy().tobytes())
@@ -248,6 +261,7 @@ class _Run:
         self.optimiser.zero_grad()
         loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
+        self.is_whole = False
         if torch.isfinite(norm):
             self.optimiser.step()
             with torch.no_grad():
@@ -256,6 +270,7 @@ class _Run:
                 ):
                     kept.lerp_(new, 1.0 - config.average)
         self.n_batches += 1
+        self.is_whole = True
 
     @torch.no_grad()
     def check(self):
@@ -280,7 +295,9 @@ class _Run:
         self.save()
 
     def save(self):
-        """Write the checkpoint."""
+        """Write the checkpoint, unless a step was cut in the middle: then the last one counts."""
+        if not self.is_whole:
+            return
         state = dict(
             fingerprint=self.fingerprint,
             network=self.network.state_dict(),
@@ -291,24 +308,21 @@ class _Run:
             seconds=self.elapsed(),
             checks=self.checks,
         )
-        with whole_file(self.path) as scratch:
-            torch.save(state, scratch)
+        write_checkpoint(self.path, state)
 
     def resume(self):
         """Go on from a checkpoint, if there is one."""
         if not self.path.exists():
             self.check()  # of the given weights
             return
-        state = torch.load(self.path, map_location=self.device, weights_only=True)
-        if state["fingerprint"] != self.fingerprint:
-            raise ValueError(
-                f"{self.path} belongs to another lead field, model or configuration. Give "
-                "another directory, or remove the file."
-            )
-        for name in ("network", "average", "best", "optimiser"):
-            getattr(self, name).load_state_dict(state[name])
-        self.n_batches, self.seconds = state["n_batches"], state["seconds"]
-        self.checks = state["checks"]
+        mark = ("fingerprint", self.fingerprint)
+        other = "another lead field, model or configuration"
+        with resuming(self.path, mark, other, self.device) as state:
+            for name in ("network", "average", "best"):
+                getattr(self, name).load_state_dict(state[name])
+            load_optimiser(self.optimiser, state["optimiser"])
+            self.n_batches, self.seconds = int(state["n_batches"]), float(state["seconds"])
+            self.checks = [float(loss) for loss in state["checks"]]
         logger.info("Resuming %s at batch %d", self.path, self.n_batches)
 
     def finish(self):

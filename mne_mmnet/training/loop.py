@@ -6,19 +6,21 @@ import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from .._files import whole_file
 from ..dictionary import mixing_matrix
 from ..network import EvidenceNetwork, NetworkConfig
 from ..simulation import HeadArchive, PatchSampler, simulate_batch
 from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
+from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
+from .interrupt import Interrupt, ignore_interrupts
 from .loss import current_loss, unrolled_loss
 
 # MNE's logger, without importing MNE: training runs where it is not installed
@@ -155,8 +157,7 @@ class Feed:
             self.pool = ProcessPoolExecutor(
                 n_workers,
                 mp_context=get_context("fork"),
-                initializer=torch.set_num_threads,
-                initargs=(1,),
+                initializer=_start_worker,
             )
             _WORKER["feed"] = self  # inherited by the forked processes
             self.depth = 3 * n_workers
@@ -189,6 +190,11 @@ class Feed:
 
 
 _WORKER = {}
+
+
+def _start_worker():
+    ignore_interrupts()
+    torch.set_num_threads(1)
 
 
 def _make_in_worker(number):
@@ -258,8 +264,13 @@ def train(
     Raises
     ------
     ValueError
-        If the directory holds a run with another configuration, or the initial weights belong to
-        another network.
+        If the directory holds a run with another configuration or a damaged checkpoint, or the
+        initial weights belong to another network.
+    KeyboardInterrupt
+        After the first Ctrl-C as soon as the batch is over and a checkpoint is written, after the
+        second one at once.
+    OSError
+        If the directory cannot be written; the last checkpoint is whole.
 
     Notes
     -----
@@ -285,18 +296,13 @@ def train(
     optimiser = torch.optim.AdamW(
         learned, lr=config.learning_rate, weight_decay=config.weight_decay
     )
-    first = 0
+    first, mark = 0, ("config", json.dumps(config.to_dict()))
     if path.exists():
-        state = torch.load(path, map_location=device, weights_only=True)
-        if state["config"] != json.dumps(config.to_dict()):
-            raise ValueError(
-                f"{path} belongs to a run with another configuration. Give another directory, or "
-                "remove the checkpoint."
-            )
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
-        first = state["batch"]
+        with resuming(path, mark, "a run with another configuration", device) as state:
+            network.load_state_dict(state["network"])
+            average.load_state_dict(state["average"])
+            load_optimiser(optimiser, state["optimiser"])
+            first = int(state["batch"])
         logger.info("Resuming %s at batch %d.", path, first)
 
     held_out = spaces
@@ -315,9 +321,19 @@ def train(
             ]
         return float(torch.cat(losses).mean())
 
+    def save(n_batches):
+        state = dict(
+            [mark],
+            network=network.state_dict(),
+            average=average.state_dict(),
+            optimiser=optimiser.state_dict(),
+            batch=n_batches,
+        )
+        write_checkpoint(path, state)
+
     started = time.monotonic()
     recent = []
-    with contextlib.closing(Feed(config, spaces, n_workers)) as feed:
+    with Interrupt() as interrupt, contextlib.closing(Feed(config, spaces, n_workers)) as feed:
         for k in progress(range(first, config.n_batches)):
             batch = feed.batch(k)
             rng = np.random.default_rng([config.seed, k, 2])
@@ -344,15 +360,7 @@ def train(
                     seconds=round(time.monotonic() - started, 1),
                 )
                 recent = []
-                with open(directory / "log.jsonl", "a") as file:
-                    file.write(json.dumps(entry) + "\n")
-                state = dict(
-                    config=json.dumps(config.to_dict()),
-                    network=network.state_dict(),
-                    average=average.state_dict(),
-                    optimiser=optimiser.state_dict(),
-                    batch=k + 1,
-                )
-                with whole_file(path) as scratch:
-                    torch.save(state, scratch)
+                append_entry(directory / "log.jsonl", entry)
+                save(k + 1)
+            interrupt.answer(partial(save, k + 1))
     return average, validate()

@@ -1,6 +1,8 @@
 """The cosine route's network for another source space: what fits is kept, the rest is trained."""
 
+import hashlib
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -82,6 +84,9 @@ def tune_cosine(network, archive, minutes, directory, *, seed=0, device="cpu", p
         directory,
         device=device,
         progress=progress,
+        belongs=hashlib.sha256(np.ascontiguousarray(archive.gains).tobytes()).hexdigest(),
     )
+    for name in ("checkpoint.pt", "log.jsonl"):
+        (Path(directory) / name).unlink(missing_ok=True)
     best = min(history, key=lambda entry: entry["validation"])
     return estimator.network.eval().requires_grad_(False), best
