@@ -151,7 +151,7 @@ def apply_mmnet_inverse(
     prepared = operator.prepared
     check_reference(evoked.info, evoked.data, prepared.ch_names)
     whitened = prepare_data(evoked.info, prepared, evoked.data, evoked.nave)
-    logger.info(f"Localising with {operator.card.name} on {operator.route.device}")
+    logger.info(f"Localising with {operator.card.name} on {operator.device}")
     solution, (report,) = operator.solve(whitened[None], n_steps, return_uncertainty)
     currents = solution.currents[0] / noise_scale(prepared, evoked.nave)
     concerns, score = find_concerns(

@@ -87,12 +87,15 @@ def apply_mmnet_inverse_epochs(
         covariance and options don't fit together; the message says what to do.
     FileNotFoundError
         If there is no such model.
+    MemoryError
+        If the memory is not enough for a single one, on the CPU either.
 
     Warns
     -----
     RuntimeWarning
         If some epochs should not be trusted, once for each reason with their number. Single
-        trials are often buried in noise.
+        trials are often buried in noise. If batches get smaller since memory runs out, or the
+        device fails and the CPU goes on.
 
     Examples
     --------

@@ -1,7 +1,9 @@
 """The prepared operator: everything that does not depend on the data, once, on the device."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import mne
 import torch
@@ -10,6 +12,7 @@ from mne.utils import _validate_type, fill_doc, logger, verbose
 from .._mne import PreparedForward, prepare_forward
 from ..weights import Model, ModelCard, read_model
 from .concerns import outside, say_foreign, say_outside, warn
+from .fallback import Fallback, prepare_route
 from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
 
@@ -66,6 +69,8 @@ class MMNetOperator:
         The user's forward solution, for comparisons with other methods.
     noise_cov : mne.Covariance | None
         The user's noise covariance.
+    prepare : callable
+        Makes the route anew on another device, if this one fails.
     """
 
     prepared: PreparedForward
@@ -73,12 +78,22 @@ class MMNetOperator:
     card: ModelCard
     fwd: mne.Forward
     noise_cov: mne.Covariance | None
+    prepare: Callable
+
+    def __post_init__(self):
+        # the one thing that changes: on a failing device batches get smaller, or the CPU is used
+        object.__setattr__(self, "_worker", Fallback(self.route, self.prepare))
+
+    @property
+    def device(self):
+        """Where it computes now."""
+        return self._worker.route.device
 
     def __repr__(self):
         return (
             f"<MMNetOperator | {self.card.name}, {len(self.prepared.ch_names)} channels, "
             f"{self.prepared.n_sources} sources ({self.prepared.orient}), "
-            f"{self.route.device}>"
+            f"{self.device}>"
         )
 
     def solve(self, data, n_steps=None, uncertainty=False, rows=None):
@@ -101,9 +116,19 @@ class MMNetOperator:
             Currents in A·m along the columns of ``prepared.frames``.
         reports : list of SolverReport, length n_batch
             The certificates.
+
+        Raises
+        ------
+        MemoryError
+            If there is not enough memory for a single recording, on the CPU either.
+
+        Warns
+        -----
+        RuntimeWarning
+            If memory runs out and batches become smaller, or a device fails and the CPU goes on.
         """
         started = time.perf_counter()
-        solution = self.route.solve(data, n_steps, uncertainty, rows)
+        solution = self._worker.solve(data, n_steps, uncertainty, rows)
         seconds = (time.perf_counter() - started) / max(len(data), 1)
         return solution, make_reports(solution, data, self.prepared.noise_is_known, seconds)
 
@@ -169,19 +194,27 @@ def make_mmnet_operator(
     Warns
     -----
     RuntimeWarning
-        If the number of channels lies outside the model's training domain, or there are MEG
-        channels.
+        If the number of channels lies outside the model's training domain, there are MEG
+        channels, or the device fails and the CPU is used.
     """
     _validate_type(model, ("path-like", Model), "model")
     _validate_type(depth, ("numeric", str, None), "depth")
     device = pick_device(device)
-    network, card = read_model(model, device)
+    model = read_model(model)
+    card = model.card
     prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
-    route = ROUTES[card.kind].prepare(network, card, prepared, depth, device)
+    prepare = partial(_prepare_route, model, prepared, depth)
+    route = prepare_route(prepare, device)
     n_channels = len(prepared.ch_names)
     if outside(card, "n_channels", n_channels) > 0:
         warn(say_outside(card, "n_channels", n_channels, "channels"))
     if foreign := say_foreign(card, prepared):
         warn(foreign)
     logger.info("[done]")
-    return MMNetOperator(prepared, route, card, fwd, noise_cov)
+    return MMNetOperator(prepared, route, card, fwd, noise_cov, prepare)
+
+
+def _prepare_route(model, prepared, depth, device):
+    """Put a model and a lead field on a device."""
+    network, card = read_model(model, device)
+    return ROUTES[card.kind].prepare(network, card, prepared, depth, device)

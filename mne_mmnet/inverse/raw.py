@@ -100,12 +100,15 @@ def apply_mmnet_inverse_raw(
         covariance and options don't fit together; the message says what to do.
     FileNotFoundError
         If there is no such model.
+    MemoryError
+        If the memory is not enough for a single one, on the CPU either.
 
     Warns
     -----
     RuntimeWarning
         If currents are impossibly large in some windows, or data and whitener differ in rank.
-        Windows of noise alone are logged.
+        Windows of noise alone are logged. If memory runs out, or the device fails, as for
+        epochs.
 
     Notes
     -----

@@ -1,0 +1,214 @@
+"""Devices that fail: batches get smaller, then the CPU goes on, and the user is told."""
+
+import pickle
+from dataclasses import replace
+
+import mne
+import numpy as np
+import pytest
+import torch
+
+from mne_cases import make_evoked, make_fwd, make_info
+from mne_mmnet import (
+    apply_mmnet_inverse,
+    apply_mmnet_inverse_epochs,
+    apply_mmnet_inverse_raw,
+    make_mmnet_operator,
+)
+from mne_mmnet.inverse import operator as operator_module
+from mne_mmnet.inverse.fallback import recognise
+
+INFO, FWD = make_info(32), make_fwd()
+N_TIMES = 30
+GPU = torch.device("cuda", 0)
+NO_MEMORY = torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB.")
+LOST = RuntimeError("CUDA error: device lost\nCUDA kernel errors might be asynchronously reported")
+
+
+class Failing:
+    """A route on a GPU that fails on request, though in truth it computes on the CPU."""
+
+    def __init__(self, route, fails, device=GPU):
+        self.route, self.fails, self.device, self.sizes = route, fails, device, []
+
+    def solve(self, data, *args):
+        self.sizes.append(len(data))
+        if (error := self.fails(len(data), len(self.sizes))) is not None:
+            raise error
+        return self.route.solve(data, *args)
+
+
+@pytest.fixture(scope="module")
+def whole():
+    """An operator that does not fail."""
+    return make_mmnet_operator(INFO, FWD)
+
+
+def make_failing(whole, fails, device=GPU):
+    """Return the same operator on a device that fails, and that device's route."""
+    route = Failing(whole.route, fails, device)
+    return replace(whole, route=route), route
+
+
+def make_epochs(n_epochs=6):
+    rng = np.random.default_rng(0)
+    fixed = mne.convert_forward_solution(FWD, force_fixed=True, verbose=False)
+    fixed = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True, verbose=False)
+    gain = fixed["sol"]["data"]
+    wave = 5e-8 * np.sin(np.linspace(0, 6, N_TIMES))
+    data = rng.uniform(0.5, 1.5, (n_epochs, 1, 1)) * np.outer(gain[:, 10], wave)
+    data += 0.2 * data.std() * rng.standard_normal(data.shape)
+    return mne.EpochsArray(data, INFO, verbose=False)
+
+
+def agree(found, expected):
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one.data, other.data, atol=2e-4 * np.abs(other.data).max())
+
+
+@pytest.mark.parametrize("most", [1, 2, 4])
+def test_smaller_batches(whole, most):
+    """Batches are halved until they fit, nothing is lost, and the size is remembered."""
+    operator, route = make_failing(whole, lambda size, _: NO_MEMORY if size > most else None)
+    epochs = make_epochs()
+    with pytest.warns(RuntimeWarning, match=r"memory of device 'cuda:0'.*at a time") as caught:
+        stcs = apply_mmnet_inverse_epochs(epochs, operator, batch_size=6)
+    agree(stcs, apply_mmnet_inverse_epochs(epochs, whole, batch_size=6))
+    assert len(caught) == 1
+    assert f"solved {dict([(1, 1), (2, 1), (4, 3)])[most]} at" in str(caught[0].message)  # 6, 3, 1
+    assert operator.device == GPU
+    route.sizes.clear()
+    apply_mmnet_inverse_epochs(epochs, operator, batch_size=6)  # without a warning
+    assert max(route.sizes) <= most
+
+
+def test_memory_of_a_single_recording(whole):
+    """What does not fit at all is computed on the CPU, now and from then on."""
+    operator, route = make_failing(whole, lambda *_: NO_MEMORY)
+    epochs = make_epochs(2)
+    with pytest.warns(RuntimeWarning, match="a single recording. Computing goes on with the CPU"):
+        stcs = apply_mmnet_inverse_epochs(epochs, operator, batch_size=2)
+    assert route.sizes == [2, 1]
+    assert operator.device.type == "cpu"
+    assert "cpu>" in repr(operator)
+    agree(stcs, apply_mmnet_inverse_epochs(epochs, whole, batch_size=2))
+    apply_mmnet_inverse(epochs.average(), operator)  # without a warning
+    assert route.sizes == [2, 1]
+
+
+@pytest.mark.parametrize("attempt", [1, 2, 3])
+def test_device_lost(whole, attempt):
+    """A GPU that disappears, at the beginning or later, costs time only."""
+    operator, route = make_failing(whole, lambda _, count: LOST if count >= attempt else None)
+    epochs = make_epochs()
+    with pytest.warns(RuntimeWarning, match="does not answer any more.*goes on with the CPU"):
+        stcs = apply_mmnet_inverse_epochs(epochs, operator, batch_size=2)
+    agree(stcs, apply_mmnet_inverse_epochs(epochs, whole, batch_size=2))
+    assert len(route.sizes) == attempt
+    assert operator.device.type == "cpu"
+
+
+def test_raw_and_uncertainty(whole):
+    """Windows of continuous data and posterior spreads are put together, too."""
+    epochs = make_epochs(1)
+    data = np.tile(epochs.get_data()[0], 4)
+    raw = mne.io.RawArray(data, INFO, verbose=False)
+    operator, _ = make_failing(whole, lambda size, _: NO_MEMORY if size > 1 else None)
+    options = dict(window=N_TIMES / INFO["sfreq"])
+    with pytest.warns(RuntimeWarning, match="1 at a time"):
+        found = apply_mmnet_inverse_raw(raw, operator, **options)
+    agree([found], [apply_mmnet_inverse_raw(raw, whole, **options)])
+    whitened = np.random.default_rng(0).standard_normal((3, whole.prepared.n_rank, 10))
+    parts, reports = operator.solve(whitened, uncertainty=True)
+    one, expected = whole.solve(whitened, uncertainty=True)
+    assert len(reports) == 3
+    # single precision, summed in another order
+    np.testing.assert_allclose(parts.spread.std, one.spread.std, rtol=1e-3)
+    np.testing.assert_allclose(parts.spread.probability.sum(1), 1.0, rtol=1e-6)
+    np.testing.assert_allclose(reports[2].objective, expected[2].objective, rtol=1e-4)
+    np.testing.assert_allclose(parts.noise_level, one.noise_level, rtol=1e-3)
+
+
+def test_no_memory_anywhere(whole):
+    """Without memory on the CPU there is one error that says what to do; the operator lives."""
+    full = lambda *_: RuntimeError("DefaultCPUAllocator: can't allocate memory")  # noqa: E731
+    operator, route = make_failing(whole, full, torch.device("cpu"))
+    evoked = make_evoked(INFO)
+    with pytest.raises(MemoryError, match="fewer samples.*coarser source space"):
+        apply_mmnet_inverse(evoked, operator)
+    route.fails = lambda *_: None
+    with pytest.warns(RuntimeWarning, match="not be trusted|Don't read"):
+        apply_mmnet_inverse(evoked, operator)
+
+
+def test_other_errors_are_passed_on(whole):
+    """Mistakes in the program are no trouble of the device."""
+    wrong = RuntimeError("mat1 and mat2 shapes cannot be multiplied")
+    operator, _ = make_failing(whole, lambda *_: wrong)
+    with pytest.raises(RuntimeError, match="cannot be multiplied"):
+        apply_mmnet_inverse(make_evoked(INFO), operator)
+    operator, _ = make_failing(whole, lambda *_: LOST, torch.device("cpu"))
+    with pytest.raises(RuntimeError, match="device lost"):
+        apply_mmnet_inverse(make_evoked(INFO), operator)
+
+
+@pytest.mark.parametrize(("error", "words"), [(NO_MEMORY, "enough memory"), (LOST, "any more")])
+def test_failure_while_preparing(monkeypatch, error, words):
+    """The lead field is put on the CPU if the GPU can't take it."""
+    prepare = operator_module._prepare_route
+
+    def fail_on_gpu(model, prepared, depth, device):
+        if device.type == "cuda":
+            raise error
+        return prepare(model, prepared, depth, device)
+
+    monkeypatch.setattr(operator_module, "_prepare_route", fail_on_gpu)
+    monkeypatch.setattr(operator_module, "pick_device", lambda device: GPU)
+    with pytest.warns(RuntimeWarning, match=words):
+        operator = make_mmnet_operator(INFO, FWD)
+    assert operator.device.type == "cpu"
+
+
+@pytest.mark.parametrize(
+    ("error", "trouble"),
+    [
+        (NO_MEMORY, "memory"),
+        (MemoryError(), "memory"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), "memory"),
+        (RuntimeError("CUDA error: out of memory"), "memory"),
+        (RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling cublas"), "memory"),
+        (LOST, "device"),
+        (RuntimeError("CUDA error: an illegal memory access was encountered"), "device"),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"), "device"),
+        (RuntimeError("linalg.cholesky: The factorization could not be completed"), None),
+        (ValueError("CUDA error"), None),
+    ],
+    ids=str,
+)
+def test_recognise(error, trouble):
+    """Drivers and libraries say the same in many words."""
+    assert recognise(error) == trouble
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_real_gpu_without_memory():
+    """The real thing: a GPU of which nearly nothing may be used."""
+    operator = make_mmnet_operator(INFO, FWD, device="cuda")
+    epochs = make_epochs(64)
+    expected = apply_mmnet_inverse_epochs(epochs, make_mmnet_operator(INFO, FWD, device="cpu"))
+    torch.cuda.empty_cache()
+    total = torch.cuda.get_device_properties(0).total_memory
+    torch.cuda.set_per_process_memory_fraction((torch.cuda.memory_reserved() + 2**23) / total)
+    try:
+        with pytest.warns(RuntimeWarning, match=r"at a time|with the CPU"):
+            stcs = apply_mmnet_inverse_epochs(epochs, operator, batch_size=64)
+    finally:
+        torch.cuda.set_per_process_memory_fraction(1.0)
+    agree(stcs, expected)
+
+
+def test_operator_can_be_sent_to_another_process(whole):
+    """It survives pickling, for joblib and Dask."""
+    again = pickle.loads(pickle.dumps(whole))
+    evoked = make_epochs(1).average()
+    agree([apply_mmnet_inverse(evoked, again)], [apply_mmnet_inverse(evoked, whole)])
