@@ -3,6 +3,8 @@
 import contextlib
 import errno
 import os
+import re
+import shutil
 import uuid
 from pathlib import Path
 
@@ -36,17 +38,24 @@ def writing(path):
     except UnwritableError:
         raise
     except Exception as error:
-        code = getattr(error, "errno", None)
-        if code not in _REFUSALS:  # libraries wrap the system's answer in errors of their own
-            code = next((code for code in _REFUSALS if os.strerror(code) in str(error)), None)
+        code = _recognise(error)
         if code is None:
             raise
         remedy = "Nothing was written. Free some space, or choose another place"
         raise UnwritableError(code, f"{os.strerror(code)}. {remedy}", str(path)) from error
 
 
+def _recognise(error):
+    """Find the system's answer in an error, which libraries wrap in others; None is no refusal."""
+    if getattr(error, "errno", None) in _REFUSALS:
+        return error.errno
+    if re.fullmatch(r"\d+ requested and \d+ written", str(error)):  # NumPy's tofile
+        return errno.ENOSPC
+    return next((code for code in _REFUSALS if os.strerror(code) in str(error)), None)
+
+
 @contextlib.contextmanager
-def whole_file(path):
+def whole_file(path, n_bytes=0):
     """Write a file under a scratch name, and give it its own once it is complete.
 
     An interrupt or a full disk leaves an earlier file of that name as it was, and no debris.
@@ -55,6 +64,8 @@ def whole_file(path):
     ----------
     path : path-like
         The file. Missing folders are made.
+    n_bytes : int
+        Room that there must be before anything is written; for libraries that a full disk kills.
 
     Yields
     ------
@@ -70,6 +81,8 @@ def whole_file(path):
     scratch = _scratch(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+        if shutil.disk_usage(path.parent).free < n_bytes:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
             yield scratch
             os.replace(scratch, path)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 
 import mne
 import pytest
@@ -18,6 +19,7 @@ from mne_cases import make_fwd
 from mne_mmnet import _surfaces
 from mne_mmnet._cli import main
 from mne_mmnet.training import train
+from mne_mmnet.training.fine_tune import FineTuneConfig
 from mne_mmnet.training.interrupt import Interrupt
 from mne_mmnet.weights import read_model, save_model
 from test_training import CONFIG, make_heads
@@ -162,19 +164,28 @@ def test_other_threads_and_handlers_are_left_alone():
 # Fine-tuning ------------------------------------------------------------------------------------
 
 
-def test_finetune(tmp_path, capsys):
+QUICK = dict(n_heads=2, n_held_out=2)
+FINETUNE = f"""
+import functools, sys
+from mne_mmnet import _cli, tuning
+tuning.FineTuneConfig = functools.partial(tuning.FineTuneConfig, **{QUICK})
+sys.exit(_cli.main(sys.argv[1:]))
+"""
+
+
+def test_finetune(tmp_path, capsys, monkeypatch):
     """The command is stopped, says so in one line, and goes on when it is called again."""
     mne.write_forward_solution(tmp_path / "my-fwd.fif", make_fwd(), verbose=False)
     out, folder = tmp_path / "mine", tmp_path / "mine-checkpoints"
     argv = ["finetune", str(tmp_path / "my-fwd.fif"), "--out", str(out), "--minutes"]
-    code = "import sys; from mne_mmnet._cli import main; sys.exit(main(sys.argv[1:]))"
-    program = Program(["-c", code, *argv, "30"])
+    program = Program(["-c", FINETUNE, *argv, "30"])
     said = program.interrupt_when((folder / "fine-tune.pt").exists)
     assert "the same command goes on" in said
     assert not debris(tmp_path)
     assert [path.name for path in folder.iterdir()] == ["fine-tune.pt"]
     assert not list(tmp_path.glob("mine.*"))
     n_batches = torch.load(folder / "fine-tune.pt", weights_only=True)["n_batches"]
+    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", partial(FineTuneConfig, **QUICK))
     assert main([*argv, "0.02", "--verbose"]) == 0
     assert f"fine-tune.pt at batch {n_batches}" in capsys.readouterr().out
     assert read_model(out).card.provenance["outcome"]["n_batches"] >= n_batches

@@ -8,7 +8,6 @@ import mne
 import numpy as np
 
 from .. import dictionary
-from .._files import whole_file
 from .._mne import source_graph
 from ..baselines.classical import minimum_norm
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
@@ -17,6 +16,7 @@ from ..simulation.timecourses import power_law
 from ..template import find_template, make_template_bem, make_template_forward
 from ..viz import plot_sources
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
+from .files import write_stc
 from .localize import HALF_WINDOW, default_loose
 from .recording import read_median_nerve
 
@@ -85,8 +85,7 @@ def _median_nerve(args, out, subject, subjects_dir):
             distance = np.linalg.norm(region - peak.position, axis=1).min()
             line += f", {distance:.0f} mm from the left postcentral gyrus (AAL)"
         print(line)
-    with whole_file(out / "median_nerve-stc.h5") as scratch:
-        stc.save(scratch, ftype="h5", verbose="error")
+    write_stc(stc, out / "median_nerve-stc.h5")
     plot_sources(
         stc,
         subjects_dir=subjects_dir,
@@ -132,8 +131,7 @@ def _simulation(args, out, subject, subjects_dir):
                 f"  {name:8s} source {number} at {1e3 * peak_time:.0f} ms: nearest peak "
                 f"{error:.0f} mm away, strongest peak {strongest:.0f} mm, {len(peaks)} peaks"
             )
-    with whole_file(out / "simulation-stc.h5") as scratch:
-        stc.save(scratch, ftype="h5", verbose="error")
+    write_stc(stc, out / "simulation-stc.h5")
     for number, peak_time in enumerate(truth["times"], 1):
         plot_sources(
             stc,

@@ -15,7 +15,7 @@ from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from ..weights import read_card
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
-from .files import read_file
+from .files import read_file, write_stc
 
 HALF_WINDOW = 0.05
 
@@ -89,8 +89,7 @@ def _run(args):
     stem = Path(args.evoked).name.removesuffix(".gz").removesuffix(".fif")
     stem = stem.removesuffix("-ave").removesuffix("_ave")
     path = out / f"{stem}-mmnet-stc.h5"
-    with whole_file(path) as scratch:
-        stc.save(scratch, ftype="h5", verbose="error")
+    write_stc(stc, path)
     print(f"Wrote {path}")
     if subjects_dir is not None and isinstance(stc, mne.SourceEstimate):
         picture = out / f"{stem}-mmnet.png"
