@@ -18,14 +18,13 @@ import torch
 
 from ..source_model import SourceModel
 from .factorisation import factor_dtype, inverse_factor, robust_cholesky
+from .products import gram, quadratics
 
 # log-variances stay in this box, in units of the mean data power a channel. The lower bound of the
 # white noise keeps cond(Σ) ≲ n²·1e4, which a float64 Cholesky of a float32 Σ can stand.
 U_MIN, U_MAX = -16.0, 10.0
 NOISE_MIN, NOISE_MAX = -9.2, 4.0
 N_NOISE = 2
-# columns of the dictionary that are worked on at once: 46 × 1536 float32 are 0.3 MB
-_BLOCK = 1536
 
 
 @dataclass(frozen=True)
@@ -109,8 +108,7 @@ class EvidenceObjective:
 
     def _brain(self, variance):
         """L̃ diag(variance) L̃ᵀ."""
-        atoms = self.model.atoms
-        return (atoms * self.model.repeat_orient(variance)[:, None, :]) @ atoms.mT
+        return gram(self.model.atoms, self.model.repeat_orient(variance))
 
     def freeze_all_but(self, v, active):
         """Return the objective in which some atoms move only, and v of those.
@@ -194,27 +192,13 @@ class EvidenceObjective:
             Both non-negative.
         """
         v = point.v
-        whiten = point.whiten.to(v.dtype)
-        data = point.data.to(v.dtype)
-        # z and q from K⁻¹L̃ rather than Σ⁻¹L̃: squares of numbers with error ε √cond(Σ), not
-        # differences with error ε cond(Σ). In blocks of atoms that stay in a core's cache
-        z_blocks, q_blocks = [], []
-        for atoms in self.model.atoms.split(_BLOCK, dim=-1):
-            seen = whiten @ atoms
-            projected = data.mT @ seen
-            z_blocks.append((seen * seen).sum(1))
-            q_blocks.append((projected * projected).sum(1))
-        z_atoms = self.model.sum_orient(torch.cat(z_blocks, 1))
-        q_atoms = self.model.sum_orient(torch.cat(q_blocks, 1))
-        inverse_root = point.whiten.mT @ point.data
-        precision = (-v[:, self.model.n_atoms].to(point.whiten.dtype)).exp()
-        z_white = point.whiten.square().sum((-2, -1)) + self.n_outside * precision
-        q_white = inverse_root.square().sum((-2, -1)) + self.rest * precision**2
-        background = self.model.background.to(point.whiten.dtype)
-        z_background = ((point.whiten @ background) * point.whiten).sum((-2, -1))
-        q_background = (inverse_root * (background @ inverse_root)).sum((-2, -1))
-        z = torch.cat([z_atoms, torch.stack([z_white, z_background], 1).to(v.dtype)], 1)
-        q = torch.cat([q_atoms, torch.stack([q_white, q_background], 1).to(v.dtype)], 1)
+        model = self.model
+        atoms, noise = quadratics(model.atoms, model.background, point.whiten, point.data)
+        # the dimensions that the dictionary does not reach hold white noise only
+        precision = (-v[:, model.n_atoms]).to(noise.dtype).exp()
+        outside = torch.stack([self.n_outside * precision, self.rest * precision**2], 1)
+        noise = noise + torch.nn.functional.pad(outside[..., None], (0, 1))
+        z, q = torch.cat([model.sum_orient(atoms), noise.to(atoms.dtype)], -1).unbind(1)
         variance = v.exp()
         a = variance * (z + self.cost.to(v.dtype))
         b = variance * q + self.barrier.to(v.dtype) / variance
