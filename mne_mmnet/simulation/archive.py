@@ -1,6 +1,8 @@
 """Precomputed lead fields as one file, readable where there is no MNE."""
 
 import json
+import zipfile
+import zlib
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -11,6 +13,11 @@ from .._files import whole_file
 
 # what the names of the layouts' arrays begin with in the file
 _LAYOUT = "layout "
+# what reading a damaged archive, or some other file, ends in
+_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, EOFError, MemoryError, ArithmeticError),
+    *(AttributeError, LookupError, TypeError, ValueError),
+)
 
 
 @dataclass(frozen=True)
@@ -100,18 +107,59 @@ class HeadArchive:
 
     @classmethod
     def read(cls, path):
-        """Inverse of :meth:`save`."""
-        with np.load(path, allow_pickle=False) as file:
-            n_sources = len(file["positions"])
-            adjacency = sparse.csr_array(
-                (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
-            )
-            arrays = [file[k] for k in ("gains", "electrodes", "groups", "positions", "normals")]
-            # files written before there were these fields have none
-            ch_names = tuple(file["ch_names"].tolist()) if "ch_names" in file else None
-            space = json.loads(str(file["source_space"])) if "source_space" in file else None
-            is_volume = "is_volume" in file and bool(file["is_volume"])
-            layouts = {
-                key.removeprefix(_LAYOUT): file[key] for key in file if key.startswith(_LAYOUT)
-            }
-        return cls(*arrays, adjacency, ch_names, space, is_volume, layouts)
+        """Inverse of :meth:`save`.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        heads : HeadArchive
+            The lead fields.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or something else.
+        """
+        try:
+            found = cls(*_read_arrays(path))
+            found._check_shapes()
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} holds no lead fields, or is damaged ({error}). Remove it, so that it is "
+                "made again, or give another file."
+            ) from error
+        return found
+
+    def _check_shapes(self):
+        n_heads, n_electrodes, n_sources, _ = self.gains.shape
+        wanted = dict(
+            gains=(n_heads, n_electrodes, n_sources, 3),
+            electrodes=(n_electrodes, 3),
+            groups=(n_electrodes,),
+            positions=(n_sources, 3),
+            normals=(n_sources, 3),
+        )
+        wrong = [name for name, shape in wanted.items() if getattr(self, name).shape != shape]
+        if wrong:
+            raise ValueError(f"wrong shape of {', '.join(wrong)}")
+
+
+def _read_arrays(path):
+    """Fields of an archive, in their order."""
+    # opened here, since NumPy leaves what it can't read open
+    with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+        n_sources = len(file["positions"])
+        adjacency = sparse.csr_array(
+            (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
+        )
+        arrays = [file[k] for k in ("gains", "electrodes", "groups", "positions", "normals")]
+        # files written before there were these fields have none
+        ch_names = tuple(file["ch_names"].tolist()) if "ch_names" in file else None
+        space = json.loads(str(file["source_space"])) if "source_space" in file else None
+        is_volume = "is_volume" in file and bool(file["is_volume"])
+        layouts = {key.removeprefix(_LAYOUT): file[key] for key in file if key.startswith(_LAYOUT)}
+    return *arrays, adjacency, ch_names, space, is_volume, layouts
