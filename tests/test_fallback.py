@@ -2,12 +2,14 @@
 
 import pickle
 from dataclasses import replace
+from functools import partial
 
 import mne
 import numpy as np
 import pytest
 import torch
 
+from core_cases import random_network
 from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import (
     apply_mmnet_inverse,
@@ -15,8 +17,12 @@ from mne_mmnet import (
     apply_mmnet_inverse_raw,
     make_mmnet_operator,
 )
+from mne_mmnet._devices import recognise
 from mne_mmnet.inverse import operator as operator_module
-from mne_mmnet.inverse.fallback import recognise
+from mne_mmnet.training import train
+from mne_mmnet.training.gradient import Gradient
+from mne_mmnet.training.loop import Space, part_loss
+from test_training import CONFIG, make_heads
 
 INFO, FWD = make_info(32), make_fwd()
 N_TIMES = 30
@@ -212,3 +218,63 @@ def test_operator_can_be_sent_to_another_process(whole):
     again = pickle.loads(pickle.dumps(whole))
     evoked = make_epochs(1).average()
     agree([apply_mmnet_inverse(evoked, again)], [apply_mmnet_inverse(evoked, whole)])
+
+
+# Training ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("most", [1, 2, 3])
+def test_gradients_add_up(most, caplog):
+    """A batch that does not fit is backpropagated in parts; the gradient is the same."""
+    network = random_network(0, 0.1).requires_grad_(True)
+    learned = [*network.hyperprior.parameters(), *network.curvature.parameters()]
+    space = Space(make_heads(), network.config)
+    batch = space.simulate(CONFIG.simulation, 4, 0)
+    sizes = []
+
+    def loss_of(part):
+        sizes.append(part.stop - part.start)
+        if sizes[-1] > most:
+            raise NO_MEMORY
+        return part_loss(network, space, batch, 2, part)
+
+    expected = Gradient(learned)(partial(part_loss, network, space, batch, 2), 4)
+    whole = [parameter.grad.clone() for parameter in learned]
+    gradient = Gradient(learned)
+    assert gradient(loss_of, 4) == pytest.approx(expected, rel=1e-4)
+    assert "gradients are added up" in caplog.text
+    assert gradient.most == min(most, 2)
+    for parameter, other in zip(learned, whole, strict=True):
+        torch.testing.assert_close(parameter.grad, other, rtol=1e-2, atol=1e-4)
+    sizes.clear()
+    gradient(loss_of, 4)
+    assert max(sizes) <= most  # remembered
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words"),
+    [
+        (NO_MEMORY, MemoryError, "not enough for a single recording"),
+        (LOST, RuntimeError, "does not answer any more.*last checkpoint is whole"),
+        (ValueError("mistake"), ValueError, "mistake"),
+    ],
+    ids=["memory", "device", "mistake"],
+)
+def test_training_stops_clearly(tmp_path, monkeypatch, error, kind, words):
+    """What can't go on says why; the last checkpoint is there to go on from."""
+    monkeypatch.setattr("mne_mmnet.training.loop._N_VALIDATION", 1)
+    compute, left = part_loss, [4]
+
+    def fail(*args):
+        if left[0] == 0:
+            raise error
+        left[0] -= 1
+        return compute(*args)
+
+    monkeypatch.setattr("mne_mmnet.training.loop.part_loss", fail)
+    with pytest.raises(kind, match=words):
+        train(CONFIG, tmp_path, [make_heads()], save_every=2)
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["batch"] == 4
+    left[0] = -1
+    train(CONFIG, tmp_path, [make_heads()], save_every=2)
+    assert left[0] == -3  # the two that were left

@@ -21,6 +21,7 @@ ORDER = (
     "_version",
     "_files",
     "_untrusted",
+    "_devices",
     "dictionary",
     "source_model",
     "objective",
@@ -47,6 +48,7 @@ ORDER = (
 NO_MNE = {
     "_files",
     "_untrusted",
+    "_devices",
     "dictionary",
     "source_model",
     "objective",

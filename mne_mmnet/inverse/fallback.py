@@ -5,42 +5,16 @@ from dataclasses import fields
 import numpy as np
 import torch
 
+from .._devices import free_memory, recognise
 from ..solver import Certificate
 from .concerns import warn
 from .routes import Solution, Spread
 
 _CPU = torch.device("cpu")
-# how drivers and libraries say that there is no memory left, and that a device is gone
-_NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED")
-_NO_DEVICE = ("CUDA error", "CUDA driver error", "HIP error", "CUBLAS_", "CUSOLVER_", "CUDNN_")
 _TROUBLES = {
     "memory": "has not enough memory for a single recording",
     "device": "does not answer any more; restart Python to use it again",
 }
-
-
-def recognise(error):
-    """Tell why a computation failed.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-
-    Returns
-    -------
-    trouble : "memory" | "device" | None
-        None is anything else.
-    """
-    text = str(error)
-    if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
-        return "memory"
-    if isinstance(error, RuntimeError):
-        if any(words in text for words in _NO_MEMORY):
-            return "memory"
-        if any(words in text for words in _NO_DEVICE):
-            return "device"
-    return None
 
 
 def prepare_route(prepare, device):
@@ -143,7 +117,7 @@ class Fallback:
             if trouble == "memory" and len(part) > 1:
                 too_many = too_many or len(part)
                 self.most = len(part) // 2
-                _free_memory(device)
+                free_memory(device)
             else:
                 self.route = _leave(device, trouble, self._prepare)
                 self.most = too_many = None
@@ -172,7 +146,7 @@ def _leave(device, trouble, prepare):
             "The computer's memory is not enough for a single recording. Use fewer samples (crop "
             "or decimate), or a coarser source space."
         )
-    _free_memory(device)
+    free_memory(device)
     warn(
         f"The device '{device}' {_TROUBLES[trouble]}. Computing goes on with the CPU, which is "
         "slower."
@@ -183,17 +157,6 @@ def _leave(device, trouble, prepare):
 def _with_certificate_on_cpu(solution):
     columns = {f.name: getattr(solution.certificate, f.name).cpu() for f in fields(Certificate)}
     return solution._replace(certificate=Certificate(**columns))
-
-
-def _free_memory(device):
-    """Hand back what the allocator keeps for later, if the device still answers."""
-    try:
-        if device.type == "cuda":
-            torch.cuda.empty_cache()
-        elif device.type == "mps":
-            torch.mps.empty_cache()
-    except RuntimeError:  # it is gone
-        pass
 
 
 def _join(parts):

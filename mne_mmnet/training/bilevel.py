@@ -5,6 +5,7 @@ import logging
 import math
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -12,6 +13,7 @@ import torch
 from ..baselines import Estimator
 from .bilevel_config import BilevelConfig
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
+from .gradient import Gradient
 from .interrupt import Interrupt
 from .samples import SampleStream
 
@@ -67,6 +69,17 @@ def denoising_loss(estimator, batch, generator):
     share = torch.rand(len(data), 1, 1, generator=generator).to(data.device) ** 4
     image, *_ = estimator.regulariser((1.0 - share) * start + share * truth / size)
     return 1.0 - cosine(image, truth)
+
+
+def _part_loss(estimator, batch, config, generator, part):
+    """Mean loss of some recordings of a batch; with a generator, that of the pretraining."""
+    some = batch._replace(data=batch.data[part], currents=batch.currents[part])
+    with torch.autocast(batch.data.device.type, torch.bfloat16, enabled=config.half):
+        if generator is not None:
+            return denoising_loss(estimator, some, generator).mean()
+        steps = config.n_steps if estimator.any_steps else None
+        estimate = estimator(some.model, some.data, steps)
+        return upper_loss(estimator, estimate, some.currents).mean()
 
 
 @dataclass
@@ -208,7 +221,7 @@ def train_bilevel(
 
     # on a CPU the time that counts is this process's own, whatever else the machine is doing
     clock = time.process_time if torch.device(device).type == "cpu" else time.monotonic
-    losses = []
+    losses, gradient = [], Gradient(list(estimator.parameters()))
     has_prior = estimator.regulariser is not None
     with Interrupt() as interrupt:
         while not run.over(config):
@@ -225,19 +238,12 @@ def train_bilevel(
             for group in optimiser.param_groups:
                 peak = config.pretraining_rate if pretraining else group["base"]
                 group["lr"] = peak * (_rate(phase) if config.annealing else 1.0)
-            with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=config.half):
-                if pretraining:
-                    loss = denoising_loss(estimator, batch, generator).mean()
-                else:
-                    steps = config.n_steps if estimator.any_steps else None
-                    estimate = estimator(batch.model, batch.data, steps)
-                    loss = upper_loss(estimator, estimate, batch.currents).mean()
-            optimiser.zero_grad()
-            loss.backward()
+            mixtures = generator if pretraining else None
+            loss_of = partial(_part_loss, estimator, batch, config, mixtures)
+            losses.append(gradient(loss_of, len(batch.data)))
             norm = torch.nn.utils.clip_grad_norm_(estimator.parameters(), config.clip)
             if torch.isfinite(norm):
                 optimiser.step()
-            losses.append(float(loss.detach()))
             run.batch += 1
             run.seconds += clock() - started
             if run.batch % config.validate_every == 0 or run.over(config):

@@ -6,18 +6,21 @@ import logging
 import math
 import time
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import torch
 
+from .._devices import recognise
 from ..metrics import auc, confidence_interval, space_time_cosine
 from ..network import EvidenceNetwork
 from ..simulation import HeadArchive, Perturbation, SimulationConfig, perturb_heads
 from ..solver import iterate
 from .checkpoint import load_optimiser, resuming, write_checkpoint
 from .confidence import fit_temperature_to, peak_score
+from .gradient import Gradient
 from .interrupt import Interrupt
-from .loop import Space, batch_loss, pose_batch
+from .loop import Space, batch_loss, part_loss, pose_batch
 
 logger = logging.getLogger("mne")
 
@@ -184,8 +187,11 @@ def fine_tune_network(
                 if run.share() >= run.next_check:
                     run.check()
                 interrupt.answer(run.save)
-    finally:  # an error loses a batch, not the run
-        run.save()
+    except BaseException as error:  # loses a batch, not the run
+        if recognise(error) != "device":  # of which nothing can be copied any more
+            run.save()
+        raise
+    run.save()
     tuned, outcome = run.finish()
     run.path.unlink(missing_ok=True)
     progress(1.0)
@@ -206,6 +212,7 @@ class _Run:
         for parameter in self.learned:
             parameter.requires_grad_(True)
         self.optimiser = torch.optim.AdamW(self.learned, lr=config.learning_rate)
+        self.gradient = Gradient(self.learned)
         self.n_batches, self.seconds, self.checks = 0, 0.0, []
         self.next_check, self.reserve, self.is_whole = 0.0, 0.0, True
         digest = hashlib.sha256(np.ascontiguousarray(archive.gains[0]).tobytes())
@@ -257,9 +264,7 @@ class _Run:
         rising = min(1.0, (self.n_batches + 1) / 20.0)
         for group in self.optimiser.param_groups:
             group["lr"] = config.learning_rate * falling * rising
-        loss, _ = batch_loss(self.network, space, batch, n_steps)
-        self.optimiser.zero_grad()
-        loss.backward()
+        self.gradient(partial(part_loss, self.network, space, batch, n_steps), len(batch.data))
         norm = torch.nn.utils.clip_grad_norm_(self.learned, 1.0)
         self.is_whole = False
         if torch.isfinite(norm):

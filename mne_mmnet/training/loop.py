@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import fields, replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -15,11 +15,12 @@ import torch
 
 from ..dictionary import mixing_matrix
 from ..network import EvidenceNetwork, NetworkConfig
-from ..simulation import HeadArchive, PatchSampler, simulate_batch
+from ..simulation import HeadArchive, PatchSampler, SimulatedBatch, simulate_batch
 from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
+from .gradient import Gradient
 from .interrupt import Interrupt, ignore_interrupts
 from .loss import current_loss, unrolled_loss
 
@@ -144,6 +145,12 @@ def batch_loss(network, space, batch, n_steps):
             currents = problem.objective.posterior_mean(iterate_.point, data[..., ::stride])
             losses.append(current_loss(currents * weights, truth, space.blurs))
     return unrolled_loss(losses), losses[-1].detach()
+
+
+def part_loss(network, space, batch, n_steps, part):
+    """Mean loss of some recordings of a batch, see :func:`batch_loss`; ``part`` is a slice."""
+    some = SimulatedBatch(*(getattr(batch, field.name)[part] for field in fields(batch)))
+    return batch_loss(network, space, some, n_steps)[0]
 
 
 class Feed:
@@ -332,7 +339,7 @@ def train(
         write_checkpoint(path, state)
 
     started = time.monotonic()
-    recent = []
+    recent, gradient = [], Gradient(learned)
     with Interrupt() as interrupt, contextlib.closing(Feed(config, spaces, n_workers)) as feed:
         for k in progress(range(first, config.n_batches)):
             batch = feed.batch(k)
@@ -340,9 +347,8 @@ def train(
             n_steps = int(rng.integers(config.n_steps[0], config.n_steps[1] + 1))
             for group in optimiser.param_groups:
                 group["lr"] = learning_rate(config, k)
-            loss, _ = batch_loss(network, feed.pick(k), batch, n_steps)
-            optimiser.zero_grad()
-            loss.backward()
+            loss_of = partial(part_loss, network, feed.pick(k), batch, n_steps)
+            recent.append(gradient(loss_of, len(batch.data)))
             norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
             if torch.isfinite(norm):
                 optimiser.step()
@@ -351,7 +357,6 @@ def train(
                 with torch.no_grad():
                     for kept, new in zip(average.parameters(), network.parameters(), strict=True):
                         kept.lerp_(new, 1.0 - decay)
-            recent.append(float(loss.detach()))
             if (k + 1) % save_every == 0 or k + 1 == config.n_batches:
                 entry = dict(
                     batch=k + 1,
