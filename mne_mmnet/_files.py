@@ -81,7 +81,7 @@ def whole_file(path, n_bytes=0):
     scratch = _scratch(path)
     with writing(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        if shutil.disk_usage(path.parent).free < n_bytes:
+        if n_bytes and shutil.disk_usage(path.parent).free < n_bytes:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         try:
             yield scratch

@@ -1,6 +1,8 @@
 """Bilevel training and the learned peers, on a tiny problem."""
 
 import json
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -251,6 +253,30 @@ def test_resumes_exactly(archive, tmp_path):
         torch.testing.assert_close(parts.state_dict()[name], tensor, rtol=0, atol=0)
     with pytest.raises(ValueError, match="another configuration"):
         train_bilevel(parts, stream, validation, replace(CONFIG, seed=1), tmp_path / "parts")
+
+
+@pytest.mark.parametrize("moment", [0.0, 0.5])
+def test_interrupt_goes_on_exactly(archive, tmp_path, moment):
+    """Ctrl-C ends a run after its batch; it ends, later, where an uninterrupted one does."""
+    stream, validation = streams(archive)
+    whole = small("mmnet", stream.model)
+    train_bilevel(whole, stream, validation, CONFIG, tmp_path / "whole")
+
+    def press(share):
+        if share >= moment:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    parts = small("mmnet", stream.model)
+    options = (stream, validation, CONFIG, tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        train_bilevel(parts, *options, progress=press, belongs="head 1")
+    assert (tmp_path / "parts" / "checkpoint.pt").exists()
+    with pytest.raises(ValueError, match="belongs to a run with another configuration"):
+        train_bilevel(small("mmnet", stream.model), *options, belongs="head 2")
+    parts = small("mmnet", stream.model)
+    train_bilevel(parts, *options, belongs="head 1")
+    for name, tensor in whole.state_dict().items():
+        torch.testing.assert_close(parts.state_dict()[name], tensor, rtol=0, atol=0)
 
 
 def test_early_stopping(archive, tmp_path):
