@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -10,6 +11,8 @@ from .dictionary import cover, mixing_matrix, patch_matrices, synthesis_matrix
 
 # atoms weaker than this share of the strongest are not seen by the sensors: no current there
 _BLIND = 1e-9
+# share of white noise in the covariance that the standardised image assumes, rest background
+_WHITE_SHARE = 0.3
 # share of the dictionary's energy that its sensor basis may miss
 _LOST = 3e-4
 
@@ -161,6 +164,27 @@ class SourceModel:
     def n_orient(self):
         """Columns a location: 1 or 3."""
         return self.graph.n_orient
+
+    @cached_property
+    def standardisation(self):
+        """What a standardised image under a fixed covariance needs, computed at first use.
+
+        As sLORETA (Pascual-Marqui 2002): with Σ₀ = 0.3 I + 0.7 B, the power of atom i is
+        ‖l̃_iᵀ Σ₀⁻¹ Y‖² / tr(l̃_iᵀ Σ₀⁻¹ l̃_i).
+
+        Returns
+        -------
+        inverse : torch.Tensor of shape (n_models, n_kept, n_kept)
+            Σ₀⁻¹, in double precision where the device has it.
+        norm : torch.Tensor of shape (n_models, n_atoms)
+            tr(l̃_iᵀ Σ₀⁻¹ l̃_i).
+        """
+        exact = torch.float32 if self.atoms.device.type == "mps" else torch.float64
+        eye = torch.eye(self.n_kept, dtype=exact, device=self.atoms.device)
+        sigma = _WHITE_SHARE * eye + (1.0 - _WHITE_SHARE) * self.background.to(exact)
+        inverse = torch.cholesky_inverse(torch.linalg.cholesky(sigma))
+        norm = ((inverse.to(self.atoms.dtype) @ self.atoms) * self.atoms).sum(1)
+        return inverse, self.sum_orient(norm)
 
     def sum_orient(self, x):
         """Sum the last dimension, n_atoms * n_orient, over the orientations of each atom."""

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import shortest_path
 
 from core_cases import SMALL, two_islands
 from mne_mmnet.dictionary import PatchScale, patch_matrices, synthesis_matrix
-from mne_mmnet.network.mixing import look_around
+from mne_mmnet.network.mixing import LookAround
 from mne_mmnet.source_model import build_source_graph, build_source_model
 
 CONFIG = replace(
@@ -68,6 +68,15 @@ def test_without_thinning_every_place_is_an_atom(adjacency):
     torch.testing.assert_close(graph.place_of, torch.arange(3 * N_SOURCES))
     torch.testing.assert_close(graph.atom_of, torch.arange(3 * N_SOURCES))
     torch.testing.assert_close(graph.cell_of, torch.arange(N_SOURCES))
+
+
+def look_around(graph, x):
+    """Own features, near, far and whole, side by side: the layer with the identity as weights."""
+    layer = LookAround(x.shape[-1], 4 * x.shape[-1])
+    torch.nn.init.eye_(layer.weight)
+    torch.nn.init.zeros_(layer.bias)
+    with torch.no_grad():
+        return layer(graph, x)
 
 
 def test_look_around(adjacency, rng):

@@ -9,7 +9,7 @@ from ..objective import EvidenceObjective, EvidencePoint
 from .config import NetworkConfig
 from .context import N_GLOBAL_FEATURES, Context
 from .curvature import N_STEP_FEATURES, step_features
-from .mixing import look_around
+from .mixing import LookAround
 
 # relative power of the posterior mean and of the posterior, and their ratio
 _N_POSTERIOR_FEATURES = 3
@@ -35,7 +35,7 @@ class ConfidenceHead(nn.Module):
         n_in = config.n_scales * N_STEP_FEATURES + config.context
         n_in += N_GLOBAL_FEATURES + _N_POSTERIOR_FEATURES
         self.encode = nn.Linear(n_in, width)
-        self.blocks = nn.ModuleList(nn.Linear(4 * width, width) for _ in range(2))
+        self.blocks = nn.ModuleList(LookAround(width, width) for _ in range(2))
         self.answer = nn.Linear(width, 1)
         # fitted on validation recordings after training
         self.log_temperature = nn.Parameter(torch.zeros(()))
@@ -86,7 +86,7 @@ class ConfidenceHead(nn.Module):
         features = torch.cat([steps, posterior, summary, recording], -1)
         hidden = silu(self.encode(features.nan_to_num(0.0, posinf=0.0, neginf=0.0)))
         for block in self.blocks:
-            hidden = hidden + silu(block(look_around(graph, hidden)))
+            hidden = hidden + silu(block(graph, hidden))
         logits = self.answer(hidden)[..., 0]
         # start from the estimate's own opinion: the power of the posterior mean
         logits = logits + 4.0 * posterior[..., 0]

@@ -10,14 +10,12 @@ from dataclasses import dataclass
 
 import torch
 
-from ..objective import factor_dtype, inverse_factor, robust_cholesky
+from ..objective import factor_dtype, symmetric_eigen
 from ..source_model import SourceModel
 from .preview import N_FIT_FEATURES, N_PREVIEW_FEATURES, preview
 
 # sizes of the signal subspace with which atoms are correlated (MUSIC)
 _SUBSPACES = (1, 2, 4)
-# share of white noise in the covariance that the normalised image assumes, rest background
-_WHITE_SHARE = 0.3
 # eigenvalues below this share of the first count as zero
 _NO_POWER = 1e-4
 _LOG_FLOOR = -12.0
@@ -64,10 +62,10 @@ def _relative_log(x):
 
 
 def _spectrum(data):
-    """Eigenvalues (descending, mean 1) and left singular vectors of the data factor."""
-    dtype = factor_dtype(data.device)
-    left, singular, _ = torch.linalg.svd(data.to(dtype), full_matrices=False)
-    return singular.square(), left
+    """Eigenvalues (descending) and eigenvectors of C = Y Yᵀ."""
+    exact = data.to(factor_dtype(data.device))
+    values, vectors = symmetric_eigen(exact @ exact.mT)
+    return values.flip(-1).clamp_min(0.0), vectors.flip(-1)
 
 
 @torch.no_grad()
@@ -105,7 +103,7 @@ def compute_context(
     features = []
 
     # MUSIC: squared correlation of an atom with the first r singular vectors
-    width = min(max(_SUBSPACES), left.shape[-1])
+    width = min(max(_SUBSPACES), n_kept)
     seen = left[..., :width].mT.to(data.dtype) @ model.atoms
     # directions without power are arbitrary: rounding must not decide what the network sees
     power = eigenvalues / eigenvalues[:, :1].clamp_min(1e-30)
@@ -115,14 +113,10 @@ def compute_context(
         correlation = model.sum_orient(shares[:, min(size, width) - 1])
         features.append(2.0 * correlation)
 
-    # sLORETA-like image under a fixed covariance: power q/z and its numerator q
-    eye = torch.eye(n_kept, dtype=dtype, device=data.device)
-    sigma = _WHITE_SHARE * eye + (1.0 - _WHITE_SHARE) * model.background.to(dtype)
-    whiten = inverse_factor(robust_cholesky(sigma))
-    seen = whiten.to(data.dtype) @ model.atoms
-    z = model.sum_orient((seen * seen).sum(1))
-    projected = (whiten @ data.to(dtype)).to(data.dtype).mT @ seen
-    q = model.sum_orient((projected * projected).sum(1))
+    # standardised image under a fixed covariance: power q/z and its numerator q
+    inverse, z = model.standardisation
+    dual = (inverse @ data.to(inverse.dtype)).to(data.dtype)
+    q = model.sum_orient((dual.mT @ model.atoms).square_().sum(1))
     score = _relative_log(q / z.clamp_min(1e-12))
     features += [score, _relative_log(q)]
 
@@ -139,7 +133,7 @@ def compute_context(
 
     # (n_batch, n_features, n_scales, n_sources) -> per location
     graph = model.graph
-    stacked = torch.stack(features, 1)[..., graph.atom_of]
+    stacked = torch.stack(features, 1).index_select(-1, graph.atom_of)
     stacked = stacked.unflatten(-1, (graph.n_scales, model.n_sources))
     atoms = stacked.permute(0, 3, 1, 2).reshape(n_batch, model.n_sources, -1)
 
@@ -153,8 +147,7 @@ def compute_context(
     n_top = min(_N_EIGEN, shares.shape[-1])
     top[:, :n_top] = shares[:, :n_top]
     entropy = -(shares * shares.clamp_min(1e-30).log()).sum(-1)
-    n_values = eigenvalues.shape[-1]
-    middle = eigenvalues[:, n_kept // 2] if n_kept // 2 < n_values else 0.0 * entropy
+    middle = eigenvalues[:, n_kept // 2]
     full = real.sum(-1) / n_kept  # rank of C, however many samples it comes from
     size = torch.full_like(entropy, model.n_rank / 64.0).log()
     recording = torch.cat(

@@ -8,7 +8,7 @@ from ..objective import N_NOISE
 from ..source_model import SourceGraph
 from .config import NetworkConfig
 from .context import N_ATOM_FEATURES, N_GLOBAL_FEATURES, Context
-from .mixing import look_around
+from .mixing import LookAround
 from .prior import assemble, base_log_cost, base_log_weight, noise_centre
 
 # how far the network can move the prior from its base, in log units
@@ -37,7 +37,7 @@ class Hyperprior(nn.Module):
         n_scales, hidden = config.n_scales, config.hidden
         n_in = n_scales * N_ATOM_FEATURES + 1 + N_GLOBAL_FEATURES
         self.encode = nn.Linear(n_in, hidden)
-        self.blocks = nn.ModuleList(nn.Linear(4 * hidden, hidden) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(LookAround(hidden, hidden) for _ in range(config.blocks))
         self.head = nn.Linear(hidden, 2 * n_scales + config.context)
         self.noise = nn.Sequential(
             nn.Linear(hidden + N_GLOBAL_FEATURES, hidden),
@@ -73,7 +73,7 @@ class Hyperprior(nn.Module):
         recording = context.recording[:, None].expand(-1, n_sources, -1)
         hidden = silu(self.encode(torch.cat([context.atoms, context.norms, recording], -1)))
         for block in self.blocks:
-            hidden = hidden + silu(block(look_around(graph, hidden)))
+            hidden = hidden + silu(block(graph, hidden))
         out = self.head(hidden)
         log_cost, log_start = (
             _bounded(x.mT.reshape(n_batch, -1)[:, graph.place_of])

@@ -1,6 +1,7 @@
 """How locations see each other: averages over the source-space graph, batched."""
 
-import torch
+from torch import nn
+from torch.nn.functional import linear
 
 from ..source_model import SourceGraph
 
@@ -25,21 +26,37 @@ def mix(mixing, x):
     return (mixing @ flat).view(-1, n_batch, n_channels).transpose(0, 1)
 
 
-def look_around(graph: SourceGraph, x):
-    """Join each location's features with averages near, far and over the whole source space.
+class LookAround(nn.Linear):
+    """A linear layer on each location's features and their averages near, far and everywhere.
+
+    ``W [x, near x, far x, mean x] + b`` with W = [W₁, W₂, W₃, W₄]. What is the same for a cell of
+    locations, or for all, is multiplied once: nearly half of the products are saved.
 
     Parameters
     ----------
-    graph : SourceGraph
-        The source space.
-    x : torch.Tensor of shape (n_batch, n_sources, n_channels)
-        Features of the locations.
-
-    Returns
-    -------
-    around : torch.Tensor of shape (n_batch, n_sources, 4 * n_channels)
-        Own, near, far, whole.
+    n_in, n_out : int
+        Widths.
     """
-    far = mix(graph.far, x)[:, graph.cell_of]
-    whole = x.mean(1, keepdim=True).expand_as(x)
-    return torch.cat([x, mix(graph.near, x), far, whole], -1)
+
+    def __init__(self, n_in, n_out):
+        super().__init__(4 * n_in, n_out)
+
+    def forward(self, graph: SourceGraph, x):
+        """Apply the layer.
+
+        Parameters
+        ----------
+        graph : SourceGraph
+            The source space.
+        x : torch.Tensor of shape (n_batch, n_sources, n_in)
+            Features of the locations.
+
+        Returns
+        -------
+        out : torch.Tensor of shape (n_batch, n_sources, n_out)
+            The answers.
+        """
+        own, near, far, whole = self.weight.chunk(4, dim=1)
+        whole = linear(x.mean(1, keepdim=True), whole, self.bias)
+        far = linear(mix(graph.far, x), far).index_select(1, graph.cell_of)
+        return linear(x, own) + linear(mix(graph.near, x), near) + far + whole

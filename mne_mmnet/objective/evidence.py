@@ -227,7 +227,7 @@ class EvidenceObjective:
         """Source maps S̃ diag(e^u) L̃ᵀ d of sensor maps d, (n_batch, n_sources, n_orient, n)."""
         model = self.model
         gain = model.repeat_orient(v[:, : model.n_atoms].exp() * model.scale)
-        amplitudes = gain[:, :, None] * (model.atoms.mT @ dual.to(v.dtype))
+        amplitudes = (model.atoms.mT @ dual.to(v.dtype)).mul_(gain[:, :, None])
         n_batch, n_columns, n_maps = amplitudes.shape
         # one sparse product for the whole batch
         flat = amplitudes.permute(1, 0, 2).reshape(n_columns, n_batch * n_maps)

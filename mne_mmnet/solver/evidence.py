@@ -14,6 +14,7 @@ from ..objective import (
     U_MIN,
     EvidenceObjective,
     factor_dtype,
+    symmetric_eigen,
 )
 from ..source_model import SourceModel
 from .descent import Proposal, descend
@@ -88,7 +89,7 @@ def data_factor(data):
     if n_times <= n_rank:
         return data / n_times**0.5
     exact = data.to(factor_dtype(data.device))
-    values, vectors = torch.linalg.eigh(exact @ exact.mT / n_times)
+    values, vectors = symmetric_eigen(exact @ exact.mT / n_times)
     return (vectors * values.clamp_min(0.0).sqrt()[:, None]).to(data.dtype)
 
 
@@ -126,9 +127,8 @@ def pose(
     problem : Problem
         Fixed from here on.
     """
-    factor = data_factor(data)
-    power = factor.square().sum((1, 2))
-    factor = model.basis @ factor
+    factor = data_factor(model.basis @ data)
+    power = data.square().sum((1, 2)) / data.shape[-1]
     rest = (power - factor.square().sum((1, 2))).clamp_min(0.0)
     log_power = 2.0 * amplitude.clamp_min(_SMALLEST).log().to(data.dtype)
     log_power = noise_known * log_power.clamp(-NOISE_MAX, -NOISE_MIN)
