@@ -1,4 +1,4 @@
-"""What the estimate cannot tell: errors by one difficulty at a time; does a warning say so?
+"""What the estimate cannot tell: errors by one difficulty at a time, and whether it is said.
 
     python benchmarks/limits.py
 
@@ -13,7 +13,9 @@ lead field and covariance). For every group and level:
 
 Sources are *found* where one of those that a report lists (``mne_mmnet.report``: four at most, a
 tenth of the strongest at least, 25 mm apart) lies within 20 mm; each counts once. *Extent* is the
-radius of a disc whose area is that of all locations above half of the largest rms. Writes
+radius of a disc whose area is that of all locations above half of the largest rms. *Scalp* is the
+largest potential without noise, for 50 nA·m. Noise: (samples of the covariance, how much stronger
+the noise is later); *listed* is the number of sources in a report. Writes
 ``limits.txt`` and ``limits.png``.
 """
 
@@ -71,20 +73,20 @@ def point_or_disc(radius):
 
 # group: what is drawn at a level, levels, recordings a level
 GROUPS = {
-    "where": (lambda b, rng, _: draw_one(b, rng, noise_uv=0.4), ("anywhere",), 360),
+    "where": (lambda b, rng, _: draw_one(b, rng, noise_uv=0.4), ("anywhere",), 300),
     "snr": (lambda b, rng, db: draw_one(b, rng, snr_db=db), (-10, -5, 0, 5, 10, 20), 60),
     "electrodes": (lambda b, rng, _: draw_one(b, rng), (19, 32, 64, 128, 256), 60),
     "extent": (lambda b, rng, r: draw_one(b, rng, point_or_disc(r)), (0, 5, 10, 20, 30, 40), 60),
     "count": (draw_several, (1, 2, 3, 4), 60),
     "apart": (lambda b, rng, span: draw_several(b, rng, 2, span), APART, 60),
-    "head": (draw_other_head, HEAD_LEVELS, 80),
-    "head, free": (draw_other_head, HEAD_LEVELS, 80),
-    "deep": (draw_deep, tuple(STRUCTURES), 50),
-    "deep, volume": (draw_deep, tuple(STRUCTURES), 50),
-    "silent, 1 µV": (lambda b, rng, a: draw_silent(b, rng, a, 1.0), (0.5, 1, 2, 4, 8, 16), 50),
-    "silent, 10 µV": (lambda b, rng, a: draw_silent(b, rng, a, 10.0), (0.5, 1, 2, 4, 8, 16), 50),
-    "noise": (draw_noise_only, ((200, 1.0), (2000, 1.0), (2000, 1.5)), 200),
-    "noise, no covariance": (draw_noise_only, ((200, 1.0),), 200),
+    "head": (draw_other_head, HEAD_LEVELS, 60),
+    "head, free": (draw_other_head, HEAD_LEVELS, 60),
+    "deep": (draw_deep, tuple(STRUCTURES), 40),
+    "deep, volume": (draw_deep, tuple(STRUCTURES), 20),
+    "silent, 1 µV": (lambda b, rng, a: draw_silent(b, rng, a, 1.0), (0.5, 1, 2, 4, 8, 16), 40),
+    "silent, 10 µV": (lambda b, rng, a: draw_silent(b, rng, a, 10.0), (0.5, 1, 2, 4, 8, 16), 40),
+    "noise": (draw_noise_only, ((200, 1.0), (2000, 1.0), (2000, 1.5)), 150),
+    "noise, no covariance": (draw_noise_only, ((200, 1.0),), 150),
 }
 MONTAGES = {19: "10-20", 32: "biosemi32", 64: "biosemi64", 128: "biosemi128", 256: "biosemi256"}
 # groups of the same recordings
@@ -122,9 +124,10 @@ def measure(group, bench, recording):
         positions, here = bench.positions, recording.seeds
     currents, level, said = localise(recording, fwd, loose, group != "noise, no covariance")
     answers = dict(mmnet=currents)
-    if len(recording.centres):
+    if len(recording.centres) and group != "deep, volume":
         answers["eLORETA"] = eloreta(recording, fwd, loose or 0)
     out = dict(recording.facts, warned=bool(said), said=said)
+    out["listed"] = len(find_sources(currents, 1e-3 * positions))
     out["peak_nam"] = 1e9 * np.abs(currents).max()
     peaks = {}
     for name, answer in answers.items():
@@ -143,6 +146,7 @@ def measure(group, bench, recording):
         out[f"false {name}"] = len(listed) - n_found
     if len(answers) == 2:
         out["apart"] = np.linalg.norm(peaks["mmnet"] - peaks["eLORETA"])
+    if len(recording.centres):
         out["floor"] = cdist(recording.centres, positions).min()
     out["radius 90"] = np.sqrt((level < 0.9).sum() * bench.area / np.pi)
     if here is not None and len(here) == 1:
@@ -176,7 +180,7 @@ def strata(records):
         "depth below the inner skull, mm": ("depth", (0, 10, 20, 30, 70)),
         "distance to the nearest electrode, mm": ("to_electrode", (0, 25, 35, 50, 90)),
         "angle to the radial direction, °": ("angle", (0, 30, 60, 90.1)),
-        "50 nA·m in 0.4 µV: SNR, dB": ("snr_db", (-40, -5, 0, 5, 10, 40)),
+        "potential that 50 nA·m make at the scalp, µV": ("peak_uv", (0, 3, 4.5, 6, 20)),
     }
     added = {}
     for title, (key, edges) in cuts.items():
@@ -187,8 +191,8 @@ def strata(records):
     # what can be seen without the truth: do the methods agree, is the region small?
     one = [r for k, v in records.items() if k[0] in ("where", "snr", "head") for r in v]
     for title, key, edges in (
-        ("eLORETA's strongest location from mmnet's, mm", "apart", (0, 10, 20, 40, 200)),
-        ("radius of the 90 % region, mm", "radius 90", (0, 20, 40, 80, 200)),
+        ("eLORETA's strongest location from mmnet's, mm", "apart", (0, 20, 40, 200)),
+        ("radius of the 90 % region, mm", "radius 90", (0, 40, 80, 200)),
     ):
         for low, high in pairwise(edges):
             members = [r for r in one if low <= r[key] < high]
@@ -219,16 +223,19 @@ _FOUND = {
     for what in ("found", "false")
 }
 _PEAK = {"peak, nA·m": (lambda r: r["peak_nam"], 1, np.median)}
+_SCALP = {"scalp, µV": (lambda r: r["peak_uv"], 1, np.median)}
+_LISTED = {"listed": (lambda r: r["listed"], 1, None)}
 EXTRA = {
     "extent": {"true": (lambda r: np.sqrt(r["area"] / np.pi), 0, np.median)} | _EXTENT,
     "count": _FOUND,
     "apart": _FOUND,
-    "deep": {"to cortex": (lambda r: r["floor"], 1, np.median)},
+    "where": _SCALP,
+    "deep": {"to cortex": (lambda r: r["floor"], 1, np.median)} | _SCALP,
     "deep, volume": {"to grid": (lambda r: r["floor"], 1, np.median)},
-    "silent, 1 µV": {"scalp, µV": (lambda r: r["peak_uv"], 1, np.median)},
-    "silent, 10 µV": {"scalp, µV": (lambda r: r["peak_uv"], 1, np.median)},
-    "noise": _PEAK,
-    "noise, no covariance": _PEAK,
+    "silent, 1 µV": _SCALP,
+    "silent, 10 µV": _SCALP,
+    "noise": _PEAK | _LISTED,
+    "noise, no covariance": _PEAK | _LISTED,
     "snr": _PEAK,
 }
 
@@ -261,7 +268,7 @@ def write(path, rows, comment):
         texts = []
         for name, (value, low, high) in cells.items():
             d = decimals[name]
-            text = f"{value:.{d}f}"
+            text = f"{value + 0.0:.{d}f}"
             texts.append(text if low is None else f"{text} ({low:.{d}f} … {high:.{d}f})")
         widths = [max(len(name), 20 if v[1] is not None else 0) for name, v in cells.items()]
         if group != last:
@@ -301,60 +308,57 @@ PANELS = (
         | {"found eLORETA": "eLORETA, found", "false eLORETA": "eLORETA, false"},
     ),
 )
+_UNITS = {"extent": "Radius above half of the peak (mm)", "count": "Sources"}
+# another model of the sources, beside those of its group
+_BESIDE = {"free": ("head", "head, free"), "volume": ("deep", "deep, volume")}
+
+
+def _style(name):
+    """Colour, marker and line of a curve: one colour a method."""
+    if name == "truth":
+        return dict(color="0.5", marker="")
+    method = 2 if "free" in name or "volume" in name else int("eLORETA" in name)
+    return dict(color=COLOURS[method], marker=MARKERS[method], ls=":" if "false" in name else "-")
 
 
 def draw(path, rows):
     """Draw the panels, each with its 95 % intervals."""
     by_group = {}
     for group, level, n, cells in rows:
-        by_group.setdefault(group, []).append((level, n, cells))
-    for group, name, column in (
-        ("head", "free", "head, free"),
-        ("deep", "volume", "deep, volume"),
-    ):
-        for (_, _, cells), (_, _, other) in zip(
-            by_group.get(group, []), by_group.get(column, []), strict=False
-        ):
-            cells[name] = other["error"]
-    figure = Figure(figsize=(18, 9.5), dpi=90, facecolor="white", layout="constrained")
-    for axes, (group, title, label, columns) in zip(
-        figure.subplots(2, 4).ravel(), PANELS, strict=True
-    ):
-        members = by_group.get(group, [])
-        for k, (column, name) in enumerate(columns.items()):
-            values = [cells[column] for _, _, cells in members]
-            middle = np.array([v[0] for v in values])
-            ends = np.array([(v[0], v[0]) if v[1] is None else v[1:] for v in values]).T
-            axes.errorbar(
-                np.arange(len(values)) + 0.12 * (k - 0.5 * (len(columns) - 1)),
-                middle,
-                np.abs(ends - middle),
-                color="0.5" if name == "truth" else COLOURS[k % len(COLOURS)],
-                marker=MARKERS[k % len(MARKERS)],
-                ls=":" if group in ("head", "deep") else "-",
-                lw=1.5,
-                label=name,
-            )
-        names = [str(level) for level, _, _ in members]
-        long = group in ("head", "deep")
-        axes.set_xticks(
-            range(len(names)), names, rotation=35 if long else 0, ha="right" if long else "center"
-        )
-        counts = sorted({n for _, n, _ in members})
-        span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        axes.set_title(f"{title} (n = {span} a point)")
-        axes.set_xlabel(label)
-        axes.set_ylabel(
-            {"extent": "Radius above half of the peak (mm)", "count": "Sources"}.get(
-                group, "Strongest location off by (mm)"
-            )
-        )
-        axes.set_ylim(bottom=0.0)
-        axes.grid(True, color="0.92")
-        axes.spines[["top", "right"]].set_visible(False)
-        axes.legend(frameon=False)
+        by_group.setdefault(group, []).append((level, {n}, dict(cells)))
+    for name, (group, other) in _BESIDE.items():
+        for one, another in zip(by_group[group], by_group[other], strict=True):
+            one[2][name] = another[2]["error"]
+            one[1].update(another[1])
+    figure = Figure(figsize=(18, 10), dpi=90, facecolor="white", layout="constrained")
+    for axes, panel in zip(figure.subplots(2, 4).ravel(), PANELS, strict=True):
+        _draw_panel(axes, by_group[panel[0]], *panel)
     with whole_file(path) as scratch:
         figure.savefig(scratch, format="png", dpi=figure.dpi)
+
+
+def _draw_panel(axes, members, group, title, label, columns):
+    for k, (column, name) in enumerate(columns.items()):
+        values = [cells[column] for _, _, cells in members]
+        middle = np.array([v[0] for v in values])
+        ends = np.array([(v[0], v[0]) if v[1] is None else v[1:] for v in values]).T
+        style = _style(name)
+        if not label:  # names of things have no order
+            style["ls"] = ""
+        places = np.arange(len(values)) + 0.12 * (k - 0.5 * (len(columns) - 1))
+        axes.errorbar(places, middle, np.abs(ends - middle), lw=1.5, label=name, **style)
+    turn = dict(rotation=35, ha="right") if not label else {}
+    axes.set_xticks(range(len(members)), [str(level) for level, _, _ in members], **turn)
+    counts = sorted(set().union(*(n for _, n, _ in members)))
+    span = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    axes.set_title(f"{title} (n = {span} a point)")
+    axes.set_xlabel(label)
+    axes.set_ylabel(_UNITS.get(group, "Strongest location off by (mm)"))
+    # room for the legend
+    axes.set_ylim(0.0, 1.35 * axes.get_ylim()[1])
+    axes.grid(True, color="0.92")
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(frameon=False, loc="upper left", ncols=2 if len(columns) > 3 else 1)
 
 
 def main():
@@ -364,7 +368,8 @@ def main():
     parser.add_argument("--share", type=float, default=1.0, help="of the recordings")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
+    # not "error": the library's warnings are counted, and go by MNE's level
+    mne.set_log_level("warning")
     kept = {}
 
     def benches(montage):

@@ -42,7 +42,6 @@ HEADS = Path.home() / ".cache" / "mne_mmnet" / "transfer" / "heads"
 REAL = HERE.resolve().parents[1] / "shared" / "data"
 THREADS = (1, 2, 4)
 CONDITIONS = (1e2, 1e6, 1e8, 1e10, 1e12, 1e14)
-_N_BATCH = 32
 _N_CASES = 3  # a montage and SNR; of every other kind four times as many
 
 
@@ -147,7 +146,7 @@ def covariances(n_cases):
     bench = Bench("biosemi64", HEADS)
     n_channels = len(bench.info["ch_names"])
     for name in (*CONDITIONS, "rank 20 of 64", "8 channels interpolated"):
-        for given in (False, True) if isinstance(name, float) else (False,):
+        for given in (False, True) if name == CONDITIONS[-1] else (False,):
             calls = []
             for number in range(2 * n_cases):
                 rng = np.random.default_rng([7, number])
@@ -220,27 +219,25 @@ def run_process(task, n_threads, path):
     return np.load(path)["values"]
 
 
-def task_estimates(n_cases=2):
-    """Estimates of a few recordings, one after the other: what threads may change."""
+def task_estimates():
+    """Estimates of single recordings, and of a batch so large that several threads are used."""
     from limits_suite import Bench
     from transfer_suite import SNRS_DB, draw_case
 
     found = []
-    for montage in ("biosemi32", "biosemi64", "biosemi128"):
+    for montage, n_batch in (("biosemi32", 0), ("biosemi64", 32), ("biosemi128", 16)):
         setup = Bench(montage, HEADS)
-        for snr_db in SNRS_DB:
-            for number in range(n_cases):
-                case = draw_case(setup, snr_db, number)
-                currents, _, _ = estimate(case.evoked, setup.fwd, case.noise_cov)
-                found.append(currents[:, 0] / np.linalg.norm(currents))
-        # a batch so large that more than one thread is used for it
-        operator = mne_mmnet.make_mmnet_operator(case.evoked.info, setup.fwd, case.noise_cov)
-        data = [
-            _prepare(operator, draw_case(setup, 5, number).evoked) for number in range(_N_BATCH)
-        ]
-        currents = operator.solve(np.stack(data))[0].currents
-        found += [x[:, 0] / np.linalg.norm(x) for x in currents]
-    return np.stack(found)
+        cases = [draw_case(setup, snr_db, 0) for snr_db in SNRS_DB]
+        found += [estimate(case.evoked, setup.fwd, case.noise_cov)[0] for case in cases]
+        if n_batch:
+            operator = mne_mmnet.make_mmnet_operator(
+                cases[0].evoked.info, setup.fwd, cases[0].noise_cov
+            )
+            cases = [draw_case(setup, 5, number) for number in range(n_batch)]
+            found += list(
+                operator.solve(np.stack([_prepare(operator, c.evoked) for c in cases]))[0].currents
+            )
+    return np.stack([x[:, 0] / np.linalg.norm(x) for x in found])
 
 
 def task_training():
