@@ -133,7 +133,7 @@ def compute_context(
 
     # (n_batch, n_features, n_scales, n_sources) -> per location
     graph = model.graph
-    stacked = torch.stack(features, 1).index_select(-1, graph.atom_of)
+    stacked = torch.stack(features, 1)[..., graph.atom_of]
     stacked = stacked.unflatten(-1, (graph.n_scales, model.n_sources))
     atoms = stacked.permute(0, 3, 1, 2).reshape(n_batch, model.n_sources, -1)
 

@@ -1,7 +1,6 @@
 """How locations see each other: averages over the source-space graph, batched."""
 
 from torch import nn
-from torch.nn.functional import linear
 
 from ..source_model import SourceGraph
 
@@ -56,7 +55,9 @@ class LookAround(nn.Linear):
         out : torch.Tensor of shape (n_batch, n_sources, n_out)
             The answers.
         """
-        own, near, far, whole = self.weight.chunk(4, dim=1)
-        whole = linear(x.mean(1, keepdim=True), whole, self.bias)
-        far = linear(mix(graph.far, x), far).index_select(1, graph.cell_of)
-        return linear(x, own) + linear(mix(graph.near, x), near) + far + whole
+        own, near, far, whole = self.weight.mT.chunk(4)
+        whole = x.mean(1, keepdim=True) @ whole + self.bias
+        cells = mix(graph.far, x) @ far + whole
+        out = cells.index_select(1, graph.cell_of).flatten(0, 1)
+        out.addmm_(x.flatten(0, 1), own).addmm_(mix(graph.near, x).flatten(0, 1), near)
+        return out.view(*x.shape[:2], -1)

@@ -96,15 +96,16 @@ class EvidenceObjective:
 
     def covariance(self, v):
         """Σ(v) in the basis, (n_batch, n_kept, n_kept), in the factorisation's precision."""
-        n_atoms = self.model.n_atoms
-        variance = v.exp()
-        brain = self._brain(variance[:, :n_atoms])
+        return self._covariance(v.exp())
+
+    def _covariance(self, variance):
+        brain = self._brain(variance[:, : self.model.n_atoms])
         brain = brain if self.frozen is None else brain + self.frozen
-        dtype = factor_dtype(v.device)
-        white, background = variance[:, n_atoms:, None, None].to(dtype).unbind(1)
-        eye = torch.eye(self.model.n_kept, dtype=dtype, device=v.device)
-        sigma = brain.to(dtype) + white * eye + background * self.model.background.to(dtype)
-        return 0.5 * (sigma + sigma.mT)
+        dtype = factor_dtype(variance.device)
+        white, background = variance[:, self.model.n_atoms :, None].to(dtype).unbind(1)
+        sigma = background[:, None] * self.model.background.to(dtype) + brain.to(dtype)
+        sigma.diagonal(dim1=-2, dim2=-1).add_(white)
+        return sigma
 
     def _brain(self, variance):
         """L̃ diag(variance) L̃ᵀ."""
@@ -159,18 +160,18 @@ class EvidenceObjective:
         point : EvidencePoint
             The factor and the value.
         """
-        chol = robust_cholesky(self.covariance(v))
+        variance = v.exp()
+        chol = robust_cholesky(self._covariance(variance))
         whiten = inverse_factor(chol)
         data = whiten @ self.data.to(chol.dtype)
-        exact = v.to(chol.dtype)
-        level = exact[:, self.model.n_atoms]
+        variance = variance.to(chol.dtype)
+        level = v[:, self.model.n_atoms].to(chol.dtype)
         value = (
             2.0 * chol.diagonal(dim1=-2, dim2=-1).log().sum(-1)
             + data.square().sum((-2, -1))
             + self.n_outside * level
-            + self.rest * (-level).exp()
-            + (self.cost * exact.exp()).sum(-1)
-            + (self.barrier * (-exact).exp()).sum(-1)
+            + self.rest / variance[:, self.model.n_atoms]
+            + (self.cost * variance + self.barrier / variance).sum(-1)
         )
         return EvidencePoint(v, whiten, data, value)
 
