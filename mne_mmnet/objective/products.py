@@ -11,25 +11,31 @@ operations. They keep nothing of the dictionary's size for the gradient: backwar
 the other.
 """
 
+import math
+
 import torch
 from torch.autograd.function import once_differentiable
 
 from .factorisation import symmetric_eigen
 
-# columns worked on at once on a CPU: 48 × 1536 float32 are 0.3 MB
-_BLOCK = 1536
+# floats worked on at once on a CPU, about half of a core's cache, and the least number of columns
+# that makes a matrix product worth its name
+_BLOCK, _LEAST_COLUMNS = 131_072, 512
 # an eigendecomposition in double precision takes about as long as that many n³ operations of a
 # product in single precision (measured on one core, n = 48 … 100)
 _EIGEN_COST = 100
 
 
-def _columns(atoms, *rows):
+def _columns(atoms, n_batch, *rows):
     """Blocks of the dictionary's columns, and the same blocks of things that have one a column.
 
     What the whole batch shares loses its first dimension: products of a (n_batch, n, k) with a
     (k, m) tensor are then one matrix product instead of n_batch.
     """
-    size = _BLOCK if atoms.device.type == "cpu" else max(1, atoms.shape[-1])
+    _, n, m = atoms.shape
+    least = _LEAST_COLUMNS if atoms.device.type == "cpu" else m
+    n_blocks = max(1, min(math.ceil(n_batch * n * m / _BLOCK), m // max(least, 1)))
+    size = max(1, math.ceil(m / n_blocks))
     shared = atoms[0] if len(atoms) == 1 else atoms
     return zip(shared.split(size, -1), *(row.split(size, -1) for row in rows), strict=True)
 
@@ -41,7 +47,7 @@ class _Gram(torch.autograd.Function):
     def forward(ctx, atoms, variance):
         ctx.save_for_backward(atoms)
         total = 0.0
-        for block, part in _columns(atoms, variance):
+        for block, part in _columns(atoms, len(variance), variance):
             total = (block * part[:, None, :]) @ block.mT + total
         return total
 
@@ -49,7 +55,7 @@ class _Gram(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, grad):
         (atoms,) = ctx.saved_tensors
-        parts = [(grad @ block).mul_(block).sum(-2) for (block,) in _columns(atoms)]
+        parts = [(grad @ block).mul_(block).sum(-2) for (block,) in _columns(atoms, len(grad))]
         return None, torch.cat(parts, -1)
 
 
@@ -78,7 +84,7 @@ class _Quadratics(torch.autograd.Function):
         # from W L̃ rather than from Wᵀ W L̃: squares of numbers with error ε √cond(Σ), not
         # differences with error ε cond(Σ)
         low, few = roots.to(atoms), weights.to(atoms)
-        parts = [few @ (low @ block).square_() for (block,) in _columns(atoms)]
+        parts = [few @ (low @ block).square_() for (block,) in _columns(atoms, len(low))]
         return torch.cat(parts, -1), (weights @ noise.mT)
 
     @staticmethod
