@@ -15,7 +15,7 @@ _PROFILES = ("point", "gaussian", "exponential", "flat")
 # a patch is cut where its profile falls below this share of its peak
 _CUT = 0.05
 # rows of the distance matrix made at once: bounds the memory of the shortest-path search
-_CHUNK = 512
+_CHUNK = 128
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class PatchScale:
         return np.where(distance <= self.radius, value, 0.0)
 
 
-def graph_distances(adjacency, radius):
+def graph_distances(adjacency, radius, rows=None):
     """Shortest-path distances along the graph, up to a radius.
 
     Parameters
@@ -70,57 +70,95 @@ def graph_distances(adjacency, radius):
         Symmetric edge lengths in mm.
     radius : float
         Largest distance (mm) kept.
+    rows : array of int | None
+        Locations from which distances are wanted. None is all.
 
     Returns
     -------
-    distances : scipy.sparse.coo_array of shape (n_sources, n_sources)
-        Distances in mm; the diagonal is stored, as explicit zeros.
+    distances : scipy.sparse.csr_array of shape (n_rows, n_sources)
+        Distances in mm; that of a location from itself is stored, as an explicit zero.
     """
     adjacency = sparse.csr_array(adjacency)
     n_sources = adjacency.shape[0]
-    rows, cols, values = [], [], []
-    for start in range(0, n_sources, _CHUNK):
-        index = np.arange(start, min(start + _CHUNK, n_sources))
+    rows = np.arange(n_sources) if rows is None else rows
+    starts, cols, values = [np.zeros(1, int)], [np.zeros(0, np.int32)], [np.zeros(0)]
+    for start in range(0, len(rows), _CHUNK):
+        index = rows[start : start + _CHUNK]
         dense = dijkstra(adjacency, directed=False, indices=index, limit=radius)
-        row, col = np.nonzero(np.isfinite(dense))
-        rows.append(row + start)
-        cols.append(col)
+        row, col = np.nonzero(dense <= radius)
+        starts.append(np.bincount(row, minlength=len(index)))
+        cols.append(col.astype(np.int32))
         values.append(dense[row, col])
-    ij = (np.concatenate(rows), np.concatenate(cols))
-    return sparse.coo_array((np.concatenate(values), ij), shape=(n_sources, n_sources))
+    parts = (np.concatenate(values), np.concatenate(cols), np.cumsum(np.concatenate(starts)))
+    return sparse.csr_array(parts, shape=(len(rows), n_sources))
 
 
-def patch_matrices(adjacency, scales):
-    """One matrix of patches per scale.
+class Neighbourhoods:
+    """A graph with its distances up to a radius, searched for once.
+
+    Every function of this module that takes a graph takes one of these or its adjacency.
 
     Parameters
     ----------
     adjacency : scipy.sparse array of shape (n_sources, n_sources)
         Symmetric edge lengths in mm.
+    radius : float
+        Distances (mm) up to which locations are looked up; beyond, they are searched for.
+    """
+
+    def __init__(self, adjacency, radius):
+        self.adjacency, self.radius = adjacency, radius
+        self._distances = graph_distances(adjacency, radius)
+
+    def within(self, radius, rows=None):
+        """Return :func:`graph_distances` up to a radius."""
+        if radius > self.radius:
+            return graph_distances(self.adjacency, radius, rows)
+        found = self._distances if rows is None else self._distances[rows]
+        keep = found.data <= radius
+        starts = np.concatenate([[0], np.cumsum(keep)])[found.indptr]
+        return sparse.csr_array((found.data[keep], found.indices[keep], starts), found.shape)
+
+
+def _within(graph, radius, rows=None):
+    if isinstance(graph, Neighbourhoods):
+        return graph.within(radius, rows)
+    return graph_distances(graph, radius, rows)
+
+
+def patch_matrices(graph, scales, rows=None):
+    """One matrix of patches per scale.
+
+    Parameters
+    ----------
+    graph : scipy.sparse array of shape (n_sources, n_sources) | Neighbourhoods
+        Symmetric edge lengths in mm.
     scales : sequence of PatchScale
         The scales.
+    rows : array of int | None
+        Locations at which the patches are wanted. None is all.
 
     Returns
     -------
-    patches : list of scipy.sparse.csr_array of shape (n_sources, n_sources)
+    patches : list of scipy.sparse.csr_array of shape (n_rows, n_sources)
         Column j of each is the patch centred at location j, with peak 1.
     """
-    distances = graph_distances(adjacency, max(scale.radius for scale in scales))
+    if not isinstance(graph, Neighbourhoods) and rows is None:
+        graph = Neighbourhoods(graph, max(scale.radius for scale in scales))
     patches = []
     for scale in scales:
-        keep = distances.data <= scale.radius
-        values = scale(distances.data[keep])
-        ij = (distances.row[keep], distances.col[keep])
-        patches.append(sparse.csr_array((values, ij), shape=distances.shape))
+        patch = _within(graph, scale.radius, rows)
+        patch.data = scale(patch.data)
+        patches.append(patch)
     return patches
 
 
-def cover(adjacency, spacing):
+def cover(graph, spacing):
     """Spread centres over the graph, so that each location has one nearby.
 
     Parameters
     ----------
-    adjacency : scipy.sparse array of shape (n_sources, n_sources)
+    graph : scipy.sparse array of shape (n_sources, n_sources) | Neighbourhoods
         Symmetric edge lengths in mm.
     spacing : float
         No two centres are that close (mm), and every location is that close to one.
@@ -132,7 +170,7 @@ def cover(adjacency, spacing):
     nearest : array of shape (n_sources,), int
         Number of the nearest centre of each location.
     """
-    distances = graph_distances(adjacency, spacing).tocsr()
+    distances = _within(graph, spacing)
     n_sources = distances.shape[0]
     closest = np.full(n_sources, np.inf)
     nearest = np.zeros(n_sources, int)
@@ -149,25 +187,24 @@ def cover(adjacency, spacing):
     return np.array(centres), nearest
 
 
-def mixing_matrix(adjacency, extent, rows=slice(None)):
+def mixing_matrix(graph, extent, rows=None):
     """Row-stochastic Gaussian average over the graph, by which locations see their neighbours.
 
     Parameters
     ----------
-    adjacency : scipy.sparse array of shape (n_sources, n_sources)
+    graph : scipy.sparse array of shape (n_sources, n_sources) | Neighbourhoods
         Symmetric edge lengths in mm.
     extent : float
         Standard deviation of the Gaussian, in mm.
-    rows : slice | array of int
-        Locations at which the average is wanted.
+    rows : array of int | None
+        Locations at which the average is wanted. None is all.
 
     Returns
     -------
     mixing : scipy.sparse.csr_array of shape (n_rows, n_sources)
         The average.
     """
-    (weights,) = patch_matrices(adjacency, [PatchScale("gaussian", extent)])
-    weights = weights[rows]
+    (weights,) = patch_matrices(graph, [PatchScale("gaussian", extent)], rows)
     return sparse.csr_array(sparse.diags_array(1.0 / weights.sum(axis=1)) @ weights)
 
 

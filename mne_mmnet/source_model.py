@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .dictionary import cover, mixing_matrix, patch_matrices, synthesis_matrix
+from .dictionary import Neighbourhoods, cover, mixing_matrix, patch_matrices, synthesis_matrix
 
 # atoms weaker than this share of the strongest are not seen by the sensors: no current there
 _BLIND = 1e-9
@@ -88,26 +88,28 @@ def build_source_graph(adjacency, config, frames=None, transport=False, device="
         The tensors.
     """
     n_sources = adjacency.shape[0]
+    # all but the few rows of the far average look no farther than the widest patch
+    near = Neighbourhoods(adjacency, max(scale.radius for scale in config.scales))
     everywhere = np.arange(n_sources)
     centres, atom_of, n_atoms = [], [], 0
     for scale in config.scales:
         if scale.extent > 0:
-            kept, nearest = cover(adjacency, config.thinning * scale.extent)
+            kept, nearest = cover(near, config.thinning * scale.extent)
         else:
             kept, nearest = everywhere, everywhere
         centres.append(kept)
         atom_of.append(n_atoms + nearest)
         n_atoms += len(kept)
     place_of = [number * n_sources + kept for number, kept in enumerate(centres)]
-    patches = patch_matrices(adjacency, config.scales)
+    patches = patch_matrices(near, config.scales)
     synthesis = synthesis_matrix(patches, frames, transport, centres)
-    cells, cell_of = cover(adjacency, config.thinning * config.far_extent)
+    cells, cell_of = cover(near, config.thinning * config.far_extent)
     return SourceGraph(
         synthesis=to_torch_csr(synthesis, dtype=torch.float64),
         atom_of=torch.as_tensor(np.concatenate(atom_of), device=device),
         place_of=torch.as_tensor(np.concatenate(place_of), device=device),
-        near=to_torch_csr(mixing_matrix(adjacency, config.near_extent), device),
-        far=to_torch_csr(mixing_matrix(adjacency, config.far_extent, cells), device),
+        near=to_torch_csr(mixing_matrix(near, config.near_extent), device),
+        far=to_torch_csr(mixing_matrix(near, config.far_extent, cells), device),
         cell_of=torch.as_tensor(cell_of, device=device),
         n_orient=1 if frames is None else frames.shape[1],
     )

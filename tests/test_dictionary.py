@@ -7,6 +7,7 @@ from scipy.sparse.csgraph import shortest_path
 
 from core_cases import ring, two_islands
 from mne_mmnet.dictionary import (
+    Neighbourhoods,
     PatchScale,
     cover,
     graph_distances,
@@ -151,3 +152,16 @@ def test_bad_scale(profile, extent):
     """Unknown profiles and impossible extents are refused."""
     with pytest.raises(ValueError, match="profile must be|needs an extent"):
         PatchScale(profile, extent)
+
+
+def test_neighbourhoods_are_the_search(rng):
+    """Looked-up distances are the searched ones, inside the radius and beyond it."""
+    graph = two_islands(rng)
+    near = Neighbourhoods(graph, 20.0)
+    rows = np.array([50, 3, 17])
+    for radius in (6.0, 20.0, 31.0):
+        for part in (None, rows):
+            found = near.within(radius, part)
+            expected = graph_distances(graph, radius, part)
+            assert found.nnz == expected.nnz
+            np.testing.assert_array_equal(found.toarray(), expected.toarray())
