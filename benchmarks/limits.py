@@ -361,6 +361,17 @@ def _draw_panel(axes, members, group, title, label, columns):
     axes.legend(frameon=False, loc="upper left", ncols=2 if len(columns) > 3 else 1)
 
 
+def describe(seconds):
+    """Say how the table was made."""
+    return (
+        f"python benchmarks/limits.py; seed {SEED}; {time.strftime('%F')}; mmnet-base "
+        f"{read_card('mmnet-base').sha256[:12]}; {seconds:.0f} s of one core; different "
+        f"lead fields for simulation and inversion; {SNR_DB:g} dB, 64 electrodes, fixed "
+        "orientation unless said otherwise; means with 95 % bootstrap intervals over recordings, "
+        "medians without"
+    )
+
+
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -377,16 +388,8 @@ def main():
             kept[montage] = Bench(montage, HEADS)
         return kept[montage]
 
-    started = time.perf_counter()
     rows = table(run(benches, args.groups, args.share))
-    comment = (
-        f"python benchmarks/limits.py; seed {SEED}; {time.strftime('%F')}; mmnet-base "
-        f"{read_card('mmnet-base').sha256[:12]}; {time.perf_counter() - started:.0f} s; different "
-        f"lead fields for simulation and inversion; {SNR_DB:g} dB, 64 electrodes, fixed "
-        "orientation unless said otherwise; means with 95 % bootstrap intervals over recordings, "
-        "medians without"
-    )
-    write(args.out / "limits.txt", rows, comment)
+    write(args.out / "limits.txt", rows, describe(time.process_time()))
     if set(args.groups) == set(GROUPS):
         draw(args.out / "limits.png", rows)
 

@@ -42,7 +42,7 @@ HEADS = Path.home() / ".cache" / "mne_mmnet" / "transfer" / "heads"
 REAL = HERE.resolve().parents[1] / "shared" / "data"
 THREADS = (1, 2, 4)
 CONDITIONS = (1e2, 1e6, 1e8, 1e10, 1e12, 1e14)
-_N_CASES = 3  # a montage and SNR; of every other kind four times as many
+_N_CASES = 2  # a montage and SNR; of every other kind four times as many
 
 
 def estimate(evoked, fwd, noise_cov=None, **kwargs):

@@ -39,6 +39,9 @@ def test_site_builds(tmp_path):
     # a copy, because pages are made beside the sources
     ignored = shutil.ignore_patterns("_build", "api", "gallery", "__pycache__")
     shutil.copytree(TUTORIALS, tmp_path / "tutorials", ignore=ignored)
+    results = Path("benchmarks", "results")
+    (tmp_path / results).mkdir(parents=True)
+    shutil.copy(TUTORIALS.parent / results / "limits.png", tmp_path / results)
     command = "-m sphinx -W --keep-going -q -b html -D plot_gallery=0 site html".split()
     done = subprocess.run(
         [sys.executable, *command],
