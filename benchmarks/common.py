@@ -21,3 +21,9 @@ def write_rows(path, comment, rows):
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
+
+
+def read_rows(path):
+    """Read what :func:`write_rows` wrote, without the comment."""
+    with open(path, newline="") as file:
+        return list(csv.DictReader(line for line in file if not line.startswith("#")))

@@ -19,6 +19,7 @@ INVERTMEEG = {
     "Champagne": "champagne-mackay",
     "FLEX-MUSIC": "flex-music",
     "FLEX-AP": "flex-ap",
+    "AltProj": "altproj",
 }
 # invertmeeg starts from source variances of 1: currents in nA·m make that a sensible start
 _NANO = 1e-9

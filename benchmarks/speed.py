@@ -1,13 +1,20 @@
-"""Time of one inverse: mmnet with a prepared operator, MNE's eLORETA, invertmeeg's FlexChampagne.
+"""Time and memory of one inverse at every size, beside the machine's floor and other methods.
 
     pip install -c constraints.txt -e ".[benchmark]"
-    python benchmarks/speed.py
+    python benchmarks/speed.py                      # all sizes, 25 minutes
+    python benchmarks/speed.py --channels 64 --sources 1284
 
-The methods take turns on the same recordings (three patches, 5 dB, 50 samples, another one for
-each repetition), so that a machine whose speed drifts slows all of them. Quoted are the median and
-the range over repetitions, and the median of the paired ratios. eLORETA is timed with its inverse
-operator prepared, applying included; FlexChampagne has nothing to prepare: its operator depends on
-the data. Writes ``benchmarks/results/speed.csv``.
+Each recording is another one (three patches, 5 dB, 50 samples, noise covariance known) and every
+method takes it in turn, after the machine's rates have been measured: what slows the machine slows
+all. Quoted are median, smallest and largest time, and medians of paired ratios: to the floor
+(``floor.py``: counted operations at the rates of this machine measured in the same repetition) and
+to mmnet with a prepared operator. ``cold`` is a call that is given the forward solution;
+``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20 s at 250 Hz.
+
+Peers do what they do for every recording: eLORETA applies a prepared operator; the others have
+nothing to prepare. They run with fixed orientation. One that took longer than ``--patience``
+seconds is not tried at larger sizes. Memory is the peak of the first call above what was resident
+before. Writes ``benchmarks/results/speed.csv`` and ``speed.png``; ``--figure`` redraws only.
 """
 
 import argparse
@@ -16,109 +23,252 @@ import platform
 import time
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 
 import mne
 import numpy as np
 import torch
-from common import make_info, write_rows
-from invert.solvers.bayesian.flex_champagne import SolverFlexChampagne
+from common import make_info, read_rows, write_rows
+from floor import count_work, measure_rates
 from mne.minimum_norm import apply_inverse, make_inverse_operator, prepare_inverse_operator
+from peers import PEERS
+from speed_figure import draw
 
 import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import PatchSampler
 
-RESULTS = Path(__file__).parent / "results" / "speed.csv"
-MONTAGES = {32: "biosemi32", 64: "biosemi64", 128: "biosemi128"}
-SPACINGS = {1284: "ico3", 5124: "ico4"}
+RESULTS = Path(__file__).parent / "results"
+MONTAGES = {
+    19: "standard_1020",
+    32: "biosemi32",
+    64: "biosemi64",
+    128: "biosemi128",
+    256: "biosemi256",
+}
+TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
+SPACINGS = {1284: "ico3", 5124: "ico4", 8196: "oct6", 20484: "ico5"}
+SFREQ, N_TIMES, N_EPOCHS, N_SECONDS = 250.0, 50, 20, 20
+COMPARED = ("MxNE", "Gamma-MAP", "FlexChampagne", "OmniChampagne", "AltProj")
 
 
-def draw_evoked(rng, info, gain, sampler):
-    """Three patches with smooth time courses and white noise at 5 dB."""
-    time_axis = np.linspace(0.0, 1.0, 50)
+def electrodes(n_channels):
+    """Measurement info of a montage, average-referenced by projection."""
+    info = make_info(MONTAGES[n_channels], SFREQ)
+    if n_channels == 19:
+        info = mne.pick_info(info, mne.pick_channels(info.ch_names, TEN_TWENTY, ordered=True))
+    zeros = mne.EvokedArray(np.zeros((n_channels, 1)), info)
+    return zeros.set_eeg_reference(projection=True).info
+
+
+def draw_data(rng, gain, sampler, n_times=N_TIMES):
+    """Three patches with smooth time courses and white noise of 1 µV, 5 dB; V."""
+    time_axis = np.arange(n_times) / N_TIMES
     currents = 0.0
     for _ in range(3):
         patch, _ = sampler.draw(rng, 15.0)
         wave = np.cos(2 * np.pi * (rng.uniform(1, 4) * time_axis + rng.uniform()))
         currents = currents + np.outer(patch[0], wave)
     signal = gain @ currents
-    noise = rng.standard_normal(signal.shape)
-    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) * 10 ** (-5 / 20)
-    data = signal + noise
-    evoked = mne.EvokedArray(1e-6 * data / data.std(), info, verbose="error")
-    return evoked.set_eeg_reference(projection=True, verbose="error")
+    return 1e-6 * (signal * 10 ** (5 / 20) / signal.std() + rng.standard_normal(signal.shape))
+
+
+class Memory:
+    """Peak of resident memory above what was resident before (Linux), MB."""
+
+    def __enter__(self):
+        Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+        self.before = self._read("VmRSS")
+        return self
+
+    def __exit__(self, *_):
+        self.peak = (self._read("VmHWM") - self.before) / 1024
+
+    @staticmethod
+    def _read(key):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith(key):
+                return int(line.split()[1])
+        raise RuntimeError(f"/proc/self/status has no {key}.")
+
+
+def entry_points(head, loose):
+    """The ways to call mmnet; each gives what one call costs a unit (recording, epoch, second)."""
+    given = dict(noise_cov=head.cov, loose=loose)
+
+    def cold(evoked, _):
+        mne_mmnet.apply_mmnet_inverse(evoked, head.fwd, **given)
+
+    def prepared(evoked, _):
+        mne_mmnet.apply_mmnet_inverse(evoked, head.operator)
+
+    def epochs(_, rng):
+        data = [draw_data(rng, head.gain, head.sampler) for _ in range(N_EPOCHS)]
+        epochs = mne.EpochsArray(np.array(data), head.info)
+        return lambda: mne_mmnet.apply_mmnet_inverse_epochs(epochs, head.operator)
+
+    def raw(_, rng):
+        data = draw_data(rng, head.gain, head.sampler, int(N_SECONDS * SFREQ))
+        raw = mne.io.RawArray(data, head.info)
+        return lambda: mne_mmnet.apply_mmnet_inverse_raw(raw, head.operator)
+
+    many = {"mmnet epochs": (epochs, N_EPOCHS), "mmnet raw": (raw, N_SECONDS)}
+    return {"mmnet": (prepared, 1), "mmnet cold": (cold, 1)}, many
+
+
+def compared(head):
+    """The other methods."""
+    inverse = make_inverse_operator(head.info, head.fwd, head.cov, loose=0.0, depth=None)
+    inverse = prepare_inverse_operator(inverse, 1, 1 / 9, "eLORETA")
+
+    def eloreta(evoked, _):
+        apply_inverse(evoked, inverse, 1 / 9, "eLORETA", prepared=True)
+
+    def peer(method):
+        return lambda evoked, _: method(evoked, head.cov, head)
+
+    return {"eLORETA": eloreta} | {name: peer(PEERS[name]) for name in COMPARED}
+
+
+def prepare(n_channels, n_sources, loose):
+    """All that does not depend on the recording."""
+    info = electrodes(n_channels)
+    free = mne_mmnet.make_template_forward(info, SPACINGS[n_sources])
+    fixed = mne.convert_forward_solution(free, surf_ori=True, force_fixed=True)
+    cov = mne.make_ad_hoc_cov(info, dict(eeg=1e-6))
+    cov = mne.Covariance(np.diag(cov["data"]), cov.ch_names, [], info["projs"], 10_000)
+    fwd = fixed if loose == 0.0 else free
+    started = time.perf_counter()
+    loose = None if loose == 0.0 else loose
+    operator = mne_mmnet.make_mmnet_operator(info, fwd, cov, loose=loose)
+    return SimpleNamespace(
+        info=info,
+        fwd=fwd,
+        free=free,
+        cov=cov,
+        gain=fixed["sol"]["data"],
+        positions=np.concatenate([space["rr"][space["vertno"]] for space in fixed["src"]]),
+        sampler=PatchSampler(source_graph(fixed["src"])),
+        operator=operator,
+        seconds=time.perf_counter() - started,
+        loose=loose,
+    )
+
+
+def measure(head, args, slow):
+    """Time everything at one size; returns rows."""
+    rng = np.random.default_rng(args.seed)
+    single, many = entry_points(head, head.loose)
+    methods = dict(single)
+    if head.loose is None:
+        methods |= {name: (peer, 1) for name, peer in compared(head).items() if name not in slow}
+    route = head.operator.route
+    work = count_work(route.network, route.model, N_TIMES)
+    seconds = {name: [] for name in (*methods, *many)}
+    memory, floors = {}, []
+
+    def clock(name, call, unit, repeat):
+        if repeat == 0:  # the first call warms up, and says how much memory is needed
+            with Memory() as peak:
+                call()
+            memory[name] = peak.peak
+            return
+        started = time.perf_counter()
+        call()
+        seconds[name].append((time.perf_counter() - started) / unit)
+
+    for repeat in range(args.repeats + 1):
+        evoked = mne.EvokedArray(draw_data(rng, head.gain, head.sampler), head.info)
+        floors.append(work.seconds(measure_rates()))
+        for name, (method, unit) in methods.items():
+            if name in slow or (repeat > args.few and name != "mmnet"):
+                continue
+            before = time.perf_counter()
+            try:
+                clock(name, lambda: method(evoked, rng), unit, repeat)
+            except RuntimeError as error:  # a sparse method that finds nothing
+                print(f"{name}: {error}")
+            if name not in single and time.perf_counter() - before > args.patience:
+                slow.add(name)
+        if repeat <= args.few:
+            for name, (make, unit) in many.items():
+                clock(name, make(evoked, rng), unit, repeat)
+
+    floors, ours = np.array(floors[1:]), np.array(seconds["mmnet"])
+    sizes = dict(
+        n_channels=len(head.info.ch_names),
+        n_sources=route.model.n_sources,
+        orientation="fixed" if head.loose is None else "free",
+        n_kept=route.model.n_kept,
+        n_columns=route.model.atoms.shape[-1],
+    )
+    rows = []
+    for name, found in seconds.items():
+        if not found:
+            continue
+        ratio = np.median(np.array(found) / ours[: len(found)])
+        row = sizes | dict(
+            method=name,
+            n=len(found),
+            median_ms=f"{1e3 * np.median(found):.1f}",
+            min_ms=f"{1e3 * min(found):.1f}",
+            max_ms=f"{1e3 * max(found):.1f}",
+            ratio_to_mmnet=f"{ratio:.2f}",
+            floor_ms="",
+            ratio_to_floor="",
+            prepare_ms="",
+            memory_mb=f"{memory[name]:.0f}",
+        )
+        if name == "mmnet":
+            row["floor_ms"] = f"{1e3 * np.median(floors):.1f}"
+            row["ratio_to_floor"] = f"{np.median(ours / floors):.2f}"
+            row["prepare_ms"] = f"{1e3 * head.seconds:.0f}"
+        rows.append(row)
+        print(" ".join(f"{key}={value}" for key, value in row.items() if value), flush=True)
+    return rows
 
 
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=15, help="of mmnet")
+    parser.add_argument("--few", type=int, default=4, help="repeats of all others")
     parser.add_argument("--channels", type=int, nargs="+", default=list(MONTAGES))
     parser.add_argument("--sources", type=int, nargs="+", default=list(SPACINGS))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--patience", type=float, default=5.0, help="s")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=RESULTS / "speed.csv")
+    parser.add_argument("--figure", action="store_true", help="only draw what was measured")
     args = parser.parse_args()
+    if args.figure:
+        return draw(read_rows(args.out), args.out.with_suffix(".png"))
     torch.set_num_threads(args.threads)
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
 
-    rows = []
+    rows, slow = [], {}
     for n_sources in args.sources:
         for n_channels in args.channels:
-            info = make_info(MONTAGES[n_channels], 250.0)
-            fwd = mne_mmnet.make_template_forward(info, SPACINGS[n_sources])
-            fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
-            gain = fwd["sol"]["data"]
-            cov = mne.make_ad_hoc_cov(info)
-            rng = np.random.default_rng(0)
-            sampler = PatchSampler(source_graph(fwd["src"]))
-            evoked = draw_evoked(rng, info, gain, sampler)
-            started = time.perf_counter()
-            operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd)
-            preparing = time.perf_counter() - started
-            classical = make_inverse_operator(evoked.info, fwd, cov, loose=0.0, depth=None)
-            classical = prepare_inverse_operator(classical, 1, 1 / 9, "eLORETA")
-
-            def flex(evoked, fwd=fwd):
-                solver = SolverFlexChampagne()
-                solver.make_inverse_operator(fwd, evoked, alpha="auto")
-                return solver.apply_inverse_operator(evoked)
-
-            def eloreta(evoked, classical=classical):
-                return apply_inverse(evoked, classical, 1 / 9, "eLORETA", prepared=True)
-
-            def mmnet(evoked, operator=operator):
-                return mne_mmnet.apply_mmnet_inverse(evoked, operator)
-
-            methods = {"mmnet": mmnet, "eLORETA": eloreta, "FlexChampagne": flex}
-            seconds = {name: [] for name in methods}
-            for repeat in range(args.repeats + 1):
-                evoked = draw_evoked(rng, info, gain, sampler)
-                for name, method in methods.items():
-                    started = time.perf_counter()
-                    method(evoked)
-                    if repeat:  # the first is the warm-up
-                        seconds[name].append(time.perf_counter() - started)
-            for name, found in seconds.items():
-                ratio = np.median(np.array(found) / np.array(seconds["mmnet"]))
-                row = dict(
-                    n_channels=n_channels,
-                    n_sources=n_sources,
-                    method=name,
-                    median_ms=f"{1e3 * np.median(found):.1f}",
-                    min_ms=f"{1e3 * min(found):.1f}",
-                    max_ms=f"{1e3 * max(found):.1f}",
-                    ratio_to_mmnet=f"{ratio:.2f}",
-                    prepare_ms=f"{1e3 * preparing:.0f}" if name == "mmnet" else "",
+            for loose in (0.0, 1.0):
+                # a method too slow at a size is too slow at a larger one
+                skipped = {
+                    name
+                    for name, sizes in slow.items()
+                    if any(n_channels >= c and n_sources >= s for c, s in sizes)
+                }
+                before = set(skipped)
+                rows += measure(prepare(n_channels, n_sources, loose), args, skipped)
+                for name in skipped - before:
+                    slow.setdefault(name, []).append((n_channels, n_sources))
+                comment = (
+                    f"python benchmarks/speed.py --repeats {args.repeats} --few {args.few} "
+                    f"--threads {args.threads} --patience {args.patience:g} --seed {args.seed}; "
+                    f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; "
+                    f"torch {torch.__version__}, mne {mne.__version__}"
                 )
-                rows.append(row)
-                print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    comment = (
-        f"python benchmarks/speed.py --repeats {args.repeats} --threads {args.threads}; "
-        f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; torch "
-        f"{torch.__version__}, mne {mne.__version__}"
-    )
-    write_rows(args.out, comment, rows)
+                write_rows(args.out, comment, rows)
+    draw(read_rows(args.out), args.out.with_suffix(".png"))
 
 
 if __name__ == "__main__":

@@ -16,6 +16,17 @@ _FACTOR = 0.5
 _ACTIVE_SHARE, _LEAST_ACTIVE = 0.2, 256
 
 
+def n_active(n_atoms):
+    """Number of atoms that move.
+
+    Parameters
+    ----------
+    n_atoms : int
+        Of the dictionary.
+    """
+    return min(n_atoms, max(_LEAST_ACTIVE, round(_ACTIVE_SHARE * n_atoms)))
+
+
 def polish(
     objective: EvidenceObjective,
     point: EvidencePoint,
@@ -44,8 +55,7 @@ def polish(
         From the point to where the updates end.
     """
     n_atoms = objective.model.n_atoms
-    n_active = min(n_atoms, max(_LEAST_ACTIVE, round(_ACTIVE_SHARE * n_atoms)))
-    active = majorant.curvature[:, :n_atoms].topk(n_active, dim=1).indices
+    active = majorant.curvature[:, :n_atoms].topk(n_active(n_atoms), dim=1).indices
     part, v, index = objective.freeze_all_but(point.v, active)
     start = v
     for _ in range(n_updates):

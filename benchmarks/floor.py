@@ -1,0 +1,143 @@
+"""The least time that the evidence route could take on this machine, from counted operations.
+
+Counted are the multiplications and additions that the algorithm as written cannot do without
+(``mne_mmnet/objective/products.py``: two products with the dictionary a step; the network's layers;
+factorisations; the read-out), and the bytes of the dictionary that every pass has to fetch.
+Measured are the rates of this machine's matrix products, in both precisions, and of its memory.
+The floor is the larger of the time for the operations, at the rate of a large matrix product, and
+the time for the bytes: no Python, no small operations, no waiting for caches.
+"""
+
+import time
+from typing import NamedTuple
+
+import torch
+
+from mne_mmnet.network.mixing import LookAround
+from mne_mmnet.solver.polishing import n_active
+
+
+class Rates(NamedTuple):
+    """What the machine can do.
+
+    Parameters
+    ----------
+    single, double : float
+        Operations a second of a matrix product in float32 and float64.
+    memory : float
+        Bytes a second read in a sum over an array that no cache holds.
+    """
+
+    single: float
+    double: float
+    memory: float
+
+
+class Work(NamedTuple):
+    """What one recording costs.
+
+    Parameters
+    ----------
+    single, double : float
+        Operations in float32 and float64.
+    traffic : float
+        Bytes of the dictionary read.
+    """
+
+    single: float
+    double: float
+    traffic: float
+
+    def seconds(self, rates):
+        """Least time at the machine's rates."""
+        arithmetic = self.single / rates.single + self.double / rates.double
+        return max(arithmetic, self.traffic / rates.memory)
+
+
+def _best(function, n_times=3):
+    found = []
+    for _ in range(n_times):
+        started = time.perf_counter()
+        function()
+        found.append(time.perf_counter() - started)
+    return min(found)
+
+
+def measure_rates(size=768, n_floats=16_000_000):
+    """Measure the machine now, with as many threads as torch has.
+
+    Parameters
+    ----------
+    size : int
+        Of the square matrices.
+    n_floats : int
+        Of the array that is summed.
+
+    Returns
+    -------
+    rates : Rates
+        Best of three.
+    """
+    single = torch.randn(size, size)
+    double = single.double()
+    large = torch.ones(n_floats)
+    operations = 2.0 * size**3
+    return Rates(
+        operations / _best(lambda: single @ single),
+        operations / _best(lambda: double @ double),
+        4.0 * n_floats / _best(large.sum),
+    )
+
+
+def count_work(network, model, n_times):
+    """Count the work for one recording.
+
+    Parameters
+    ----------
+    network : EvidenceNetwork
+        Its configuration says how many steps.
+    model : SourceModel
+        Its sizes.
+    n_times : int
+        Samples of the recording.
+
+    Returns
+    -------
+    work : Work
+        Learned steps accepted at once, as nearly all are.
+    """
+    config, graph = network.config, model.graph
+    n, m, n_sources = model.n_kept, model.atoms.shape[-1], model.n_sources
+    k = min(n, n_times)
+    polishes = config.n_polish > 0
+    n_grams = config.n_preview + 1 + config.n_steps + 2 * polishes
+    n_forms = config.n_preview + config.n_steps + polishes
+    active = n_active(model.n_atoms) * model.n_orient
+
+    grams = n_grams * (2.0 * n + 1.0) * n * m
+    forms = n_forms * (2.0 * n + 5.0) * n * m
+    polish = config.n_polish * 4.0 * n * n * active
+    images = 2.0 * (k + 4.0) * n * m
+    read_out = 2.0 * n_times * (n * m + graph.synthesis.values().numel())
+    layers = 0.0
+    for layer in network.hyperprior.modules():
+        if isinstance(layer, LookAround):  # half of its weights act on cells, or on the mean
+            layers += n_sources * layer.weight.numel()
+            nonzero = sum(matrix.values().numel() for matrix in (graph.near, graph.far))
+            layers += 2.0 * nonzero * layer.in_features / 4
+        elif isinstance(layer, torch.nn.Linear) and layer is not network.hyperprior.noise[0]:
+            layers += 2.0 * n_sources * layer.weight.numel()
+    weights = sum(weight.numel() for weight in network.curvature.parameters())
+    mixing = graph.near.values().numel() * config.state
+    layers += config.n_steps * 2.0 * (n_sources * weights + mixing)
+
+    n_evaluations = n_grams - polishes + config.n_polish
+    n_eigen = n_forms + config.n_polish
+    small = n_evaluations * (2.0 / 3.0 * n**3 + 2.0 * n * n * k)
+    small += n_eigen * (9.0 * n**3 + 2.0 * n * n * (n + k))
+    residual = 2.0 * model.n_rank * n_sources * model.n_orient * n_times
+    return Work(
+        single=grams + forms + polish + images + read_out + layers,
+        double=small + residual,
+        traffic=4.0 * n * m * (n_grams + n_forms + 2),
+    )

@@ -1,0 +1,73 @@
+"""Cost against size: the figure of ``benchmarks/speed.py``."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+COLOURS = {
+    "mmnet": "#0b6e99",
+    "eLORETA": "#7a7a7a",
+    "MxNE": "#c8782a",
+    "Gamma-MAP": "#8a5aa8",
+    "FlexChampagne": "#3f8f4f",
+    "OmniChampagne": "#b03a48",
+    "AltProj": "#a89020",
+}
+
+
+def _select(rows, **wanted):
+    return [row for row in rows if all(row[key] == value for key, value in wanted.items())]
+
+
+def _line(axis, rows, key, **style):
+    rows = sorted(rows, key=lambda row: int(row[key]))
+    if rows:
+        x = [int(row[key]) for row in rows]
+        axis.plot(x, [float(row["median_ms"]) for row in rows], "o-", ms=4, **style)
+
+
+def draw(rows, path):
+    """Draw times against the number of sources, and against the work for mmnet.
+
+    Parameters
+    ----------
+    rows : list of dict
+        Of ``speed.csv``.
+    path : path-like
+        Where to write the PNG.
+    """
+    figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+    for method, colour in COLOURS.items():
+        found = _select(rows, method=method, orientation="fixed", n_channels="64")
+        _line(axes[0], found, "n_sources", color=colour, label=method)
+    axes[0].set(title="64 channels, fixed orientation", xlabel="sources", ylabel="time / ms")
+    axes[0].legend(frameon=False, fontsize=8)
+
+    channels = sorted({int(row["n_channels"]) for row in rows})
+    shades = plt.cm.viridis(np.linspace(0.0, 0.85, len(channels)))
+    for n_channels, shade in zip(channels, shades, strict=True):
+        for orientation, style in (("fixed", "-"), ("free", "--")):
+            found = _select(
+                rows, method="mmnet", orientation=orientation, n_channels=str(n_channels)
+            )
+            label = f"{n_channels} channels" if orientation == "fixed" else None
+            _line(axes[1], found, "n_sources", color=shade, label=label, ls=style)
+    axes[1].set(title="mmnet (dashed: free orientation)", xlabel="sources", ylabel="time / ms")
+    axes[1].legend(frameon=False, fontsize=8)
+
+    ours = _select(rows, method="mmnet")
+    floor = np.array([float(row["floor_ms"]) for row in ours])
+    found = np.array([float(row["median_ms"]) for row in ours])
+    free = np.array([row["orientation"] == "free" for row in ours])
+    axes[2].plot(floor[~free], found[~free], "o", color=COLOURS["mmnet"], label="fixed")
+    axes[2].plot(floor[free], found[free], "s", mfc="none", color=COLOURS["mmnet"], label="free")
+    ends = np.array([floor.min(), floor.max()])
+    for times, style in ((1, "-"), (3, ":")):
+        axes[2].plot(ends, times * ends, style, color="0.5", lw=1, label=f"{times} × floor")
+    axes[2].set(title="mmnet and the machine's floor", xlabel="floor / ms", ylabel="time / ms")
+    axes[2].legend(frameon=False, fontsize=8)
+    for axis in axes:
+        axis.set(xscale="log", yscale="log")
+        axis.grid(True, which="major", color="0.9")
+        axis.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=130)
+    plt.close(figure)
