@@ -22,6 +22,7 @@ import os
 import platform
 import time
 import warnings
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -93,7 +94,7 @@ class Memory:
 
 
 def entry_points(head, loose):
-    """The ways to call mmnet; each gives what one call costs a unit (recording, epoch, second)."""
+    """Return the ways to call mmnet: for one recording, and for many (with their number)."""
     given = dict(noise_cov=head.cov, loose=loose)
 
     def cold(evoked, _):
@@ -117,7 +118,7 @@ def entry_points(head, loose):
 
 
 def compared(head):
-    """The other methods."""
+    """Return the other methods."""
     inverse = make_inverse_operator(head.info, head.fwd, head.cov, loose=0.0, depth=None)
     inverse = prepare_inverse_operator(inverse, 1, 1 / 9, "eLORETA")
 
@@ -185,7 +186,7 @@ def measure(head, args, slow):
                 continue
             before = time.perf_counter()
             try:
-                clock(name, lambda: method(evoked, rng), unit, repeat)
+                clock(name, partial(method, evoked, rng), unit, repeat)
             except RuntimeError as error:  # a sparse method that finds nothing
                 print(f"{name}: {error}")
             if name not in single and time.perf_counter() - before > args.patience:

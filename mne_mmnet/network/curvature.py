@@ -51,9 +51,7 @@ def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
         ],
         1,
     )
-    features = features[..., graph.atom_of].unflatten(
-        -1, (graph.n_scales, graph.n_sources)
-    )
+    features = features[..., graph.atom_of].unflatten(-1, (graph.n_scales, graph.n_sources))
     return features.permute(0, 3, 1, 2).reshape(len(v), graph.n_sources, -1)
 
 

@@ -17,12 +17,17 @@ _ACTIVE_SHARE, _LEAST_ACTIVE = 0.2, 256
 
 
 def n_active(n_atoms):
-    """Number of atoms that move.
+    """Return the number of atoms that move.
 
     Parameters
     ----------
     n_atoms : int
         Of the dictionary.
+
+    Returns
+    -------
+    number : int
+        A share of them, but not too few.
     """
     return min(n_atoms, max(_LEAST_ACTIVE, round(_ACTIVE_SHARE * n_atoms)))
 
