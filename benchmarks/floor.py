@@ -2,7 +2,7 @@
 
 Counted are the multiplications and additions that the algorithm as written cannot do without
 (``mne_mmnet/objective/products.py``: two products with the dictionary a step; the network's
-layers; factorisations; the read-out), and the bytes of the dictionary that every pass has to fetch.
+layers; factorisations; the read-out), and the bytes of the dictionary that every pass fetches.
 Measured are the rates of this machine's matrix products, in both precisions, and of its memory.
 The floor is the larger of the time for the operations, at the rate of a large matrix product, and
 the time for the bytes: no Python, no small operations, no waiting for caches.
