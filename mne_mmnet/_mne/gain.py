@@ -11,6 +11,9 @@ from .channels import count_channels, make_whitener, select_channels
 from .checks import _KINDS, check_compensation, check_finite, resolve_loose, summarize_names
 from .graph import source_graph
 
+# whitened data whose squares can still be added up
+_LARGEST_DATA = 1e100
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class PreparedForward:
@@ -241,7 +244,13 @@ def prepare_data(info, prepared, data, nave=1):
         )
     data = data[..., [index[name] for name in prepared.ch_names], :]
     check_finite(data, prepared.ch_names)
-    return noise_scale(prepared, nave) * (prepared.whitener @ data)
+    whitened = noise_scale(prepared, nave) * (prepared.whitener @ data)
+    if not np.abs(whitened).max(initial=0.0) < _LARGEST_DATA:
+        raise ValueError(
+            f"The largest value of the data is {np.abs(data).max():.2g}: too large to compute "
+            "with. Check their unit (MNE's are V, T and T/m), and the noise covariance's."
+        )
+    return whitened
 
 
 def noise_scale(prepared, nave):
