@@ -1,7 +1,7 @@
 """Time and memory of one inverse at every size, beside the machine's floor and other methods.
 
     pip install -c constraints.txt -e ".[benchmark]"
-    python benchmarks/speed.py                      # all sizes, 25 minutes
+    python benchmarks/speed.py                      # all sizes
     python benchmarks/speed.py --channels 64 --sources 1284
 
 Each recording is another one (three patches, 5 dB, 50 samples, noise covariance known) and every
@@ -11,6 +11,7 @@ all. Quoted are median, smallest and largest time, and medians of paired ratios:
 to mmnet with a prepared operator. ``cold`` is a call that is given the forward solution;
 ``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20 s at 250 Hz.
 
+The prepared operator is timed at every size, all else with ``--compare`` channels only.
 Peers do what they do for every recording: eLORETA applies a prepared operator; the others have
 nothing to prepare. They run with fixed orientation. One that took longer than ``--patience``
 seconds is not tried at larger sizes. Memory is the peak of the first call above what was resident
@@ -160,8 +161,10 @@ def measure(head, args, slow):
     """Time everything at one size; returns rows."""
     rng = np.random.default_rng(args.seed)
     single, many = entry_points(head, head.loose)
-    methods = dict(single)
-    if head.loose is None:
+    compares = len(head.info.ch_names) in args.compare
+    methods = dict(single) if compares else {"mmnet": single["mmnet"]}
+    many = many if compares else {}
+    if compares and head.loose is None:
         methods |= {name: (peer, 1) for name, peer in compared(head).items() if name not in slow}
     route = head.operator.route
     work = count_work(route.network, route.model, N_TIMES)
@@ -235,6 +238,7 @@ def main():
     parser.add_argument("--repeats", type=int, default=15, help="of mmnet")
     parser.add_argument("--few", type=int, default=4, help="repeats of all others")
     parser.add_argument("--channels", type=int, nargs="+", default=list(MONTAGES))
+    parser.add_argument("--compare", type=int, nargs="+", default=[64], help="channels")
     parser.add_argument("--sources", type=int, nargs="+", default=list(SPACINGS))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--patience", type=float, default=5.0, help="s")

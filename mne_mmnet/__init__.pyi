@@ -1,3 +1,4 @@
+from .batch import localize_files as localize_files
 from .decoding import SourceTransformer as SourceTransformer
 from .inverse import Agreement as Agreement
 from .inverse import Latency as Latency

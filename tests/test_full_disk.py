@@ -21,8 +21,8 @@ from mne_cases import make_fwd
 from mne_mmnet import _cache, _surfaces
 from mne_mmnet._cache import find_cached, keep_in_cache
 from mne_mmnet._cli import main
-from mne_mmnet._cli.files import write_stc
 from mne_mmnet._files import UnwritableError, check_writable, whole_file
+from mne_mmnet._io import write_stc
 from mne_mmnet.template import fetch_template, make_template_bem
 from mne_mmnet.training.checkpoint import append_entry, write_checkpoint
 from mne_mmnet.weights import save_model

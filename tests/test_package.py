@@ -33,8 +33,10 @@ ORDER = (
     "_mne",
     "_surfaces",
     "_cache",
+    "_io",
     "template",
     "inverse",
+    "batch",
     "decoding",
     "simulation",
     "baselines",
@@ -65,6 +67,7 @@ NO_MNE_EXCEPT = {"simulation/heads.py", "baselines/classical.py"}
 NO_TORCH = {
     "_cache",
     "_files",
+    "_io",
     "_untrusted",
     "_version",
     "dictionary",

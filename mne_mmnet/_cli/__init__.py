@@ -19,7 +19,8 @@ def main(argv=None):
     Returns
     -------
     code : int
-        0, or 2 after an error of the user's, or 130 after an interrupt.
+        0, or 1 if files of a batch failed, 2 after an error of the user's, 130 after an
+        interrupt.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(
@@ -53,6 +54,26 @@ def main(argv=None):
     localize.add_argument("--out", default=".", help="folder to write to")
     localize.add_argument("--report", action="store_true", help="also write an HTML report")
 
+    batch = commands.add_parser(
+        "batch", parents=[shared], help="localise many evoked responses, in parallel"
+    )
+    batch.add_argument("files", nargs="+", help="files that hold the responses (-ave.fif)")
+    batch.add_argument(
+        "--fwd",
+        help="forward solution, {folder} and {name} standing for those of each file; else a "
+        "template head",
+    )
+    batch.add_argument("--cov", help="noise covariance, likewise; else the noise is estimated")
+    batch.add_argument("--condition", help="name or number of the response in each file")
+    batch.add_argument("--tmin", type=float, help="start of the window (s)")
+    batch.add_argument("--tmax", type=float, help="end of the window (s)")
+    batch.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
+    batch.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
+    batch.add_argument("--jobs", type=int, default=1, help="number of processes; -1 is all cores")
+    batch.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local'")
+    batch.add_argument("--retry-failed", action="store_true", help="also what failed before")
+    batch.add_argument("--out", default=".", help="folder to write to")
+
     finetune = commands.add_parser(
         "finetune", parents=[shared], help="adapt a model to a forward solution of your own"
     )
@@ -77,7 +98,8 @@ def main(argv=None):
     if argv[:1] == ["train"]:
         return _guard(_train, argv[1:], verbose=False)
     args = parser.parse_args(argv)
-    command = {"demo": _demo, "localize": _localize, "finetune": _finetune}[args.command]
+    command = {"demo": _demo, "localize": _localize, "batch": _batch, "finetune": _finetune}
+    command = command[args.command]
     return _guard(command, args, verbose=args.verbose)
 
 
@@ -91,6 +113,12 @@ def _localize(args):
     from .localize import run
 
     run(args)
+
+
+def _batch(args):
+    from .batch import run
+
+    return run(args)
 
 
 def _finetune(args):
@@ -131,7 +159,7 @@ def _train_cosine(argv):
 def _guard(command, argument, *, verbose):
     """Run a command; turn what a user can cause into one line on standard error."""
     try:
-        command(argument)
+        code = command(argument)
     except KeyboardInterrupt:
         print(
             "Interrupted; files already written are complete, and the same command goes on where "
@@ -144,4 +172,4 @@ def _guard(command, argument, *, verbose):
             traceback.print_exc()
         print(f"mne-mmnet: {error}", file=sys.stderr)
         return 2
-    return 0
+    return code or 0

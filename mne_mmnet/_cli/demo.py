@@ -8,16 +8,16 @@ import mne
 import numpy as np
 
 from .. import dictionary
+from .._io import write_stc
 from .._mne import source_graph
 from ..baselines.classical import minimum_norm
-from ..inverse import apply_mmnet_inverse, make_mmnet_operator
+from ..inverse import apply_mmnet_inverse, make_mmnet_operator, template_loose
 from ..metrics import local_maxima, localization_errors
 from ..simulation.timecourses import power_law
 from ..template import find_template, make_template_bem, make_template_forward
 from ..viz import plot_sources
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
-from .files import write_stc
-from .localize import HALF_WINDOW, default_loose
+from .localize import HALF_WINDOW
 from .recording import read_median_nerve
 
 _N20 = 0.0195
@@ -72,7 +72,7 @@ def _median_nerve(args, out, subject, subjects_dir):
     fwd = make_template_forward(evoked.info)
     window = evoked.copy().crop(_N20 - HALF_WINDOW, _N20 + HALF_WINDOW)
     # the folds of a template are not the subject's: orientations are left free
-    stc = _run_mmnet(window, fwd, args, loose=default_loose(args.model))
+    stc = _run_mmnet(window, fwd, args, loose=template_loose(args.model))
     peers = {"mmnet": stc, "eLORETA": minimum_norm(window, fwd, loose=1.0, depth=None)}
 
     positions = surface_positions(stc.vertices, subject, subjects_dir)

@@ -5,9 +5,9 @@ from pathlib import Path
 import mne
 
 from .._files import check_writable
+from .._io import read_file
 from ..tuning import fine_tune
 from ..weights import save_model
-from .files import read_file
 
 
 def run(args):

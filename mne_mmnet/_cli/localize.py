@@ -8,21 +8,16 @@ import mne
 import numpy as np
 
 from .._files import whole_file
+from .._io import read_evoked, read_file, short_name, write_stc
 from .._mne import check_reference
-from ..inverse import apply_mmnet_inverse
+from ..inverse import apply_mmnet_inverse, template_loose
 from ..report import make_report
 from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from ..weights import read_card
 from .atlas import find_peak, name_regions, surface_positions, to_mni152
-from .files import read_file, write_stc
 
 HALF_WINDOW = 0.05
-
-
-def default_loose(model):
-    """Orientation constraint on a template head: free, unless the model knows normals only."""
-    return None if read_card(model).kind == "cosine" else 1.0
 
 
 def run(args):
@@ -41,7 +36,7 @@ def run(args):
 
 
 def _run(args):
-    evoked = _read_evoked(args.evoked, args.condition)
+    evoked = read_evoked(args.evoked, args.condition)
     cov = None if args.cov is None else read_file(mne.read_cov, args.cov, "a noise covariance")
     # before the work, and before anything is written
     time, tmin, tmax = _choose_window(evoked, args.time, args.tmin, args.tmax)
@@ -57,7 +52,7 @@ def _run(args):
         fwd = make_template_forward(evoked.info, args.spacing)
         subject, subjects_dir = find_template()
         # the folds of a template are not the subject's: orientations are left free
-        loose = default_loose(args.model) if args.loose is None else args.loose
+        loose = template_loose(args.model) if args.loose is None else args.loose
     else:
         fwd = read_file(mne.read_forward_solution, args.fwd, "a forward solution")
         loose = args.loose
@@ -86,8 +81,7 @@ def _run(args):
     _print_peak(stc, fwd, time, subject, subjects_dir)
 
     out = Path(args.out).expanduser()
-    stem = Path(args.evoked).name.removesuffix(".gz").removesuffix(".fif")
-    stem = stem.removesuffix("-ave").removesuffix("_ave")
+    stem = short_name(args.evoked)
     path = out / f"{stem}-mmnet-stc.h5"
     write_stc(stc, path)
     print(f"Wrote {path}")
@@ -120,24 +114,6 @@ def _run(args):
         with whole_file(path) as scratch:
             page.save(scratch, open_browser=False, verbose="error")
         print(f"Wrote {path}")
-
-
-def _read_evoked(path, condition):
-    """Read one response; an ambiguous choice is an error that lists them."""
-    responses = read_file(
-        lambda name: mne.read_evokeds(name, proj=False), path, "evoked responses"
-    )
-    listing = ", ".join(f"{k}: {evoked.comment!r}" for k, evoked in enumerate(responses))
-    if condition is None:
-        if len(responses) > 1:
-            raise ValueError(f"{path} holds several responses; give --condition one of {listing}.")
-        return responses[0]
-    named = [evoked for evoked in responses if evoked.comment == condition]
-    if len(named) == 1:
-        return named[0]
-    if condition.isdigit() and int(condition) < len(responses):
-        return responses[int(condition)]
-    raise ValueError(f"{path} has no response {condition!r}; it holds {listing}.")
 
 
 def _choose_window(evoked, time, tmin, tmax):

@@ -1,0 +1,45 @@
+"""``mne-mmnet batch``: many evoked responses."""
+
+import mne
+
+from ..batch import localize_files
+
+
+def run(args):
+    """Localise files and say what failed.
+
+    Parameters
+    ----------
+    args : argparse.Namespace
+        The options of the command.
+
+    Returns
+    -------
+    code : int
+        0, or 1 if a file failed.
+    """
+    with mne.use_log_level("info" if args.verbose else "warning"):
+        records = localize_files(
+            args.files,
+            args.fwd,
+            args.cov,
+            out=args.out,
+            model=args.model,
+            loose=args.loose,
+            spacing=args.spacing,
+            condition=args.condition,
+            tmin=args.tmin,
+            tmax=args.tmax,
+            device=args.device,
+            n_jobs=args.jobs,
+            client=args.dask,
+            retry_failed=args.retry_failed,
+        )
+    failed = [record for record in records if record.status == "failed"]
+    for record in failed:
+        print(f"Failed: {record.file}: {record.error}: {record.message}")
+    print(f"{len(records) - len(failed)} of {len(records)} files done, {len(failed)} failed")
+    print(f"Wrote {args.out}/mmnet-batch.csv")
+    if failed:
+        print("Files that failed are tried again with --retry-failed, or when they have changed.")
+    return 1 if failed else 0

@@ -1,0 +1,217 @@
+"""One file of a batch, in whatever process it is: read, localise, write, keep a record."""
+
+import functools
+import os
+import time
+import warnings
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import mne
+
+from .._files import UnwritableError
+from .._io import read_evoked, read_file, short_name, write_stc
+from .._mne import check_reference
+from ..inverse import apply_mmnet_inverse, make_mmnet_operator, template_loose
+from ..template import make_template_forward
+from .records import Record, write_record
+
+# prepared operators that a process keeps: recordings of one subject follow each other
+_N_KEPT = 4
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What all files of a batch share.
+
+    Parameters
+    ----------
+    fwd, noise_cov : str | None
+        Patterns of files, see :func:`localize_files`.
+    spacing : str
+        Of the template's sources, where there is no forward solution.
+    model : str
+        Name or path.
+    weights : str
+        sha256 of its weights.
+    loose, depth, condition, tmin, tmax, device
+        As in :func:`localize_files`.
+    """
+
+    fwd: str | None
+    noise_cov: str | None
+    spacing: str
+    model: str
+    weights: str
+    loose: float | str | None
+    depth: float | str | None
+    condition: str | None
+    tmin: float | None
+    tmax: float | None
+    device: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file and where its result goes.
+
+    Parameters
+    ----------
+    file : str
+        The evoked response, absolute.
+    out : str
+        Path of the results without ``-mmnet-stc.h5`` and ``-mmnet.json``.
+    settings : Settings
+        Of the batch.
+    """
+
+    file: str
+    out: str
+    settings: Settings
+
+    @property
+    def estimate(self):
+        """File of the source estimate."""
+        return Path(f"{self.out}-mmnet-stc.h5")
+
+    @property
+    def record(self):
+        """File of the record."""
+        return Path(f"{self.out}-mmnet.json")
+
+    def stamp(self):
+        """Everything that the result depends on: settings, and sizes and dates of the files."""
+        settings = self.settings
+        files = {name: fill(getattr(settings, name), self.file) for name in ("fwd", "noise_cov")}
+        files = {"evoked": self.file} | files
+        return asdict(settings) | {f"{name}_stamp": _stamp(path) for name, path in files.items()}
+
+
+def fill(pattern, file):
+    """Fill ``{folder}`` and ``{name}`` of a pattern in with those of a recording's file.
+
+    Parameters
+    ----------
+    pattern : str | None
+        The pattern.
+    file : str
+        The recording.
+
+    Returns
+    -------
+    path : str | None
+        The file that goes with the recording.
+    """
+    if pattern is None:
+        return None
+    return pattern.replace("{folder}", str(Path(file).parent)).replace("{name}", short_name(file))
+
+
+def _stamp(path):
+    """Size and date of a file; None if there is none."""
+    try:
+        status = os.stat(path)
+    except (OSError, TypeError):
+        return None
+    return [str(path), status.st_size, status.st_mtime_ns]
+
+
+def run_job(job: Job):
+    """Localise one file; whatever goes wrong is in the record, not raised.
+
+    Parameters
+    ----------
+    job : Job
+        The file.
+
+    Returns
+    -------
+    record : Record
+        As written beside the estimate.
+    """
+    started = time.perf_counter()
+    stamp = job.stamp()
+    outcome = dict(status="done", output=str(job.estimate))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        try:
+            stc, report = _localize(job)
+            write_stc(stc, job.estimate)
+            outcome |= dict(
+                n_bytes=job.estimate.stat().st_size,
+                objective=[float(value) for value in report.objective],
+                descended=report.descended,
+                explained=report.explained,
+                chi2=report.chi2,
+                domain_score=report.domain_score,
+                concerns=list(report.concerns),
+            )
+        except Exception as error:  # the next file must have its turn
+            outcome = dict(status="failed", error=type(error).__name__, message=str(error))
+    record = Record(
+        file=job.file,
+        seconds=time.perf_counter() - started,
+        warnings=list(dict.fromkeys(str(one.message) for one in caught)),
+        stamp=stamp,
+        **outcome,
+    )
+    try:
+        write_record(record, job.record)
+    except UnwritableError as error:  # reported by the process that collects the records
+        return Record(job.file, "failed", error=type(error).__name__, message=str(error))
+    return record
+
+
+def _localize(job):
+    settings = job.settings
+    evoked = read_evoked(job.file, settings.condition)
+    if settings.tmin is not None or settings.tmax is not None:
+        evoked.crop(settings.tmin, settings.tmax)
+    if "eeg" in evoked:
+        try:
+            check_reference(evoked.info, evoked.data)
+        except ValueError:
+            evoked.set_eeg_reference(projection=True)
+    paths = [fill(pattern, job.file) for pattern in (settings.fwd, settings.noise_cov)]
+    files = tuple(path and (path, *(_stamp(path) or ())) for path in paths)
+    operator = _prepare(_Channels(evoked.info), files, settings)
+    stc, report = apply_mmnet_inverse(evoked, operator, return_report=True)
+    return stc, report
+
+
+class _Channels:
+    """Measurement info that is equal to another where an operator serves both."""
+
+    def __init__(self, info):
+        self.info = info
+        places = [(ch["ch_name"], ch["kind"], *ch["loc"][:3].tolist()) for ch in info["chs"]]
+        projs = [(proj["desc"], proj["data"]["data"].tobytes()) for proj in info["projs"]]
+        self.key = (tuple(places), tuple(info["bads"]), tuple(projs))
+
+    def __eq__(self, other):
+        return self.key == other.key
+
+    def __hash__(self):
+        return hash(self.key)
+
+
+@functools.lru_cache(maxsize=_N_KEPT)
+def _prepare(channels, files, settings):
+    """Operator of a montage and files, which may serve many recordings."""
+    fwd, cov = files
+    loose = settings.loose
+    if fwd is None:
+        forward = make_template_forward(channels.info, settings.spacing)
+        loose = template_loose(settings.model) if loose is None else loose
+    else:
+        forward = read_file(mne.read_forward_solution, fwd[0], "a forward solution")
+    noise_cov = None if cov is None else read_file(mne.read_cov, cov[0], "a noise covariance")
+    return make_mmnet_operator(
+        channels.info,
+        forward,
+        noise_cov,
+        model=settings.model,
+        loose=loose,
+        depth=settings.depth,
+        device=settings.device,
+    )

@@ -1,0 +1,107 @@
+"""What happened to each file: one JSON file beside its result, one table of all."""
+
+import csv
+import json
+from dataclasses import asdict, dataclass, field, fields
+
+from .._files import whole_file
+
+# what the table shows
+_COLUMNS = ("file", "status", "error", "message", "seconds", "output", "explained", "chi2")
+
+
+@dataclass(frozen=True)
+class Record:
+    """What happened to one file.
+
+    Parameters
+    ----------
+    file : str
+        The evoked response.
+    status : str
+        ``"done"`` or ``"failed"``.
+    seconds : float
+        Time it took.
+    error, message : str
+        Class and text of what went wrong; empty if nothing did.
+    output : str
+        The source estimate; empty if there is none.
+    n_bytes : int
+        Its size.
+    objective : list of float
+        As in :class:`SolverReport`, like the next.
+    descended : bool
+        The certificate.
+    explained, chi2, domain_score, concerns
+        Diagnostics.
+    warnings : list of str
+        What was warned of, each once.
+    stamp : dict
+        What the result depends on.
+    """
+
+    file: str
+    status: str
+    seconds: float = 0.0
+    error: str = ""
+    message: str = ""
+    output: str = ""
+    n_bytes: int = 0
+    objective: list[float] = field(default_factory=list)
+    descended: bool = False
+    explained: float | None = None
+    chi2: float | None = None
+    domain_score: float | None = None
+    concerns: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+    stamp: dict = field(default_factory=dict)
+
+
+def write_record(record, path):
+    """Write a record, whole or not at all.
+
+    Parameters
+    ----------
+    record : Record
+        The record.
+    path : pathlib.Path
+        The file.
+    """
+    with whole_file(path) as scratch:
+        scratch.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
+
+
+def read_record(path):
+    """Read a record.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+
+    Returns
+    -------
+    record : Record | None
+        None if there is none, or the file is not one.
+    """
+    try:
+        plain = json.loads(path.read_text(encoding="utf-8"))
+        return Record(**{key: plain[key] for key in (one.name for one in fields(Record))})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def write_table(records, path):
+    """Write the table of a batch, one line a file.
+
+    Parameters
+    ----------
+    records : list of Record
+        In the order of the files.
+    path : pathlib.Path
+        The CSV file.
+    """
+    with whole_file(path) as scratch, open(scratch, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows(asdict(record) for record in records)

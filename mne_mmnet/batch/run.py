@@ -1,0 +1,222 @@
+"""A batch of files, on the cores of one machine or on a Dask cluster."""
+
+import contextlib
+import os
+from pathlib import Path
+
+from mne.utils import _check_option, _validate_type, logger, verbose
+
+from .._files import check_writable
+from .._io import short_name
+from ..weights import read_card
+from .job import Job, Settings, run_job
+from .records import Record, read_record, write_table
+
+
+@verbose
+def localize_files(
+    files,
+    fwd=None,
+    noise_cov=None,
+    *,
+    out,
+    model="mmnet-base",
+    loose=None,
+    depth="auto",
+    spacing="ico3",
+    condition=None,
+    tmin=None,
+    tmax=None,
+    device="auto",
+    n_jobs=1,
+    client=None,
+    retry_failed=False,
+    verbose=None,
+):
+    """Localise many evoked responses, in parallel; one bad file never stops the others.
+
+    For every file there appear, each whole or not at all, an estimate ``NAME-mmnet-stc.h5`` and a
+    record ``NAME-mmnet.json`` of what happened, then ``mmnet-batch.csv``, the table of all. A
+    batch that was interrupted goes on where it stopped: files whose estimate is there, and was
+    made with the same settings from the same files (by size and date), are not localised again.
+
+    Parameters
+    ----------
+    files : list of path-like
+        Files with one evoked response each (or see ``condition``).
+    fwd : path-like | None
+        Forward solution. ``{folder}`` and ``{name}`` in it stand for the folder and the name
+        (without ``-ave.fif``) of each recording. None makes one on the template head.
+    noise_cov : path-like | None
+        Noise covariance, likewise. None estimates the noise level from the data.
+    out : path-like
+        Folder to write to. Below it the folders of ``files`` are repeated, from the innermost one
+        that holds all of them, so that equal names don't meet.
+    model, loose, depth, device
+        As in :func:`apply_mmnet_inverse`; a template head has free orientation by default.
+        The model is a name or a path.
+    spacing : str
+        Spacing of the template's sources, as in :func:`make_template_forward`.
+    condition : str | None
+        Name or number of the response in files that hold several.
+    tmin, tmax : float | None
+        Window to localise, s.
+    n_jobs : int
+        Number of processes, each with one thread; −1 is one a core. 1 works in this process.
+    client : str | dask.distributed.Client | None
+        A Dask cluster to work on in place of processes of this one: a client, the address of a
+        scheduler, or ``"local"`` for a cluster of ``n_jobs`` workers on this machine. Workers
+        must see the same files under the same names.
+    retry_failed : bool
+        Whether to try files again that failed before, with nothing changed since.
+    %(verbose)s
+
+    Returns
+    -------
+    records : list of Record
+        In the order of ``files``: ``file``, ``status`` ("done" or "failed"), ``error``,
+        ``message``, ``seconds``, ``output``, and the solver's diagnostics.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If there are no files, a file is listed twice, two files would have the same result, or a
+        result in ``out`` is another file's.
+    FileNotFoundError
+        If there is no such model.
+    ImportError
+        If Dask is asked for and not installed.
+    UnwritableError
+        If ``out`` can't be written to.
+    """
+    _validate_type(files, (list, tuple), "files")
+    for name, value in (("fwd", fwd), ("noise_cov", noise_cov)):
+        _validate_type(value, ("path-like", None), name)
+    _validate_type(model, "path-like", "model", extra="(save_model writes a Model to a file)")
+    _validate_type(n_jobs, "int", "n_jobs")
+    settings = Settings(
+        fwd=None if fwd is None else _absolute(fwd),
+        noise_cov=None if noise_cov is None else _absolute(noise_cov),
+        spacing=spacing,
+        model=str(model),
+        weights=read_card(model).sha256,
+        loose=loose,
+        depth=depth,
+        condition=condition,
+        tmin=tmin,
+        tmax=tmax,
+        device=str(device),
+    )
+    out = Path(out).expanduser().resolve()
+    jobs = _plan(files, out, settings)
+    check_writable(out / "mmnet-batch.csv")
+    records = {job.file: _find_result(job, retry_failed) for job in jobs}
+    due = [job for job in jobs if records[job.file] is None]
+    logger.info(f"{len(jobs) - len(due)} of {len(jobs)} files have their result; {len(due)} to do")
+    try:
+        for number, record in enumerate(_work(due, n_jobs, client), 1):
+            records[record.file] = record
+            what = record.status if not record.error else f"{record.error}: {record.message}"
+            logger.info(f"    {number}/{len(due)} {record.file}: {what} ({record.seconds:.1f} s)")
+    finally:  # an interrupted batch has a table of what is done, too
+        found = [record for record in records.values() if record is not None]
+        write_table(found, out / "mmnet-batch.csv")
+    return [records[job.file] for job in jobs]
+
+
+def _absolute(path):
+    """Make a pattern absolute, so that it means the same in every process."""
+    path = str(Path(path).expanduser())
+    return path if path.startswith("{folder}") else os.path.abspath(path)
+
+
+def _plan(files, out, settings):
+    """Where the result of each file goes."""
+    if not files:
+        raise ValueError("There are no files to localise.")
+    for file in files:
+        _validate_type(file, "path-like", "Every one of files")
+    paths = [Path(file).expanduser().resolve() for file in files]
+    root = Path(os.path.commonpath([path.parent for path in paths]))
+    jobs, taken = [], {}
+    for path in paths:
+        target = str(out / path.parent.relative_to(root) / short_name(path))
+        if target in taken:
+            raise ValueError(
+                f"{taken[target]} and {path} would have the same result. List each file once, and "
+                "give files of one folder different names."
+            )
+        taken[target] = path
+        jobs.append(Job(str(path), target, settings))
+    return jobs
+
+
+def _find_result(job, retry_failed):
+    """Return what a run before this one left of a job; None if it is to be done (again)."""
+    record = read_record(job.record)
+    if record is None:
+        return None
+    if record.file != job.file:
+        raise ValueError(
+            f"{job.record} is the result of another file, {record.file}. Choose another out."
+        )
+    if record.stamp != job.stamp():
+        logger.info(f"{job.file}: file or settings changed since its result was made; again")
+        return None
+    if record.status == "failed":
+        return None if retry_failed else record
+    whole = job.estimate.exists() and job.estimate.stat().st_size == record.n_bytes
+    return record if whole else None
+
+
+def _work(jobs, n_jobs, client):
+    """Run jobs; yields their records as they come."""
+    if not jobs:
+        return
+    if client is not None:
+        yield from _on_dask(jobs, n_jobs, client)
+        return
+    from joblib import Parallel, delayed, parallel_config
+
+    if n_jobs == 1:
+        yield from map(run_job, jobs)
+        return
+    # one thread a process: they would wait for each other
+    with parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
+        yield from Parallel(return_as="generator_unordered")(delayed(run_job)(job) for job in jobs)
+
+
+def _on_dask(jobs, n_jobs, client):
+    try:
+        from dask.distributed import Client, LocalCluster, as_completed
+    except ImportError:
+        raise ImportError('Dask is not installed: pip install "mne_mmnet[batch]".') from None
+    _validate_type(client, (str, Client), "client")
+    with contextlib.ExitStack() as stack:
+        if client == "local":
+            _check_option("n_jobs", n_jobs > 0 or n_jobs == -1, (True,), "a count or −1")
+            cluster = LocalCluster(
+                n_workers=os.cpu_count() if n_jobs == -1 else n_jobs,
+                threads_per_worker=1,
+                dashboard_address=None,
+            )
+            client = stack.enter_context(Client(stack.enter_context(cluster)))
+        elif isinstance(client, str):
+            client = stack.enter_context(Client(client))
+        # pure=False: the same job must run again if it is asked for again
+        futures = client.map(run_job, jobs, pure=False)
+        of = dict(zip((future.key for future in futures), jobs, strict=True))
+        try:
+            for future in as_completed(futures):
+                error = future.exception()  # the worker's death: run_job itself raises nothing
+                if error is None:
+                    yield future.result()
+                else:
+                    job = of[future.key]
+                    yield Record(
+                        job.file, "failed", error=type(error).__name__, message=str(error)
+                    )
+        finally:
+            client.cancel(futures)

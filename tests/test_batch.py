@@ -1,0 +1,229 @@
+"""Many files: in parallel, resumable, one bad file never stopping the others."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import mne
+import numpy as np
+import pytest
+
+from mne_cases import make_evoked, make_fwd, make_info
+from mne_mmnet import apply_mmnet_inverse, localize_files
+from mne_mmnet._cli import main
+from mne_mmnet._files import UnwritableError
+from mne_mmnet.batch.records import read_record
+
+N_FILES = 4
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two subjects with two responses each; a forward solution in every folder."""
+    folder = tmp_path_factory.mktemp("study")
+    info = make_info()
+    for number, subject in enumerate(("sub-01", "sub-02")):
+        (folder / subject).mkdir()
+        fwd = make_fwd(n_channels=32).copy()
+        fwd["sol"]["data"] *= 1.0 + number  # another head
+        mne.write_forward_solution(folder / subject / "head-fwd.fif", fwd, verbose="error")
+        for k, name in enumerate(("tones", "clicks")):
+            evoked = make_evoked(info, seed=2 * number + k)
+            wave = np.sin(np.arange(evoked.data.shape[1]))
+            evoked.data *= 0.1
+            evoked.data += 1e-8 * np.outer(fwd["sol"]["data"][:, 100 + 300 * k], wave)
+            evoked.save(folder / subject / f"{name}-ave.fif", verbose="error")
+    return folder
+
+
+@pytest.fixture
+def files(study):
+    """Names that meet: tones and clicks in either folder."""
+    return sorted(study.glob("*/*-ave.fif"))
+
+
+FWD = "{folder}/head-fwd.fif"
+
+
+def snapshot(out):
+    return {path: path.stat().st_mtime_ns for path in out.rglob("*-mmnet*") if path.is_file()}
+
+
+def read_states(out):
+    """Read the column of states of the table."""
+    with open(out / "mmnet-batch.csv", newline="") as file:
+        return [row["status"] for row in csv.DictReader(file)]
+
+
+def expect(record):
+    """Currents of the file's own call."""
+    folder = os.path.dirname(record.file)
+    evoked = mne.read_evokeds(record.file, 0, proj=False, verbose="error")
+    fwd = mne.read_forward_solution(f"{folder}/head-fwd.fif", verbose="error")
+    return apply_mmnet_inverse(evoked, fwd).data
+
+
+@pytest.mark.parametrize(
+    "workers", [dict(), dict(n_jobs=2), dict(n_jobs=2, client="local")], ids=["one", "two", "dask"]
+)
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_results_are_those_of_single_calls(files, tmp_path, workers):
+    """Every file has its own estimate, whoever made it; folders are repeated."""
+    records = localize_files(files, FWD, out=tmp_path, **workers)
+    assert [record.file for record in records] == [str(path) for path in files]
+    assert all(record.status == "done" and record.descended for record in records)
+    for record in records:
+        stc = mne.read_source_estimate(record.output)
+        expected = expect(record)
+        np.testing.assert_allclose(stc.data, expected, atol=1e-5 * np.abs(expected).max())
+    outputs = {os.path.relpath(record.output, tmp_path) for record in records}
+    assert len(outputs) == N_FILES
+    assert os.path.join("sub-01", "tones-mmnet-stc.h5") in outputs
+    assert read_states(tmp_path) == ["done"] * N_FILES
+
+
+def test_goes_on_where_it_stopped(files, tmp_path):
+    """What is whole and unchanged is kept; what is not is made again."""
+    localize_files(files[:2], FWD, out=tmp_path)
+    assert len(localize_files(files[:2], FWD, out=tmp_path)) == 2
+    before = snapshot(tmp_path)
+    # cut short by a crash, lost, and as it was
+    first, second = sorted(path for path in before if path.suffix == ".h5")
+    first.write_bytes(first.read_bytes()[:-100])
+    records = localize_files(files[:2], FWD, out=tmp_path)
+    after = snapshot(tmp_path)
+    assert after[first] != before[first]
+    assert after[second] == before[second]
+    assert all(record.status == "done" for record in records)
+    mne.read_source_estimate(first)
+    second.with_name(second.name.replace("-stc.h5", ".json")).write_text("{ not a record")
+    localize_files(files[:2], FWD, out=tmp_path)
+    assert snapshot(tmp_path)[second] != after[second]
+
+
+def test_other_settings_are_another_result(files, tmp_path):
+    """A changed option, or a changed file, makes the result anew."""
+    localize_files(files[:1], FWD, out=tmp_path)
+    (path,) = tmp_path.glob("*.h5")
+    made = path.stat().st_mtime_ns
+    localize_files(files[:1], FWD, out=tmp_path, loose=1.0)
+    assert path.stat().st_mtime_ns != made
+    made = path.stat().st_mtime_ns
+    os.utime(files[0])
+    localize_files(files[:1], FWD, out=tmp_path, loose=1.0)
+    assert path.stat().st_mtime_ns != made
+
+
+def test_one_bad_file(study, files, tmp_path, capsys):
+    """It is reported, and only tried again when asked to, or when it was mended."""
+    bad = tmp_path / "study" / "bad-ave.fif"
+    good = bad.with_name("good-ave.fif")
+    bad.parent.mkdir()
+    bad.write_bytes(files[0].read_bytes()[:3000])
+    good.write_bytes(files[0].read_bytes())
+    (bad.parent / "head-fwd.fif").write_bytes((study / "sub-01" / "head-fwd.fif").read_bytes())
+    out = tmp_path / "out"
+    command = ["batch", str(bad), str(good), "--fwd", FWD, "--out", str(out)]
+    assert main(command) == 1
+    said = capsys.readouterr().out
+    assert "1 of 2 files done, 1 failed" in said
+    assert "bad-ave.fif" in said
+    record = json.loads((out / "bad-mmnet.json").read_text())
+    assert record["status"] == "failed"
+    assert record["error"] == "ValueError"
+    assert "cannot be read" in record["message"]
+    tried = snapshot(out)
+    assert main(command) == 1
+    assert snapshot(out) == tried
+    assert main([*command, "--retry-failed"]) == 1
+    again = snapshot(out)
+    assert again[out / "bad-mmnet.json"] != tried[out / "bad-mmnet.json"]
+    assert again[out / "good-mmnet.json"] == tried[out / "good-mmnet.json"]
+    bad.write_bytes(good.read_bytes())
+    assert main(command) == 0
+    assert read_states(out) == ["done", "done"]
+
+
+def test_missing_files(files, tmp_path):
+    """A file, or its forward solution, that is not there fails by itself."""
+    gone = tmp_path / "gone-ave.fif"
+    records = localize_files([files[0], gone], FWD, out=tmp_path / "out")
+    assert [record.status for record in records] == ["done", "failed"]
+    assert records[1].error == "FileNotFoundError"
+    (record,) = localize_files(files[:1], "{folder}/{name}-fwd.fif", out=tmp_path / "other")
+    assert record.error == "FileNotFoundError"
+    assert "-fwd.fif" in record.message
+
+
+def test_results_do_not_meet(files, tmp_path):
+    """Nothing is overwritten by another file's result."""
+    with pytest.raises(ValueError, match="would have the same result"):
+        localize_files([files[0], files[0]], FWD, out=tmp_path)
+    localize_files(files[:1], FWD, out=tmp_path)
+    other = [path for path in files if path.name == files[0].name][1:]
+    with pytest.raises(ValueError, match="the result of another file"):
+        localize_files(other, FWD, out=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "match"),
+    [
+        (dict(files=[]), ValueError, "no files"),
+        (dict(files="one-ave.fif"), TypeError, "files must be"),
+        (dict(model="nothing"), FileNotFoundError, "nothing"),
+        (dict(n_jobs=2.5), TypeError, "n_jobs"),
+        (dict(client=3), TypeError, "client"),
+    ],
+)
+def test_arguments(files, tmp_path, options, error, match):
+    """What is wrong with all files is said at once."""
+    options = dict(files=files[:1], fwd=FWD, out=tmp_path) | options
+    with pytest.raises(error, match=match):
+        localize_files(**options)
+
+
+def test_place_that_cannot_be_written(files, tmp_path):
+    """Said before the work."""
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(UnwritableError):
+        localize_files(files, FWD, out=tmp_path / "taken" / "out")
+
+
+def test_interrupt(files, tmp_path):
+    """After Ctrl-C all files that are there are whole, and the same command goes on."""
+    many = []
+    for number in range(40):
+        many.append(tmp_path / "study" / f"run-{number:02}-ave.fif")
+        many[-1].parent.mkdir(exist_ok=True)
+        many[-1].write_bytes(files[0].read_bytes())
+    (tmp_path / "study" / "head-fwd.fif").write_bytes(
+        files[0].with_name("head-fwd.fif").read_bytes()
+    )
+    out = tmp_path / "out"
+    command = ["batch", *map(str, many), "--fwd", FWD, "--out", str(out)]
+    code = "import sys; from mne_mmnet._cli import main; sys.exit(main(sys.argv[1:]))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 60
+        while len(list(out.glob("*.json"))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "Traceback" not in said
+    done = sorted(out.glob("*.json"))
+    assert 2 <= len(done) < len(many)
+    for path in out.glob("*.h5"):
+        mne.read_source_estimate(path)
+    assert all(read_record(path).status == "done" for path in done)
+    assert len(read_states(out)) == len(done)
+    before = snapshot(out)
+    records = localize_files(many[:12], FWD, out=out)
+    assert all(record.status == "done" for record in records)
+    assert all(snapshot(out)[path] == before[path] for path in done)
+    assert not list(out.glob(".*"))
