@@ -309,7 +309,7 @@ def test_rank_of_one_type():
 
 def test_maxwell_filtered_data():
     """The rank of Maxwell-filtered data is that of the expansion, for both types together."""
-    info = mne.channels.read_meg_canonical_info("neuromag")
+    info = cases.canonical_meg_info("neuromag")
     info["dev_head_t"] = cases.make_meg_info()["dev_head_t"]
     noise = np.sqrt(make_cov(info).data)[:, None]
     data = noise * np.random.default_rng(0).normal(size=(len(info["ch_names"]), 1600))

@@ -1,0 +1,69 @@
+"""What the other tests don't reach: seldom used helpers, and mistakes that few make."""
+
+from pathlib import Path
+
+import numpy as np
+import pooch
+import pytest
+
+import mne_cases as cases
+from mne_mmnet import _cache, _surfaces
+from mne_mmnet.baselines import registry
+from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm, minimum_norm_kernel
+from mne_mmnet.metrics.maps import auc
+from mne_mmnet.network.cosine import CosineConfig
+from mne_mmnet.viz.values import check_estimate, check_subject
+
+FWD = cases.make_fwd(n_channels=32)
+EVOKED = cases.make_evoked(cases.make_info(32))
+
+
+@pytest.mark.parametrize("method", CLASSICAL)
+def test_kernel_is_the_method(method):
+    kernel = minimum_norm_kernel(EVOKED.info, FWD, method=method, snr=2.0)
+    stc = minimum_norm(EVOKED, FWD, method=method, snr=2.0)
+    np.testing.assert_allclose(kernel @ EVOKED.data, stc.data, atol=1e-8 * abs(stc.data).max())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (dict(metric="diag"), "metric must be one of"),
+        (dict(factor_min=1.0, factor_max=1.0), "factor_min < factor_max"),
+        (dict(factor_min=0.0), "factor_min < factor_max"),
+        (dict(hidden=0), "hidden must be > 0"),
+        (dict(dropout=-0.1), "dropout must be >= 0"),
+    ],
+)
+def test_cosine_config(options, message):
+    with pytest.raises(ValueError, match=message):
+        CosineConfig(**options)
+
+
+def test_default_cache(monkeypatch):
+    monkeypatch.delenv("MNE_MMNET_CACHE", raising=False)
+    assert _cache.cache_dir() == Path(pooch.os_cache("mne_mmnet")) / f"v{_surfaces.LAYOUT}"
+
+
+def test_estimates_that_cannot_be_drawn():
+    stc = minimum_norm(EVOKED, FWD)
+    stc.data[0, 0] = np.nan
+    with pytest.raises(ValueError, match="truth has values that are not finite"):
+        check_estimate(stc, "truth")
+    stc.data[0, 0] = 0.0
+    assert check_estimate(stc) is stc
+    stc.subject = None
+    with pytest.raises(ValueError, match="Give the name of the subject"):
+        check_subject(stc, None)
+    assert check_subject(stc, "bert") == "bert"
+
+
+@pytest.mark.parametrize("active", [np.zeros(4), np.ones(4)])
+def test_auc_of_one_class(active):
+    with pytest.raises(ValueError, match="active and inactive"):
+        auc(np.arange(4.0), active)
+
+
+def test_unknown_estimator():
+    with pytest.raises(ValueError, match="no estimator 'mnet'; choose from"):
+        registry.make_estimator("mnet", None)
