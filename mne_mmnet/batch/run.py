@@ -52,15 +52,21 @@ def localize_files(
     out : path-like
         Folder to write to. Below it the folders of ``files`` are repeated, from the innermost one
         that holds all of them, so that equal names don't meet.
-    model, loose, depth, device
-        As in :func:`apply_mmnet_inverse`; a template head has free orientation by default.
-        The model is a name or a path.
+    model : str | path-like
+        Name or path of a model.
+    loose : None | float | "auto"
+        As in :func:`apply_mmnet_inverse`, like the next; on a template head None frees the
+        orientation.
+    depth : "auto" | None | float
+        Depth weighting.
     spacing : str
         Spacing of the template's sources, as in :func:`make_template_forward`.
     condition : str | None
         Name or number of the response in files that hold several.
     tmin, tmax : float | None
         Window to localise, s.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
     n_jobs : int
         Number of processes, each with one thread; −1 is one a core. 1 works in this process.
     client : str | dask.distributed.Client | None
