@@ -1,5 +1,7 @@
 """What a report tells, and when a user is warned."""
 
+import copy
+
 import mne
 import numpy as np
 import pytest
@@ -53,6 +55,25 @@ def test_agreement(rng):
     gap = 1e3 * np.linalg.norm(where[0] - where[1])
     assert report.agreement.peak_distance_mm == pytest.approx(gap, abs=1e-6)
     assert gap < 20
+
+
+def test_agreement_of_a_single_source(rng):
+    """There is nothing to correlate, and no warning of NumPy's about it."""
+    keep = mne.SourceEstimate(np.ones((1, 1)), [[SOURCE], []], 0, 1)
+    fwd = mne.forward.restrict_forward_to_stc(FWD, keep)
+    _, report = apply_mmnet_inverse(simulate(rng)[0], fwd, return_report=True)
+    assert np.isnan(report.agreement.correlation)
+    assert report.agreement.peak_distance_mm == 0.0
+
+
+def test_agreement_where_eloreta_fails(rng):
+    """Sources without a field are no trouble here, but eLORETA's weights are infinite."""
+    fwd = copy.deepcopy(FWD)
+    for gain in (fwd["sol"]["data"], fwd["_orig_sol"]):
+        gain[:, gain.shape[1] // 2 :] = 0.0
+    stc, report = apply_mmnet_inverse(simulate(rng)[0], fwd, return_report=True)
+    assert np.isfinite(stc.data).all()
+    assert np.isnan(report.agreement).all()
 
 
 def test_nothing_to_worry_about(rng):

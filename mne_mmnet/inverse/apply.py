@@ -118,6 +118,8 @@ def apply_mmnet_inverse(
     ValueError
         If the data are not finite or not average-referenced, or channels, covariance and options
         don't fit together; the message says what to do.
+    RuntimeError
+        If ``pick_ori="normal"`` and the source space has no normals.
     FileNotFoundError
         If there is no such model.
 
@@ -127,7 +129,7 @@ def apply_mmnet_inverse(
         If the answer should not be trusted: the number of channels, or with a noise covariance
         the signal-to-noise ratio, lies outside the model's training domain; the data are nothing
         but noise; there are MEG channels; currents are impossibly large; data and whitener differ
-        in rank.
+        in rank; the noise covariance is so ill-conditioned that whitening is unstable (MNE's).
 
     Examples
     --------

@@ -85,6 +85,8 @@ def apply_mmnet_inverse_epochs(
     ValueError
         If there is no good epoch, the data are not finite or not average-referenced, or channels,
         covariance and options don't fit together; the message says what to do.
+    RuntimeError
+        If ``pick_ori="normal"`` and the source space has no normals.
     FileNotFoundError
         If there is no such model.
     MemoryError

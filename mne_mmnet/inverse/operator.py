@@ -195,7 +195,8 @@ def make_mmnet_operator(
     -----
     RuntimeWarning
         If the number of channels lies outside the model's training domain, there are MEG
-        channels, or the device fails and the CPU is used.
+        channels, the device fails and the CPU is used, or the noise covariance is so
+        ill-conditioned that whitening is unstable (MNE's).
     """
     _validate_type(model, ("path-like", Model), "model")
     _validate_type(depth, ("numeric", str, None), "depth")

@@ -98,6 +98,8 @@ def apply_mmnet_inverse_raw(
     ValueError
         If the data are not finite or not average-referenced, a range is empty, or channels,
         covariance and options don't fit together; the message says what to do.
+    RuntimeError
+        If ``pick_ori="normal"`` and the source space has no normals.
     FileNotFoundError
         If there is no such model.
     MemoryError

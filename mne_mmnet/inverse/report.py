@@ -13,9 +13,10 @@ class Agreement(NamedTuple):
     ----------
     correlation : float
         Between the two maps of root-mean-square current over the window. eLORETA's is smooth:
-        0.3 is usual for a focal source.
+        0.3 is usual for a focal source. NaN where a map is constant, as that of a single source,
+        or where some sources have no field, for which there is no eLORETA.
     peak_distance_mm : float
-        Between the two strongest locations.
+        Between the two strongest locations. NaN where no current is found, or there is no eLORETA.
     """
 
     correlation: float
