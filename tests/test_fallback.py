@@ -1,5 +1,6 @@
 """Devices that fail: batches get smaller, then the CPU goes on, and the user is told."""
 
+import logging
 import pickle
 from dataclasses import replace
 from functools import partial
@@ -224,8 +225,9 @@ def test_operator_can_be_sent_to_another_process(whole):
 
 
 @pytest.mark.parametrize("most", [1, 2, 3])
-def test_gradients_add_up(most, caplog):
+def test_gradients_add_up(most, caplog, monkeypatch):
     """A batch that does not fit is backpropagated in parts; the gradient is the same."""
+    monkeypatch.setattr(logging.getLogger("mne"), "propagate", True)  # MNE 1.9 keeps it to itself
     network = random_network(0, 0.1).requires_grad_(True)
     learned = [*network.hyperprior.parameters(), *network.curvature.parameters()]
     space = Space(make_heads(), network.config)
