@@ -1,6 +1,7 @@
 """Fixtures for all tests."""
 
 import os
+import signal
 
 # one thread a worker, decided before NumPy is loaded: the workers share the machine, and BLAS
 # threads that outnumber the cores wait for each other
@@ -9,6 +10,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
+
+# a shell's background jobs ignore Ctrl-C and hand that on; the tests send it to their processes
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
