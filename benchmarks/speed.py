@@ -192,7 +192,8 @@ def measure(head, args, slow):
                 clock(name, partial(method, evoked, rng), unit, repeat)
             except RuntimeError as error:  # a sparse method that finds nothing
                 print(f"{name}: {error}")
-            if name not in single and time.perf_counter() - before > args.patience:
+            took = time.perf_counter() - before
+            if repeat and name not in single and took > args.patience:
                 slow.add(name)
         if repeat <= args.few:
             for name, (make, unit) in many.items():

@@ -2,6 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
+from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
 
 COLOURS = {
     "mmnet": "#0b6e99",
@@ -22,7 +23,7 @@ def _line(axis, rows, key, **style):
     rows = sorted(rows, key=lambda row: int(row[key]))
     if rows:
         x = [int(row[key]) for row in rows]
-        axis.plot(x, [float(row["median_ms"]) for row in rows], "o-", ms=4, **style)
+        axis.plot(x, [float(row["median_ms"]) for row in rows], marker="o", ms=4, **style)
 
 
 def draw(rows, path):
@@ -65,8 +66,16 @@ def draw(rows, path):
         axes[2].plot(ends, times * ends, style, color="0.5", lw=1, label=f"{times} × floor")
     axes[2].set(title="mmnet and the machine's floor", xlabel="floor / ms", ylabel="time / ms")
     axes[2].legend(frameon=False, fontsize=8)
+    sizes = sorted({int(row["n_sources"]) for row in rows})
     for axis in axes:
         axis.set(xscale="log", yscale="log")
+        for side in (axis.xaxis, axis.yaxis):
+            side.set_major_formatter(ScalarFormatter())
+            side.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
+            side.set_minor_locator(NullLocator())
+    for axis in axes[:2]:
+        axis.set_xticks(sizes, sizes)
+    for axis in axes:
         axis.grid(True, which="major", color="0.9")
         axis.spines[["top", "right"]].set_visible(False)
     figure.savefig(path, dpi=130)
