@@ -83,7 +83,7 @@ def test_localize_with_own_files(folder, tmp_path, capsys):
     ("options", "message"),
     [
         (["nowhere-ave.fif"], "nowhere-ave.fif"),
-        (["two"], "several responses; give --condition one of 0: 'tones', 1: 'clicks'"),
+        (["two"], "several responses; give condition one of 0: 'tones', 1: 'clicks'"),
         (["two", "--condition", "beeps"], "no response 'beeps'; it holds 0: 'tones'"),
         (["one", "--time", "9"], "--time must be within"),
         (["one", "--model", "mmnet-best"], "There is no model 'mmnet-best'"),

@@ -212,7 +212,7 @@ def test_top_level():
     allowed = {
         *("setup.cfg", "pyproject.toml", "README.rst", "CHANGES.rst", "LICENSE"),
         *("mne_mmnet", "tests", "tutorials", "pretrained", "benchmarks"),
-        *(".ci", ".gitignore", "constraints.txt", "docs"),
+        *(".ci", ".github", ".gitignore", "constraints.txt", "docs"),
     }
     assert {line.split("/")[0] for line in out.splitlines()} <= allowed
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-# tools: not held back with the oldest versions (constraints-oldest.txt says so)
+# tools: not held back with the oldest versions (.ci/constraints-oldest.txt says so)
 TOOLS = {
     "coverage",
     "ruff",
@@ -51,7 +51,7 @@ def test_newest_are_allowed():
 @pytest.mark.parametrize("name_and_bound", sorted(read_bounds()), ids=lambda pair: pair[0])
 def test_oldest_are_the_bounds(name_and_bound):
     name, bound = name_and_bound
-    pins = read_pins("constraints-oldest.txt")
+    pins = read_pins(".ci/constraints-oldest.txt")
     if name in pins:
         assert as_numbers(pins[name]) == as_numbers(bound)
     else:
