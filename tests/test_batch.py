@@ -16,6 +16,8 @@ from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, localize_files
 from mne_mmnet._cli import main
 from mne_mmnet._files import UnwritableError
+from mne_mmnet.batch import run
+from mne_mmnet.batch.job import run_job
 from mne_mmnet.batch.records import read_record
 
 N_FILES = 4
@@ -167,6 +169,24 @@ def test_results_do_not_meet(files, tmp_path):
     other = [path for path in files if path.name == files[0].name][1:]
     with pytest.raises(ValueError, match="the result of another file"):
         localize_files(other, FWD, out=tmp_path)
+
+
+def test_a_process_that_dies(files, tmp_path, monkeypatch):
+    """One file that kills its process (out of memory, a crash) fails alone, and stays failed."""
+
+    def deadly(job):
+        if "sub-01" in job.file and "clicks" in job.file:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return run_job(job)
+
+    monkeypatch.setattr(run, "run_job", deadly)
+    records = localize_files(files, FWD, out=tmp_path, n_jobs=2)
+    assert [record.status for record in records] == ["failed", "done", "done", "done"]
+    assert "died" in records[0].message
+    before = snapshot(tmp_path)
+    again = localize_files(files, FWD, out=tmp_path, n_jobs=2)
+    assert [record.status for record in again] == [record.status for record in records]
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,10 @@ from dataclasses import asdict, dataclass, field, fields
 from .._files import whole_file
 
 # what the table shows
-_COLUMNS = ("file", "status", "error", "message", "seconds", "output", "explained", "chi2")
+_COLUMNS = (
+    *("file", "status", "error", "message", "seconds", "output"),
+    *("descended", "explained", "chi2", "domain_score", "concerns"),
+)
 
 
 @dataclass(frozen=True)
@@ -104,4 +107,5 @@ def write_table(records, path):
     with whole_file(path) as scratch, open(scratch, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
         writer.writeheader()
-        writer.writerows(asdict(record) for record in records)
+        for record in records:
+            writer.writerow(asdict(record) | {"concerns": " | ".join(record.concerns)})

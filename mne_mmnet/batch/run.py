@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose
@@ -10,7 +11,7 @@ from .._files import check_writable
 from .._io import short_name
 from ..weights import read_card
 from .job import Job, Settings, run_job
-from .records import Record, read_record, write_table
+from .records import Record, read_record, write_record, write_table
 
 
 @verbose
@@ -169,7 +170,7 @@ def _find_result(job, retry_failed):
             f"{job.record} is the result of another file, {record.file}. Choose another out."
         )
     if record.stamp != job.stamp():
-        logger.info(f"{job.file}: file or settings changed since its result was made; again")
+        logger.warning(f"{job.file}: files or settings changed since its result; it is made again")
         return None
     if record.status == "failed":
         return None if retry_failed else record
@@ -184,14 +185,45 @@ def _work(jobs, n_jobs, client):
     if client is not None:
         yield from _on_dask(jobs, n_jobs, client)
         return
-    from joblib import Parallel, delayed, parallel_config
-
     if n_jobs == 1:
         yield from map(run_job, jobs)
         return
-    # one thread a process: they would wait for each other
-    with parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
-        yield from Parallel(return_as="generator_unordered")(delayed(run_job)(job) for job in jobs)
+    from joblib import Parallel, delayed, effective_n_jobs, parallel_config
+
+    left = {job.file: job for job in jobs}
+    while left:
+        try:
+            # one thread a process: they would wait for each other
+            with parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
+                work = [delayed(run_job)(job) for job in left.values()]
+                for record in Parallel(return_as="generator_unordered")(work):
+                    del left[record.file]
+                    yield record
+        except BrokenProcessPool:
+            # a process died, of a job among those handed out: these run by themselves
+            for file in list(left)[: 2 * effective_n_jobs(n_jobs)]:
+                yield _alone(left.pop(file))
+
+
+def _alone(job):
+    """Run a job in a process of its own; if that dies, the record says so."""
+    from joblib.externals.loky import ProcessPoolExecutor
+
+    with ProcessPoolExecutor(max_workers=1) as pool:
+        try:
+            return pool.submit(run_job, job).result()
+        except BrokenProcessPool as error:
+            return _give_up(job, error)
+
+
+def _give_up(job, error):
+    """Record the death of a job's process."""
+    message = f"The process that worked on this file died; out of memory? ({error})"
+    record = Record(
+        job.file, "failed", error=type(error).__name__, message=message, stamp=job.stamp()
+    )
+    write_record(record, job.record)
+    return record
 
 
 def _on_dask(jobs, n_jobs, client):
@@ -217,12 +249,6 @@ def _on_dask(jobs, n_jobs, client):
         try:
             for future in as_completed(futures):
                 error = future.exception()  # the worker's death: run_job itself raises nothing
-                if error is None:
-                    yield future.result()
-                else:
-                    job = of[future.key]
-                    yield Record(
-                        job.file, "failed", error=type(error).__name__, message=str(error)
-                    )
+                yield future.result() if error is None else _give_up(of[future.key], error)
         finally:
             client.cancel(futures)
