@@ -171,7 +171,23 @@ def test_results_do_not_meet(files, tmp_path):
         localize_files(other, FWD, out=tmp_path)
 
 
-def test_a_process_that_dies(files, tmp_path, monkeypatch):
+def test_a_longer_list(files, tmp_path):
+    """Files that join later leave the results that are there alone, and the table has all."""
+    localize_files(files[:2], FWD, out=tmp_path)
+    before = snapshot(tmp_path)
+    assert len(before) == 4
+    records = localize_files(files, FWD, out=tmp_path)
+    assert {path: snapshot(tmp_path)[path] for path in before} == before
+    assert len({record.output for record in records}) == N_FILES
+    assert len(snapshot(tmp_path)) == 2 * N_FILES
+    localize_files(files[-1:], FWD, out=tmp_path)
+    assert len(snapshot(tmp_path)) == 2 * N_FILES
+    assert read_states(tmp_path) == ["done"] * N_FILES
+
+
+@pytest.mark.parametrize("client", [None, "local"], ids=["joblib", "dask"])
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_a_process_that_dies(files, tmp_path, monkeypatch, client):
     """One file that kills its process (out of memory, a crash) fails alone, and stays failed."""
 
     def deadly(job):
@@ -180,11 +196,11 @@ def test_a_process_that_dies(files, tmp_path, monkeypatch):
         return run_job(job)
 
     monkeypatch.setattr(run, "run_job", deadly)
-    records = localize_files(files, FWD, out=tmp_path, n_jobs=2)
+    records = localize_files(files, FWD, out=tmp_path, n_jobs=2, client=client)
     assert [record.status for record in records] == ["failed", "done", "done", "done"]
     assert "died" in records[0].message
     before = snapshot(tmp_path)
-    again = localize_files(files, FWD, out=tmp_path, n_jobs=2)
+    again = localize_files(files, FWD, out=tmp_path, n_jobs=2, client=client)
     assert [record.status for record in again] == [record.status for record in records]
     assert snapshot(tmp_path) == before
 
@@ -213,7 +229,12 @@ def test_place_that_cannot_be_written(files, tmp_path):
         localize_files(files, FWD, out=tmp_path / "taken" / "out")
 
 
-def test_interrupt(files, tmp_path):
+@pytest.mark.parametrize(
+    "workers",
+    [[], ["--jobs", "2"], ["--jobs", "2", "--dask", "local"]],
+    ids=["one", "two", "dask"],
+)
+def test_interrupt(files, tmp_path, workers):
     """After Ctrl-C all files that are there are whole, and the same command goes on."""
     many = []
     for number in range(40):
@@ -224,26 +245,37 @@ def test_interrupt(files, tmp_path):
         files[0].with_name("head-fwd.fif").read_bytes()
     )
     out = tmp_path / "out"
-    command = ["batch", *map(str, many), "--fwd", FWD, "--out", str(out)]
-    code = "import sys; from mne_mmnet._cli import main; sys.exit(main(sys.argv[1:]))"
+    command = ["batch", *map(str, many), "--fwd", FWD, "--out", str(out), *workers]
+    script = tmp_path / "command.py"  # workers import it: the guard must be there
+    script.write_text(
+        "import sys\nfrom mne_mmnet._cli import main\n"
+        "if __name__ == '__main__':\n    sys.exit(main(sys.argv[1:]))\n"
+    )
     with subprocess.Popen(
-        [sys.executable, "-c", code, *command], stderr=subprocess.PIPE, text=True
+        [sys.executable, script, *command],
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
     ) as process:
         deadline = time.monotonic() + 60
         while len(list(out.glob("*.json"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers, too
         _, said = process.communicate(timeout=60)
     assert process.returncode == 130, said
-    assert "Traceback" not in said
+    if "--dask" not in workers:  # Dask's own workers print theirs
+        assert "Traceback" not in said, said
     done = sorted(out.glob("*.json"))
     assert 2 <= len(done) < len(many)
     for path in out.glob("*.h5"):
         mne.read_source_estimate(path)
     assert all(read_record(path).status == "done" for path in done)
-    assert len(read_states(out)) == len(done)
+    # a worker may have finished its file after the table was written
+    assert len(done) - 2 <= len(read_states(out)) <= len(done)
     before = snapshot(out)
-    records = localize_files(many[:12], FWD, out=out)
+    n_again = min(len(done) + 3, len(many))
+    records = localize_files(many[:n_again], FWD, out=out)
     assert all(record.status == "done" for record in records)
     assert all(snapshot(out)[path] == before[path] for path in done)
+    assert read_states(out) == ["done"] * max(n_again, len(done))
     assert not list(out.glob(".*"))

@@ -94,13 +94,30 @@ def read_record(path):
         return None
 
 
+def read_records(folder):
+    """Read all records in a folder and below.
+
+    Parameters
+    ----------
+    folder : pathlib.Path
+        The folder, which need not exist.
+
+    Returns
+    -------
+    records : dict of str to (pathlib.Path, Record)
+        By recording: where its record is, and the record.
+    """
+    found = ((path, read_record(path)) for path in sorted(folder.rglob("*-mmnet.json")))
+    return {record.file: (path, record) for path, record in found if record is not None}
+
+
 def write_table(records, path):
     """Write the table of a batch, one line a file.
 
     Parameters
     ----------
-    records : list of Record
-        In the order of the files.
+    records : iterable of Record
+        In the order of the lines.
     path : pathlib.Path
         The CSV file.
     """

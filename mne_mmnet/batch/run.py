@@ -11,7 +11,7 @@ from .._files import check_writable
 from .._io import short_name
 from ..weights import read_card
 from .job import Job, Settings, run_job
-from .records import Record, read_record, write_record, write_table
+from .records import Record, read_record, read_records, write_record, write_table
 
 
 @verbose
@@ -37,9 +37,10 @@ def localize_files(
     """Localise many evoked responses, in parallel; one bad file never stops the others.
 
     For every file there appear, each whole or not at all, an estimate ``NAME-mmnet-stc.h5`` and a
-    record ``NAME-mmnet.json`` of what happened, then ``mmnet-batch.csv``, the table of all. A
-    batch that was interrupted goes on where it stopped: files whose estimate is there, and was
-    made with the same settings from the same files (by size and date), are not localised again.
+    record ``NAME-mmnet.json`` of what happened, then ``mmnet-batch.csv``, the table of all that
+    is in ``out``. A batch that was interrupted goes on where it stopped: files whose estimate is
+    there, and was made with the same settings from the same files (by size and date), are not
+    localised again.
 
     Parameters
     ----------
@@ -52,7 +53,8 @@ def localize_files(
         Noise covariance, likewise. None estimates the noise level from the data.
     out : path-like
         Folder to write to. Below it the folders of ``files`` are repeated, from the innermost one
-        that holds all of them, so that equal names don't meet.
+        that holds all of them, so that equal names don't meet. A file that has a result in ``out``
+        already keeps its place, whatever other files it is listed with.
     model : str | path-like
         Name or path of a model.
     loose : None | float | "auto"
@@ -117,7 +119,8 @@ def localize_files(
         device=str(device),
     )
     out = Path(out).expanduser().resolve()
-    jobs = _plan(files, out, settings)
+    earlier = read_records(out)
+    jobs = _plan(files, out, settings, earlier)
     check_writable(out / "mmnet-batch.csv")
     records = {job.file: _find_result(job, retry_failed) for job in jobs}
     due = [job for job in jobs if records[job.file] is None]
@@ -128,8 +131,11 @@ def localize_files(
             what = record.status if not record.error else f"{record.error}: {record.message}"
             logger.info(f"    {number}/{len(due)} {record.file}: {what} ({record.seconds:.1f} s)")
     finally:  # an interrupted batch has a table of what is done, too
-        found = [record for record in records.values() if record is not None]
-        write_table(found, out / "mmnet-batch.csv")
+        # in the order of the files; those of other batches, and what workers wrote last, follow
+        table = {file: record for file, record in records.items() if record is not None}
+        for file, (_, record) in read_records(out).items():
+            table.setdefault(file, record)
+        write_table(table.values(), out / "mmnet-batch.csv")
     return [records[job.file] for job in jobs]
 
 
@@ -139,8 +145,8 @@ def _absolute(path):
     return path if path.startswith("{folder}") else os.path.abspath(path)
 
 
-def _plan(files, out, settings):
-    """Where the result of each file goes."""
+def _plan(files, out, settings, earlier):
+    """Where the result of each file goes, or is."""
     if not files:
         raise ValueError("There are no files to localise.")
     for file in files:
@@ -150,6 +156,8 @@ def _plan(files, out, settings):
     jobs, taken = [], {}
     for path in paths:
         target = str(out / path.parent.relative_to(root) / short_name(path))
+        if str(path) in earlier:
+            target = str(earlier[str(path)][0]).removesuffix("-mmnet.json")
         if target in taken:
             raise ValueError(
                 f"{taken[target]} and {path} would have the same result. List each file once, and "
@@ -246,9 +254,17 @@ def _on_dask(jobs, n_jobs, client):
         # pure=False: the same job must run again if it is asked for again
         futures = client.map(run_job, jobs, pure=False)
         of = dict(zip((future.key for future in futures), jobs, strict=True))
+        suspects = []
         try:
             for future in as_completed(futures):
-                error = future.exception()  # the worker's death: run_job itself raises nothing
-                yield future.result() if error is None else _give_up(of[future.key], error)
+                if future.exception() is None:
+                    yield future.result()
+                else:  # of its worker, for run_job itself raises nothing
+                    suspects.append(of[future.key])
+            # Dask blames all jobs that a dying worker held: these run again, one at a time
+            for job in suspects:
+                futures = [client.submit(run_job, job, pure=False)]
+                error = futures[0].exception()
+                yield futures[0].result() if error is None else _give_up(job, error)
         finally:
             client.cancel(futures)
