@@ -10,6 +10,22 @@ from ..objective import factor_dtype
 _SMALLEST = 8
 
 
+def optimal_threshold(beta):
+    """λ*(β), the optimal hard threshold of singular values (Gavish & Donoho 2014, eq. 11).
+
+    Parameters
+    ----------
+    beta : float
+        Aspect ratio of the matrix, 0 < β ≤ 1.
+
+    Returns
+    -------
+    threshold : float
+        In units of σ √max(n, T).
+    """
+    return math.sqrt(2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1)))
+
+
 def shrink_singular_values(data):
     """Optimal shrinkage of the singular values of data in white noise.
 
@@ -33,13 +49,10 @@ def shrink_singular_values(data):
     if low < _SMALLEST:
         return data
     beta = low / high
-    threshold = math.sqrt(
-        2 * (beta + 1) + 8 * beta / (beta + 1 + math.sqrt(beta**2 + 14 * beta + 1))
-    )
     omega = 0.56 * beta**3 - 0.95 * beta**2 + 1.82 * beta + 1.43
     left, values, right = torch.linalg.svd(data.to(factor_dtype(data.device)), full_matrices=False)
     # σ √max(n, T): the median is √μ_β of them
-    unit = values.median(1, keepdim=True).values * omega / threshold
+    unit = values.median(1, keepdim=True).values * omega / optimal_threshold(beta)
     # a noise floor below the rounding of the decomposition is none
     unit = torch.where(unit > torch.finfo(unit.dtype).eps * values[:, :1], unit, 0.0)
     scaled = values / torch.where(unit > 0, unit, 1.0)

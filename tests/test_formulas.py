@@ -1,0 +1,327 @@
+"""Constants and formulas against numbers worked out by hand, in another way, or published."""
+
+import inspect
+import math
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from mne_mmnet.majorant import (
+    EvidenceMajorant,
+    Proposition1Majorant,
+    SharpMajorant,
+    SpectralMajorant,
+    lanczos_norm_bound,
+)
+from mne_mmnet.majorant.spectral import _missed_share, _products_needed
+from mne_mmnet.majorant.structured import sharp_structured_majorant
+from mne_mmnet.objective import GeneralObjective
+from mne_mmnet.solver import CosineModel, minimize
+from mne_mmnet.solver.cosine import CosineProposer, _unit, unit_rms
+from mne_mmnet.solver.low_rank import optimal_threshold
+
+N_BATCH, N_SOURCES, N_TIMES = 2, 3, 4
+
+
+def cosine_point(x=2.0, seen=0.5, image=4.0):
+    """‖x‖, ‖Lx‖ and ‖Φ(x)‖ of two equal samples, and nothing else."""
+    norms = torch.tensor([[x, seen, image]], dtype=torch.float64).repeat(N_BATCH, 1)
+    return SimpleNamespace(x=torch.ones(N_BATCH, N_SOURCES, N_TIMES), norms=norms)
+
+
+def cosine_objective(slope, bend, joint, norm=3.0, weight=1.0):
+    """‖L‖, λ and the smoothness of Φ: ρ, α and a."""
+    return SimpleNamespace(
+        norm=norm,
+        weight=weight,
+        leadfield=torch.eye(N_SOURCES, dtype=torch.float64)[None],
+        regulariser=SimpleNamespace(smoothness=lambda: (slope, bend, joint)),
+    )
+
+
+GRADIENT = torch.ones(N_BATCH, N_SOURCES, N_TIMES, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.0, 0.5])
+def test_proposition_1(weight):
+    """μ₁ = 5‖L‖²/‖Lx‖², μ₂ = (5ρ + 1)/(β‖x‖) + 2α√s/β + 4(ρ/β + 1/‖x‖)², with s = 3·4."""
+    objective = cosine_objective(slope=6.0, bend=0.7, joint=99.0, weight=weight)
+    found = Proposition1Majorant(objective, cosine_point(), GRADIENT).curvature
+    first = 5.0 * 9.0 / 0.25
+    second = 31.0 / 8.0 + 1.4 * math.sqrt(12.0) / 4.0 + 4.0 * (1.5 + 0.5) ** 2
+    np.testing.assert_allclose(found, first + weight * second)
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.5])
+def test_sharp_bounds(weight):
+    """κ = c‖L‖²/‖Lx‖² + λκ_g, with the constants proved for everywhere and for the Hessian."""
+    objective = cosine_objective(slope=6.0, bend=99.0, joint=0.7, weight=weight)
+    everywhere = 4.0 * 36.0 + weight * (4.0 * (0.5 + 1.5) ** 2 + 0.7 / 4.0)
+    here = 2.0 / math.sqrt(3.0)
+    here = here * 36.0 + weight * (here * (0.25 + 2.25) + 2.0 * 0.75 + 0.7 / 4.0)
+    majorant = SharpMajorant(objective, cosine_point(), GRADIENT)
+    np.testing.assert_allclose(majorant.curvature, everywhere)
+    local = SharpMajorant(objective, cosine_point(), GRADIENT, "local")
+    np.testing.assert_allclose(local.curvature, here)
+
+
+def test_sharp_structured_majorant():
+    """4/‖Lx‖² LᵀL + λκ_g I; a small curvature of ‖x‖⁻² where there is no regulariser."""
+    objective = cosine_objective(slope=6.0, bend=99.0, joint=0.7, weight=0.5)
+    point = cosine_point(seen=1e-3)
+    majorant = sharp_structured_majorant(objective, point, GRADIENT)
+    np.testing.assert_allclose(majorant.weight, 4e6)
+    np.testing.assert_allclose(majorant.diagonal, 0.5 * (16.0 + 0.175))
+    assert majorant.diagonal.dtype == GRADIENT.dtype
+    for joint in (0.0, math.nan):
+        objective = cosine_objective(slope=0.0, bend=0.0, joint=joint, weight=0.0)
+        majorant = sharp_structured_majorant(objective, cosine_point(x=20.0), GRADIENT)
+        np.testing.assert_allclose(majorant.diagonal, 1e-6 / 400.0)
+
+
+def test_steps_of_kuczynski_and_wozniakowski():
+    """1.648 √n exp(−√ε (2k − 1)) is the chance to miss one end of the spectrum."""
+    for n, k, confidence in ((100, 20, 0.99), (10_000, 30, 0.9), (50, 9, 0.999)):
+        share = _missed_share(k, n, confidence)
+        chance = 1.648 * math.sqrt(n) * math.exp(-math.sqrt(share) * (2 * k - 1))
+        assert chance == pytest.approx((1.0 - confidence) / 2.0)
+        needed = _products_needed(n, confidence)
+        assert _missed_share(needed, n, confidence) <= 1 / 16
+        assert _missed_share(needed - 1, n, confidence) > 1 / 16
+
+
+def test_bound_of_known_spectrum(rng):
+    """The Ritz values of a known Krylov space, the margin, and the rounding."""
+    values = torch.linspace(-1.0, 3.0, 60, dtype=torch.float64)
+    like = torch.zeros(1, 60, dtype=torch.float64)
+    k, confidence, seed = 30, 0.99, 5
+    found = lanczos_norm_bound(lambda v: values * v, like, k, confidence, seed)
+    # the same space, by a QR decomposition
+    generator = torch.Generator().manual_seed(seed)
+    column = torch.randn(60, generator=generator, dtype=torch.float64).numpy()
+    basis = [column / np.linalg.norm(column)]
+    for _ in range(k - 1):
+        image = values.numpy() * basis[-1]
+        for _ in range(3):
+            image -= np.array(basis).T @ (np.array(basis) @ image)
+        basis.append(image / np.linalg.norm(image))
+    basis = np.array(basis)
+    ritz = np.linalg.eigvalsh((basis * values.numpy()) @ basis.T)
+    share = _missed_share(k, 60, confidence)
+    margin = share / (1.0 - 2.0 * share) * (ritz[-1] - ritz[0])
+    np.testing.assert_allclose(float(found), ritz[-1] + margin, rtol=1e-9)
+    assert float(found) > 3.0
+    # with one product for each dimension there is no margin, but room for rounding
+    for dtype, rounding in ((torch.float64, 1e-12), (torch.float32, 1e-6)):
+        exact = lanczos_norm_bound(lambda v: values.to(v) * v, like.to(dtype), 60)
+        relative = float(exact.double()) / 3.0 - 1.0
+        assert 0.0 <= relative <= 100 * rounding
+
+
+def test_invariant_subspace():
+    """Where the Krylov space ends early, what follows adds nothing."""
+    like = torch.zeros(2, 8, dtype=torch.float64)
+    scale = torch.tensor([[-5.0], [0.0]], dtype=torch.float64)
+    found = lanczos_norm_bound(lambda v: scale * v, like, 8)
+    np.testing.assert_allclose(found, [5.0, 0.0], rtol=1e-9, atol=1e-12)
+
+
+def test_flat_objectives():
+    """Without a Hessian any positive curvature will do: the smallest."""
+    x = torch.ones(2, 3, dtype=torch.float64)
+
+    def kink(x, index):  # its second derivative at 0 is infinite
+        return (x - 1.0).abs().pow(1.5).sum(1)
+
+    functions = (lambda x, index: x.sum(1), lambda x, index: x.sum(1).detach(), kink)
+    for function in functions:
+        objective = GeneralObjective(function)
+        majorant = SpectralMajorant(objective, objective.evaluate(x), torch.ones_like(x))
+        assert torch.equal(majorant.curvature, torch.full((2,), 1e-12, dtype=torch.float64))
+
+
+def test_objective_that_ignores_some_entries():
+    """A constant slope, of a graph that does not reach x."""
+    scale = torch.ones(1, dtype=torch.float64, requires_grad=True)
+    objective = GeneralObjective(lambda x, index: (x * scale).sum(1))
+    x = torch.ones(2, 3, dtype=torch.float64)
+    majorant = SpectralMajorant(objective, objective.evaluate(x), torch.ones_like(x))
+    assert (majorant.curvature == 1e-12).all()
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (lanczos_norm_bound, dict(n_products=None, confidence=0.99, seed=0)),
+        (SpectralMajorant, dict(n_products=None, confidence=0.99, seed=0)),
+        (minimize, dict(n_steps=100, n_products=None, confidence=0.99, seed=0)),
+        (EvidenceMajorant.increase, dict(factor=1.0)),
+        (EvidenceMajorant.minimiser, dict(factor=1.0, max_step=math.inf)),
+    ],
+)
+def test_defaults(function, expected):
+    """Those of the documentation."""
+    parameters = inspect.signature(function).parameters.values()
+    found = {one.name: one.default for one in parameters if one.default is not one.empty}
+    assert {name: found[name] for name in expected} == expected
+
+
+def test_steps_of_the_evidence_majorant():
+    """Cut on both sides; the increase is a sum over atoms, in the step's precision."""
+    a = torch.tensor([[1.0, 4.0, 1.0]], dtype=torch.float64)
+    b = torch.tensor([[4.0, 1.0, 1.0]], dtype=torch.float64)
+    majorant = EvidenceMajorant(a, b)
+    half = math.log(2.0)
+    np.testing.assert_allclose(majorant.minimiser(), [[half, -half, 0.0]])
+    np.testing.assert_allclose(majorant.minimiser(2.0), [[half / 2, -half / 2, 0.0]])
+    np.testing.assert_allclose(majorant.minimiser(1.0, 0.1), [[0.1, -0.1, 0.0]])
+    # √(ab) + √(ab) − a − b for each of the first two
+    increase = majorant.increase(majorant.minimiser())
+    np.testing.assert_allclose(increase, [-2.0], rtol=1e-12)
+    assert increase.shape == (1,)
+
+
+@pytest.mark.parametrize("beta", [1.0, 0.5, 0.1])
+def test_optimal_threshold(beta):
+    """Where keeping a component costs as much as leaving it out.
+
+    A component of strength x is seen at y² = (x² + 1)(x² + β)/x², with cosines c₁, c₂ to what it
+    is, c₁ c₂ = (x⁴ − β)/(x³ y); its error is x² + y² − 2xy c₁ c₂ if kept and x² if not.
+    """
+    # y² = 2 (x⁴ − β)/x²: a quadratic in x²
+    squared = max(np.roots([1.0, -(1.0 + beta), -3.0 * beta]))
+    seen = math.sqrt((squared + 1.0) * (squared + beta) / squared)
+    assert optimal_threshold(beta) == pytest.approx(seen, rel=1e-12)
+    if beta == 1.0:  # the famous one
+        assert seen == pytest.approx(4.0 / math.sqrt(3.0))
+
+
+def test_cosine_model(rng):
+    """Norms, depth weights and the start, by NumPy."""
+    leadfield = rng.standard_normal((6, 20)) * 10.0 ** rng.uniform(-3, 0, 20)
+    model = CosineModel.build(leadfield.astype(np.float32).astype(np.float64))
+    scaled = leadfield / np.linalg.norm(leadfield, 2)
+    np.testing.assert_allclose(model.leadfield[0], scaled, rtol=1e-5, atol=1e-7)
+    depth = np.linalg.norm(scaled, axis=0) ** 1.6
+    depth = np.maximum(depth, 1e-3 * depth.max())
+    depth /= depth.mean()
+    assert depth.min() * 900 < depth.max()  # some are cut
+    np.testing.assert_allclose(model.depth, depth, rtol=1e-5)
+    kernel = (scaled / depth) @ scaled.T
+    assert model.depth_norm == pytest.approx(np.linalg.norm(kernel, 2), rel=1e-5)
+    damped = kernel + 0.03 * np.trace(kernel) / 6 * np.eye(6)
+    start = np.linalg.solve(damped, scaled / depth).T
+    np.testing.assert_allclose(model.start, start, rtol=1e-4, atol=1e-5 * np.abs(start).max())
+    tensors = (model.leadfield, model.depth, model.start)
+    assert all(tensor.dtype == torch.float32 for tensor in tensors)
+
+
+def test_cosine_model_of_single_precision(rng):
+    """A float32 lead field is worked on in double precision: nearly dependent rows stay apart."""
+    leadfield = rng.standard_normal((6, 20)).astype(np.float32)
+    leadfield[1] = leadfield[0] * np.float32(1.0001)
+    model = CosineModel.build(leadfield)
+    same = CosineModel.build(leadfield.astype(np.float64))
+    for name in ("leadfield", "depth", "start"):
+        assert torch.equal(getattr(model, name), getattr(same, name))
+    with pytest.raises(ValueError, match=r"^The lead field is zero .* the forward solution\.$"):
+        CosineModel.build(0.0 * leadfield)
+
+
+def test_units(rng):
+    """Each sample by itself, small ones as well; zeros stay zeros."""
+    data = torch.as_tensor(rng.standard_normal((4, 3, 5)))
+    data *= torch.tensor([1.0, 1e-170, 1e170, 0.0], dtype=torch.float64)[:, None, None]
+    size = _unit(data).square().sum((1, 2))
+    np.testing.assert_allclose(size, [1.0, 1.0, 1.0, 0.0])
+    for exponent in (1e-3, 1e3):
+        size = unit_rms(exponent * data[[0, 3]]).square().mean((1, 2))
+        np.testing.assert_allclose(size, [1.0, 0.0])
+
+
+def make_proposer(data, metric, log_factor):
+    """A proposer whose network answers what it is told to."""
+    n_channels, n_sources = 4, 6
+    leadfield = np.random.default_rng(0).standard_normal((n_channels, n_sources))
+    model = CosineModel.build(leadfield)
+    config = SimpleNamespace(metric=metric, factor_min=0.1, factor_max=10.0)
+    seen = []
+
+    def curvature(gradient, x, state):
+        seen.append((gradient, x, state))
+        return log_factor, state + 1.0
+
+    curvature.initial_state = lambda x: torch.zeros(1)
+    network = SimpleNamespace(config=config, curvature=_Callable(curvature))
+    gradient = torch.as_tensor(
+        np.random.default_rng(1).standard_normal((2, n_sources, 3)), dtype=torch.float32
+    )
+    objective = SimpleNamespace(
+        data=data,
+        leadfield=model.leadfield,
+        gradient=lambda point: gradient,
+        weight=0.0,
+        regulariser=SimpleNamespace(smoothness=lambda: (0.0, 0.0, 0.0)),
+    )
+    return CosineProposer(network, model, objective), gradient, seen
+
+
+class _Callable:
+    """A function that has an initial state."""
+
+    def __init__(self, function):
+        self.function, self.initial_state = function, function.initial_state
+
+    def __call__(self, *args):
+        return self.function(*args)
+
+
+def cosine_iterate():
+    x = torch.as_tensor(np.random.default_rng(2).standard_normal((2, 6, 3)), dtype=torch.float32)
+    return SimpleNamespace(x=x, norms=torch.tensor([[2.0, 0.5, 1.0]] * 2, dtype=torch.float64))
+
+
+ANSWERS = torch.tensor([math.nan, math.inf, -math.inf, 0.5, 9.0, -9.0])
+
+
+def test_diagonal_metric():
+    """w ‖L d₀^−½‖² d₀/h at every source and time, h within its bounds."""
+    log_factor = ANSWERS[None, :, None].expand(2, 6, 3)
+    data = torch.zeros(2, 4, 3)
+    proposer, gradient, seen = make_proposer(data, "diagonal", log_factor)
+    point = cosine_iterate()
+    step = next(proposer(point)).step(slice(None))
+    model = proposer.model
+    h = torch.tensor([1.0, 10.0, 0.1, math.exp(0.5), 10.0, 0.1])
+    curvature = 4.0 / 0.25 * model.depth_norm * model.depth / h
+    torch.testing.assert_close(step, -gradient / curvature[:, None])
+    # what the network is shown has no unit
+    torch.testing.assert_close(seen[0][0], unit_rms(gradient / model.depth.sqrt()[:, None]))
+    torch.testing.assert_close(seen[0][1], unit_rms(point.x))
+    # its state goes on
+    next(proposer(point))
+    assert [float(state) for _, _, state in seen] == [0.0, 1.0]
+
+
+def test_structured_metric():
+    """w LᵀL + d₀/(h‖x‖²), h the geometric mean over time, weighted by the data's power."""
+    rng = np.random.default_rng(3)
+    data = torch.as_tensor(rng.standard_normal((2, 4, 3)), dtype=torch.float32) * 3.0
+    data[1] = 0.0
+    log_factor = torch.as_tensor(rng.standard_normal((2, 6, 3)), dtype=torch.float32)
+    log_factor[:, 0], log_factor[:, 1], log_factor[:, 2] = math.nan, 30.0, -30.0
+    proposer, gradient, _ = make_proposer(data, "structured", log_factor)
+    model = proposer.model
+    when = data.square().sum(1)
+    when = torch.stack([when[0] / when[0].sum(), torch.full((3,), 1.0 / 3.0)])
+    torch.testing.assert_close(proposer.when, when)
+    h = (log_factor * when[:, None]).sum(2).exp()
+    h[:, 0], h[:, 1], h[:, 2] = 0.1, 10.0, 0.1
+    h = h.clamp(0.1, 10.0)
+    point = cosine_iterate()
+    step = next(proposer(point)).step(slice(None))
+    assert step.dtype == gradient.dtype
+    metric = 16.0 * model.leadfield.mT @ model.leadfield + torch.diag_embed(model.depth / h / 4.0)
+    torch.testing.assert_close(step, -torch.linalg.solve(metric, gradient), rtol=1e-4, atol=1e-5)
