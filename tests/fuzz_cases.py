@@ -17,6 +17,9 @@ REFERENCES = ("projector", "applied", "none", "custom")
 COVS = ("none", "full", "diagonal", "ad hoc", "deficient", "ill", "regularised", "tiny", "huge")
 FLAWS = ("none", "none", "none", "constant", "dead", "zero", "duplicate", "nan", "inf", "outlier")
 LAYOUTS = ("C", "F", "strided", "readonly", "float32")
+HEADS = ("right",) * 5 + (
+    *("nan gain", "nan cov", "silent source", "silent channel", "huge gain", "fixed"),
+)
 ENTRIES = ("evoked", "operator", "epochs", "raw", "stream")
 
 
@@ -44,6 +47,9 @@ class Recipe:
     n_steps: int | None = None
     use_cps: bool = True
     entry: str = "evoked"
+    head: str = "right"
+    model: str = "mmnet-base"
+    uncertainty: bool = False
     seed: int = 0
 
 
@@ -71,6 +77,9 @@ def recipes(**fixed):
         n_steps=pick((None, 1, 7)),
         use_cps=st.booleans(),
         entry=pick(ENTRIES),
+        head=pick(HEADS),
+        model=pick(("mmnet-base",) * 7 + ("mmnet-cosine",)),
+        uncertainty=st.booleans(),
         seed=st.integers(0, 999),
     )
     fields.update({key: st.just(value) for key, value in fixed.items()})
@@ -142,6 +151,7 @@ def build(recipe):
             gain[second] = gain[first]
         info["chs"][second]["loc"][:3] = info["chs"][first]["loc"][:3]
     data = _simulate(rng, fwd["sol"]["data"], recipe.n_times)
+    fwd = _change_head(fwd, recipe)
     clean = data.copy()
     _spoil(data, recipe.flaw, eeg)
     with np.errstate(over="ignore", under="ignore"):
@@ -155,6 +165,8 @@ def build(recipe):
             data[eeg] -= data[eeg].mean(axis=0)
     _add_projs(evoked, names, eeg, rng, recipe.n_extra_projs)
     cov = _make_cov(rng, recipe.cov, names, clean, eeg, evoked.info)
+    if recipe.head == "nan cov" and cov is not None:
+        cov["data"][:] = np.nan
     n_bads = min(recipe.n_bads, len(names))
     evoked.info["bads"] = list(rng.permutation(names)[:n_bads])
     order = rng.permutation(len(names))
@@ -167,7 +179,12 @@ def build(recipe):
     if rank == "count":
         rank = dict(eeg=max(n_good - 2, 1))
     options = dict(
-        loose=recipe.loose, depth=recipe.depth, rank=rank, use_cps=recipe.use_cps, noise_cov=cov
+        model=recipe.model,
+        loose=recipe.loose,
+        depth=recipe.depth,
+        rank=rank,
+        use_cps=recipe.use_cps,
+        noise_cov=cov,
     )
     return SimpleNamespace(
         evoked=evoked,
@@ -177,6 +194,23 @@ def build(recipe):
         label=_make_label(fwd, recipe.label),
         n_good=n_good,
     )
+
+
+def _change_head(fwd, recipe):
+    if recipe.head == "fixed" and recipe.kind in ("surface", "meg"):
+        return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, verbose=False)
+    if recipe.head in ("nan gain", "silent source", "silent channel", "huge gain"):
+        fwd = copy.deepcopy(fwd)
+        for gain in (fwd["sol"]["data"], fwd["_orig_sol"]):
+            if recipe.head == "nan gain":
+                gain[:, -1] = np.nan
+            elif recipe.head == "silent source":
+                gain[:, :3] = 0.0
+            elif recipe.head == "silent channel":
+                gain[0] = 0.0
+            else:
+                gain *= 1e30
+    return fwd
 
 
 def _simulate(rng, gain, n_times):
@@ -274,10 +308,13 @@ def must_fail(recipe, case):
     return [
         reason
         for reason, holds in {
-            "no reference": eeg_custom and recipe.flaw != "zero" and values.size,
+            "no reference": eeg_custom and values.any(),
             "no samples": recipe.n_times == 0,
             "nave": recipe.nave <= 0,
             "channels": case.n_good < 8,
+            "gain": recipe.head == "nan gain",
+            "covariance": recipe.head == "nan cov" and recipe.cov != "none",
+            "source space": recipe.model == "mmnet-cosine",
         }.items()
         if holds
     ] + (["not finite"] if spoiled and _bad_used(case) else [])
@@ -300,6 +337,10 @@ def may_fail(recipe, case):
         for reason, holds in {
             "loose": recipe.loose not in (None, "auto", 1.0)
             and recipe.kind not in ("surface", "meg"),
+            "fixed": recipe.head == "fixed"
+            and (recipe.loose not in (None, 0) or recipe.pick_ori == "vector"),
+            "gain": recipe.head == "huge gain",
+            "one silent source": recipe.head == "silent source" and recipe.sources == "single",
             "normal": recipe.pick_ori == "normal" and not surface,
             "label": recipe.label != "none" and (not surface or recipe.label == "outside"),
             "label elsewhere": recipe.label == "some" and recipe.sources == "one side",

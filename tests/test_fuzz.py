@@ -97,9 +97,16 @@ def localise(recipe, case):
         fwd, options = operator, {}
     later.update(options, verbose=False)
     if recipe.entry in ("evoked", "operator"):
-        stc, residual, report = apply_mmnet_inverse(
-            evoked, fwd, return_residual=True, return_report=True, **later
+        stc, residual, report, *rest = apply_mmnet_inverse(
+            evoked,
+            fwd,
+            return_residual=True,
+            return_report=True,
+            return_uncertainty=recipe.uncertainty,
+            **later,
         )
+        for uncertainty in rest:
+            check_uncertainty(uncertainty, stc, whole=case.label is None)
         assert report.descended
         assert np.isfinite(report.objective).all()
         assert report.explained <= 1 + 1e-6, report
@@ -130,6 +137,23 @@ def localise(recipe, case):
             for mine, space in zip(vertices, case.fwd["src"], strict=True):
                 assert_array_equal(mine, space["vertno"])
     return [stc.data for stc in stcs]
+
+
+def check_uncertainty(uncertainty, stc, whole):
+    """Positive deviations, and probabilities."""
+    std, probability, level = (
+        one.data[:, 0]
+        for one in (uncertainty.std, uncertainty.peak_probability, uncertainty.confidence)
+    )
+    assert len(std) == len(probability) == len(level) == len(stc.data)
+    assert np.isfinite(std).all()
+    assert (std >= 0).all()
+    assert (probability >= 0).all()
+    assert ((level >= 0) & (level <= 1)).all()
+    assert probability.sum() <= 1 + 1e-6
+    if whole:
+        assert_allclose(probability.sum(), 1.0, rtol=1e-6)
+        assert uncertainty.region(0.5).any()
 
 
 OUTCOMES = Counter()
@@ -181,7 +205,14 @@ def test_anything(recipe):
 
 # most of the above fail; here only the layout, the head and the options vary
 sound = recipes(
-    reference="projector", flaw="none", exponent=0, nave=1, label="none", n_channels=32, rank=None
+    reference="projector",
+    flaw="none",
+    exponent=0,
+    nave=1,
+    label="none",
+    n_channels=32,
+    rank=None,
+    model="mmnet-base",
 ).filter(lambda r: r.n_times > 0 and r.n_bads < 4)
 
 
@@ -194,6 +225,8 @@ def test_sound(recipe):
 # Relations --------------------------------------------------------------------------------------
 
 plain = recipes(
+    model="mmnet-base",
+    head="right",
     reference="applied",
     flaw="none",
     exponent=0,

@@ -112,4 +112,4 @@ def confidence_levels(probability):
     """
     ordered, order = probability.sort(dim=1, descending=True, stable=True)
     before = ordered.cumsum(1) - ordered
-    return torch.empty_like(before).scatter_(1, order, before.clamp_min(0.0))
+    return torch.empty_like(before).scatter_(1, order, before.clamp(0.0, 1.0))

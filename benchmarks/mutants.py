@@ -1,0 +1,105 @@
+"""Mutation testing: the changes of the solver's core that no test notices.
+
+``pip install -c constraints.txt mutmut``, then ``python benchmarks/mutants.py`` (an hour on two
+cores). mutmut changes the code of ``objective``, ``majorant`` and ``solver`` in a clone, one place
+at a time, and runs the tests that reach it (``[tool.mutmut]`` of ``pyproject.toml``). Mutants that
+survive are shown in ``results/mutants.txt``, sorted by the reasons below. ``--folder`` keeps the
+clone: a run that was cut off goes on there, and ``--report`` only sorts what is found.
+"""
+
+import argparse
+import re
+import subprocess
+import tempfile
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from mne_mmnet._files import whole_file
+
+HERE = Path(__file__).resolve().parent
+RESULTS = HERE / "results" / "mutants.txt"
+
+# why a mutant can survive good tests: (reason, pattern of the changed line(s), of the function)
+REASONS = [
+    (
+        "Another device: the tests have only a CPU, where the default device is the same",
+        r"device|mps|\.to\(None|as_tensor\(leadfield, \)",
+        "",
+    ),
+]
+
+
+def call(*command, cwd):
+    """Run a command; return what it printed."""
+    done = subprocess.run(command, cwd=cwd, stdout=subprocess.PIPE, text=True, check=False)
+    return done.stdout
+
+
+def find_mutants(folder):
+    """State of every mutant."""
+    lines = call("mutmut", "results", "--all", "true", cwd=folder).splitlines()
+    pairs = (line.strip().rsplit(": ", 1) for line in lines if ": " in line)
+    return {name: state for name, state in pairs if "__mutmut_" in name}
+
+
+def show(folder, name):
+    """Return the lines that a mutant changes: those taken out, those put in."""
+    lines = call("mutmut", "show", name, cwd=folder).splitlines()
+    changed = [line for line in lines if line[:1] in "+-" and line[:3] not in ("+++", "---")]
+    return tuple(re.sub(r"\s+", " ", line) for line in changed)
+
+
+def explain(name, lines):
+    """Find the reason for which a mutant survives."""
+    text = "\n".join(lines)
+    for reason, pattern, function in REASONS:
+        if re.search(function, name) and re.search(pattern, text):
+            return reason
+    return "Not explained"
+
+
+def report(folder):
+    """Write the table and the survivors."""
+    states = find_mutants(folder)
+    tables = defaultdict(Counter)
+    for name, state in states.items():
+        tables[".".join(name.split(".")[:3])][state] += 1
+    survivors = [name for name, state in states.items() if state in ("survived", "no tests")]
+    with ThreadPoolExecutor(2) as pool:
+        changes = list(pool.map(lambda name: show(folder, name), survivors))
+    reasons = defaultdict(list)
+    for name, lines in zip(survivors, changes, strict=True):
+        reasons[explain(name, lines)].append((name, lines))
+    total = sum(tables.values(), Counter())
+    kinds = sorted(total)
+    out = [f"{'':36}" + "".join(f"{kind:>12}" for kind in kinds)]
+    for module, counts in [*sorted(tables.items()), ("all", total)]:
+        out.append(f"{module:36}" + "".join(f"{counts[kind]:12}" for kind in kinds))
+    for reason, found in sorted(reasons.items(), key=lambda pair: pair[0] == "Not explained"):
+        out += ["", f"{reason}: {len(found)}"]
+        for name, lines in found:
+            out += [f"    {name}", *(f"        {line}" for line in lines)]
+    with whole_file(RESULTS) as path:
+        path.write_text("\n".join(out) + "\n", encoding="utf-8")
+
+
+def main():
+    """Clone, run and report."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--report", action="store_true")
+    parser.add_argument("--processes", default="2")
+    args = parser.parse_args()
+    folder = args.folder or Path(tempfile.mkdtemp(prefix="mutants-"))
+    if not (folder / "pyproject.toml").exists():
+        call("git", "clone", "--quiet", str(HERE.parent), str(folder), cwd=HERE)
+    if not args.report:
+        subprocess.run(
+            ["mutmut", "run", "--max-children", args.processes], cwd=folder, check=False
+        )
+    report(folder)
+
+
+if __name__ == "__main__":
+    main()
