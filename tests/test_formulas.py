@@ -8,18 +8,30 @@ import numpy as np
 import pytest
 import torch
 
+from core_cases import make_model, random_objective, to_double
 from mne_mmnet.majorant import (
     EvidenceMajorant,
     Proposition1Majorant,
     SharpMajorant,
     SpectralMajorant,
+    StructuredMajorant,
     lanczos_norm_bound,
 )
 from mne_mmnet.majorant.spectral import _missed_share, _products_needed
 from mne_mmnet.majorant.structured import sharp_structured_majorant
-from mne_mmnet.objective import GeneralObjective
-from mne_mmnet.solver import CosineModel, minimize
+from mne_mmnet.objective import (
+    N_NOISE,
+    NOISE_MAX,
+    NOISE_MIN,
+    U_MAX,
+    U_MIN,
+    EvidenceObjective,
+    GeneralObjective,
+)
+from mne_mmnet.objective.cosine import _safe_inverse
+from mne_mmnet.solver import CosineModel, minimize, pose_cosine, shrink_singular_values
 from mne_mmnet.solver.cosine import CosineProposer, _unit, unit_rms
+from mne_mmnet.solver.descent import Proposal, descend
 from mne_mmnet.solver.low_rank import optimal_threshold
 
 N_BATCH, N_SOURCES, N_TIMES = 2, 3, 4
@@ -325,3 +337,166 @@ def test_structured_metric():
     assert step.dtype == gradient.dtype
     metric = 16.0 * model.leadfield.mT @ model.leadfield + torch.diag_embed(model.depth / h / 4.0)
     torch.testing.assert_close(step, -torch.linalg.solve(metric, gradient), rtol=1e-4, atol=1e-5)
+
+
+# What the rest of a step depends on --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("shape", [(20, 50), (50, 20), (8, 8), (30, 30)])
+@pytest.mark.parametrize("signal", [0.0, 1.0, 3.0])
+def test_shrinkage(shape, signal, rng):
+    """Gavish & Donoho's singular values, one by one; the largest is always kept."""
+    data = rng.standard_normal(shape)
+    data += signal * np.outer(rng.standard_normal(shape[0]), rng.standard_normal(shape[1]))
+    shrunk = shrink_singular_values(torch.as_tensor(data)[None])[0].numpy()
+    left, values, right = np.linalg.svd(data, full_matrices=False)
+    beta = min(shape) / max(shape)
+    omega = np.polyval([0.56, -0.95, 1.82, 1.43], beta)
+    unit = np.sort(values)[(len(values) - 1) // 2]  # torch's median: the lower one
+    y = values / (unit * omega / optimal_threshold(beta))
+    expected = np.zeros_like(values)
+    seen = y > 1.0 + math.sqrt(beta)
+    expected[seen] = np.sqrt((y[seen] ** 2 - beta - 1.0) ** 2 - 4.0 * beta) / y[seen]
+    expected *= values / y
+    if not seen[0]:
+        expected[0] = values[0]
+    np.testing.assert_allclose(shrunk, (left * expected) @ right, atol=1e-9)
+    assert not np.allclose(shrunk, data)
+
+
+def test_shrinkage_without_noise(rng):
+    """No noise floor, no shrinkage: few components stay as they are."""
+    data = torch.as_tensor(rng.standard_normal((1, 20, 2)) @ rng.standard_normal((1, 2, 30)))
+    np.testing.assert_allclose(shrink_singular_values(data), data, atol=1e-12)
+    zeros = torch.zeros(1, 20, 30, dtype=torch.float64)
+    assert torch.equal(shrink_singular_values(zeros), zeros)
+
+
+def quadratic_step(proposals, x=3.0):
+    """Take a step on J = Σ x²."""
+    objective = GeneralObjective(lambda x, index: x.square().sum(1))
+    start = torch.full((3, 2), x, dtype=torch.float64)
+    *_, last = descend(objective, start, lambda point: proposals, 1)
+    return last
+
+
+def test_a_majorant_that_lies_is_rejected():
+    """A step is taken only if the objective falls at least as far as its majorant."""
+    downhill = torch.full((3, 2), -1.0, dtype=torch.float64)
+    fall = -2.0 * (9.0 - 4.0)
+    asked = []
+
+    def allow(excess):
+        def increase(index, step):
+            asked.append((index, step))
+            return torch.full((len(index),), fall + excess, dtype=torch.float64)
+
+        return increase
+
+    for excess, taken in ((-1e-3, False), (1e-3, True), (100.0, True)):
+        proposal = Proposal(lambda index: downhill[index], increase=allow(excess))
+        last = quadratic_step([proposal])
+        assert (last.stalled == (not taken)).all()
+        assert (last.point.value == (8.0 if taken else 18.0)).all()
+    assert all(len(index) == 3 and torch.equal(step, downhill) for index, step in asked)
+
+
+def test_flags_of_the_start():
+    """Before the first step nothing was retried, analytic or stalled."""
+    objective = GeneralObjective(lambda x, index: x.square().sum(1))
+    start = torch.ones(3, 2, dtype=torch.float64)
+    (first,) = descend(objective, start, None, 0)
+    assert first.retries.dtype == torch.int64
+    for flag in (first.retries, first.analytic, first.stalled):
+        assert flag.shape == (3,)
+        assert not flag.any()
+
+
+def test_samples_of_samples():
+    """The function is told the numbers of the whole batch."""
+    objective = GeneralObjective(lambda x, index: index.to(x.dtype) + 0.0 * x.sum(1))
+    part = objective.select(torch.tensor([4, 2, 3])).select(torch.tensor([2, 0]))
+    assert part.values(torch.zeros(2, 1)).tolist() == [3.0, 4.0]
+
+
+def test_safe_inverse():
+    """1/x, 0 at 0, and no gradient there."""
+    x = torch.tensor([4.0, 0.5, 0.0], requires_grad=True)
+    inverse = _safe_inverse(x)
+    inverse.sum().backward()
+    assert inverse.tolist() == [0.25, 2.0, 0.0]
+    assert x.grad.tolist() == [-0.0625, -4.0, 0.0]
+
+
+def test_posed_cosine_problem(rng):
+    """The lead field's norm is 1, the weight is λ, the start has unit mean square."""
+    model = CosineModel.build(rng.standard_normal((6, 20)))
+    data = torch.as_tensor(rng.standard_normal((3, 6, 5)))
+    data[1] = 0.0
+    objective, start = pose_cosine(None, 0.25, model, data)
+    assert torch.equal(objective.norm, torch.ones(1, dtype=torch.float64))
+    assert objective.weight == 0.25
+    assert start.dtype == objective.data.dtype == torch.float32
+    np.testing.assert_allclose(start.square().mean((1, 2)), 1.0, rtol=1e-5)
+    assert (start[1] == 1.0).all()
+
+
+def test_single_precision_is_factored_in_double(rng):
+    """Σ and its factor are float64 on a CPU; coefficients are as precise as the point."""
+    objective, v = random_objective(rng)
+    small = EvidenceObjective(
+        make_model(rng.standard_normal((1, 7, 9, 1)))[0],
+        *(getattr(objective, name).float() for name in ("data", "rest", "cost", "barrier")),
+    )
+    point = small.evaluate(v.float())
+    assert point.whiten.dtype == point.data.dtype == point.value.dtype == torch.float64
+    a, b = small.coefficients(point)
+    assert a.dtype == b.dtype == torch.float32
+    # lead field, background and variances as they are in float32, all else exactly
+    model = small.model
+    exact = EvidenceObjective(
+        to_double(model),
+        *(getattr(small, name).double() for name in ("data", "rest", "cost", "barrier")),
+    )
+    value = exact.evaluate(v.float().double()).value
+    np.testing.assert_allclose(point.value, value, rtol=2e-6)
+    assert len(point.value) == 2
+
+
+def test_box_of_the_variances(rng):
+    """Both ends of it."""
+    objective, v = random_objective(rng)
+    for value, atoms, noise in ((1e3, U_MAX, NOISE_MAX), (-1e3, U_MIN, NOISE_MIN)):
+        inside = objective.project(torch.full_like(v, value))
+        assert (inside[:, :-N_NOISE] == atoms).all()
+        assert (inside[:, -N_NOISE:] == noise).all()
+
+
+def test_variance_of_a_source_that_is_off(rng):
+    """No larger than the prior one, however small that is; and positive."""
+    objective, v = random_objective(rng)
+    v[:, :-N_NOISE] = U_MIN
+    variance = objective.posterior_variance(objective.evaluate(v))
+    largest = math.exp(U_MIN) * objective.model.scale.square().max() * objective.model.n_atoms
+    assert (variance <= largest).all()
+    assert (variance > 0).all()
+    # data without noise: what is known leaves nothing but rounding, and 1e-6 of the prior
+    v[:, :-N_NOISE], v[:, -N_NOISE:] = U_MAX, NOISE_MIN
+    variance = objective.posterior_variance(objective.evaluate(v))
+    assert (variance > 0).all()
+
+
+def test_structured_solve_in_single_precision(rng):
+    """Where d is far below w the terms of Woodbury's identity nearly cancel."""
+    leadfield = torch.as_tensor(rng.standard_normal((1, 5, 12)), dtype=torch.float32)
+    weight = torch.tensor([1e6, 3e6])
+    diagonal = torch.as_tensor(rng.uniform(0.5, 2.0, (2, 12)), dtype=torch.float32)
+    gradient = torch.as_tensor(rng.standard_normal((2, 12, 3)), dtype=torch.float32)
+    solved = StructuredMajorant(gradient, leadfield, weight, diagonal).solve(gradient)
+    metric = weight.double()[:, None, None] * leadfield.double().mT @ leadfield.double()
+    metric += torch.diag_embed(diagonal.double())
+    expected = torch.linalg.solve(metric, gradient.double())
+    assert solved.dtype == torch.float32
+    np.testing.assert_allclose(
+        solved, expected, rtol=1e-5, atol=1e-6 * float(expected.abs().max())
+    )

@@ -94,11 +94,8 @@ class EvidenceObjective:
             dim=1,
         )
 
-    def covariance(self, v):
-        """Σ(v) in the basis, (n_batch, n_kept, n_kept), in the factorisation's precision."""
-        return self._covariance(v.exp())
-
     def _covariance(self, variance):
+        """Σ in the basis, (n_batch, n_kept, n_kept), in the factorisation's precision."""
         brain = self._brain(variance[:, : self.model.n_atoms])
         brain = brain if self.frozen is None else brain + self.frozen
         dtype = factor_dtype(variance.device)
