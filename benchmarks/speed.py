@@ -19,6 +19,8 @@ before. Writes ``benchmarks/results/speed.csv`` and ``speed.png``; ``--figure`` 
 """
 
 import argparse
+import ctypes
+import gc
 import os
 import platform
 import time
@@ -76,9 +78,11 @@ def draw_data(rng, gain, sampler, n_times=N_TIMES):
 
 
 class Memory:
-    """Peak of resident memory above what was resident before (Linux), MB."""
+    """Peak of resident memory above what was resident before (Linux, glibc), MB."""
 
     def __enter__(self):
+        gc.collect()
+        ctypes.CDLL(None).malloc_trim(0)  # what earlier calls freed would be used again unseen
         Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
         self.before = self._read("VmRSS")
         return self

@@ -2,7 +2,7 @@
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import LogLocator, NullLocator, ScalarFormatter
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 COLOURS = {
     "mmnet": "#0b6e99",
@@ -41,7 +41,8 @@ def draw(rows, path):
         found = _select(rows, method=method, orientation="fixed", n_channels="64")
         _line(axes[0], found, "n_sources", color=colour, label=method)
     axes[0].set(title="64 channels, fixed orientation", xlabel="sources", ylabel="time / ms")
-    axes[0].legend(frameon=False, fontsize=8)
+    below = dict(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=8)
+    axes[0].legend(**below, ncols=4)
 
     channels = sorted({int(row["n_channels"]) for row in rows})
     shades = plt.cm.viridis(np.linspace(0.0, 0.85, len(channels)))
@@ -53,7 +54,7 @@ def draw(rows, path):
             label = f"{n_channels} channels" if orientation == "fixed" else None
             _line(axes[1], found, "n_sources", color=shade, label=label, ls=style)
     axes[1].set(title="mmnet (dashed: free orientation)", xlabel="sources", ylabel="time / ms")
-    axes[1].legend(frameon=False, fontsize=8)
+    axes[1].legend(**below, ncols=3)
 
     ours = _select(rows, method="mmnet")
     floor = np.array([float(row["floor_ms"]) for row in ours])
@@ -65,12 +66,12 @@ def draw(rows, path):
     for times, style in ((1, "-"), (3, ":")):
         axes[2].plot(ends, times * ends, style, color="0.5", lw=1, label=f"{times} × floor")
     axes[2].set(title="mmnet and the machine's floor", xlabel="floor / ms", ylabel="time / ms")
-    axes[2].legend(frameon=False, fontsize=8)
+    axes[2].legend(**below, ncols=4)
     sizes = sorted({int(row["n_sources"]) for row in rows})
     for axis in axes:
         axis.set(xscale="log", yscale="log")
         for side in (axis.xaxis, axis.yaxis):
-            side.set_major_formatter(ScalarFormatter())
+            side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             side.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
             side.set_minor_locator(NullLocator())
     for axis in axes[:2]:

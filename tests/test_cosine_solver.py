@@ -261,6 +261,16 @@ def test_gradients_reach_all_weights(metric, smoothing, rng):
         assert parameter.grad.abs().sum() > 0, name
 
 
+def test_number_of_steps(rng):
+    """As many as asked for, else those of the configuration."""
+    leadfield = draw_leadfield(rng, "generic", 12)
+    data = single(draw_data(rng, "noise", 2, leadfield))
+    network = untrained()
+    for n_steps, expected in ((None, network.config.n_steps), (0, 0), (1, 1)):
+        _, certificate = run(network, CosineModel.build(leadfield), data, n_steps)
+        assert certificate.objective.shape == (2, expected + 1)
+
+
 def test_no_graph_at_use(rng):
     """Under inference mode nothing remembers how it was computed, trainable weights or not."""
     leadfield = draw_leadfield(rng, "generic", 12)

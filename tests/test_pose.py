@@ -1,6 +1,7 @@
 """What the evidence route makes of data and of a network's answers, number by number."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -165,6 +166,10 @@ def test_proposals(model, rng):
     assert (polished.analytic, analytic.analytic) == (False, True)
     step = plain.clamp(-SMALL.max_step, SMALL.max_step)
     torch.testing.assert_close(analytic.step(index), step[index], rtol=1e-4, atol=1e-4)
+    network.config = replace(SMALL, max_step=0.01, n_polish=2)
+    polished, analytic = _Proposer(network, problem, 0)(point)
+    assert polished.step(index).abs().max() == pytest.approx(0.02, rel=1e-4)
+    assert analytic.step(index).abs().max() == pytest.approx(0.01, rel=1e-4)
 
 
 def test_polishing_moves_the_atoms_that_matter(model, rng):

@@ -99,6 +99,20 @@ def test_shapes_and_seed(heads):
         assert set(batch.noise_known) <= {0.0, 1.0}
 
 
+@pytest.mark.parametrize("n_channels", [(12, 256), (100, 256)])
+def test_fewer_electrodes_than_asked_for(heads, n_channels):
+    """The montage is what the smallest group of electrodes can give."""
+    heads = replace(heads, groups=np.repeat([0, 1], [25, 15]))
+    config = replace(SMALL, n_channels=n_channels)
+    ranks = set()
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        batch = simulate_batch(heads, PatchSampler(heads.adjacency), config, 3, rng)
+        ranks.add(batch.leadfield.shape[1])
+    assert max(ranks) == 14  # average reference
+    assert (min(ranks) < 14) == (n_channels[0] < 15)
+
+
 def test_signal_to_noise_ratio(heads):
     """Without tilt, background and other heads, the residual has the power that the SNR says."""
     one_head = HeadArchive(

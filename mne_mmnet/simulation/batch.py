@@ -21,7 +21,7 @@ class SimulationConfig:
     Parameters
     ----------
     n_channels : tuple of int
-        Range of the number of electrodes, drawn log-uniformly.
+        Range of the number of electrodes, drawn log-uniformly; cut to what the archive has.
     layouts : float
         Share of recordings with one of the archive's standard layouts, cut to their number of
         electrodes; the others have random ones.
@@ -228,7 +228,8 @@ def simulate_batch(
     kinds, shares = ["free", "loose"], [config.free, config.loose]
     orient = str(rng.choice([*kinds, "fixed"], p=[*shares, 1.0 - sum(shares)]))
     orient = "free" if heads.is_volume else orient
-    low, high = config.n_channels
+    most = np.unique(heads.groups, return_counts=True)[1].min()
+    low, high = (min(number, int(most)) for number in config.n_channels)
     if orient != "fixed":  # three columns a location are costly: smaller montages
         high = max(low, min(high, 64))
     n_channels = round(np.exp(rng.uniform(np.log(low), np.log(high))))
