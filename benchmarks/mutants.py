@@ -20,7 +20,7 @@ from mne_mmnet._files import whole_file
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "mutants.txt"
 
-# why a mutant can survive good tests: (reason, pattern of the line put in, pattern of the function)
+# why a mutant can survive good tests: reason, pattern of the line put in, pattern of the function
 REASONS = [
     (
         "Device: the tests have only a CPU, which is the default device",
@@ -43,24 +43,24 @@ REASONS = [
         r"products\.x__columns|_Quadraticsǁforward|certified_step|data_factor",
     ),
     (
-        "Precision: the other factor or term is in double precision and lifts this one, or what is "
-        "lost is below the rounding of the rest",
+        "Precision: the other factor or term is in double precision and lifts this one, or what "
+        "is lost is below the rounding of the rest",
         r"\.to\(None\)|dtype=None|torch\.eye\([^,]*, \)|torch\.eye\([^,]*, device|exact = None",
         "",
     ),
     (
-        "Square or two-dimensional: dimension +1 is -1, shape[-2] is shape[-1]; samples have one shape",
+        "Square or two-dimensional: dimension +1 is -1, shape[-2] is shape[-1]",
         r"\+1[])]|shape\[-2\]|x\[1\]\.numel|, \)\.indices",
         "",
     ),
     (
-        "Not reached: the other branch of torch.where takes its place, or a bound that follows does",
+        "Not reached: the other branch of torch.where takes its place, or a later bound does",
         r"torch\.where|nan_to_num|clamp\(None|nothing > 1",
         "",
     ),
     ("zip's parts are of one length by construction", r"strict=|, \)$", r"_combine|certify"),
     (
-        "Equivalent in exact arithmetic (third orthogonalisation, signs of an off-diagonal, equality)",
+        "Equivalent but for rounding (third orthogonalisation, signs beside the diagonal, ties)",
         r"range\(3\)|diag_embed|share > 0\.5|check_invariants|size=",
         "",
     ),

@@ -57,6 +57,24 @@ def test_agreement(rng):
     assert gap < 20
 
 
+def test_agreement_is_prepared_once(rng, monkeypatch):
+    """A prepared operator keeps eLORETA's, as long as that would be the same."""
+    recordings = [simulate(rng)[0] for _ in range(3)]
+    cov = simulate(rng)[1]
+    recordings[2].nave = 9
+    expected = [apply_mmnet_inverse(x, FWD, cov, return_report=True)[1] for x in recordings]
+    made = []
+    make = mne.minimum_norm.make_inverse_operator
+    monkeypatch.setattr(
+        mne.minimum_norm, "make_inverse_operator", lambda *a, **k: made.append(1) or make(*a, **k)
+    )
+    operator = make_mmnet_operator(INFO, FWD, cov)
+    for number, n_made in ((0, 1), (1, 1), (2, 2), (2, 2), (0, 3)):
+        _, report = apply_mmnet_inverse(recordings[number], operator, return_report=True)
+        assert report.agreement == expected[number].agreement
+        assert len(made) == n_made
+
+
 def test_agreement_of_a_single_source(rng):
     """There is nothing to correlate, and no warning of NumPy's about it."""
     keep = mne.SourceEstimate(np.ones((1, 1)), [[SOURCE], []], 0, 1)

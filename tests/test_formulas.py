@@ -32,7 +32,13 @@ from mne_mmnet.objective import (
 )
 from mne_mmnet.objective.cosine import _inner, _safe_inverse
 from mne_mmnet.objective.products import _columns
-from mne_mmnet.solver import CosineModel, SpectralProposer, minimize, pose_cosine, shrink_singular_values
+from mne_mmnet.solver import (
+    CosineModel,
+    SpectralProposer,
+    minimize,
+    pose_cosine,
+    shrink_singular_values,
+)
 from mne_mmnet.solver.cosine import CosineProposer, _unit, unit_rms
 from mne_mmnet.solver.descent import Proposal, descend
 from mne_mmnet.solver.evidence import data_factor
@@ -391,7 +397,7 @@ def test_structured_metric():
     torch.testing.assert_close(step, -torch.linalg.solve(metric, gradient), rtol=1e-4, atol=1e-5)
 
 
-# Factorisation ------------------------------------------------------------------------------------
+# Factorisation -----------------------------------------------------------------------------------
 
 EPS = torch.finfo(torch.float32).eps
 

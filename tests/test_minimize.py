@@ -241,7 +241,9 @@ def test_wrong_shapes_are_refused(function, shape):
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_start_must_be_finite(value):
     """No value at the start: refused."""
-    with pytest.raises(ValueError, match=r"^The objective is not finite at the start; start somewhere else\.$"):
+    with pytest.raises(
+        ValueError, match=r"^The objective is not finite at the start; start somewhere else\.$"
+    ):
         minimize(lambda x, index: (x + value).sum(1), zeros(2, 3))
 
 

@@ -13,6 +13,13 @@ from ..weights import read_card
 from .job import Job, Settings, run_job
 from .records import Record, read_record, read_records, write_record, write_table
 
+# Dask has its workers give all memory back at once, and pay for new pages at every product: these
+# are the C library's own limits, or the highest it takes
+_WORKER_MEMORY = {
+    "distributed.nanny.pre-spawn-environ.MALLOC_TRIM_THRESHOLD_": 2**28,
+    "distributed.nanny.pre-spawn-environ.MALLOC_MMAP_THRESHOLD_": 2**25,
+}
+
 
 @verbose
 def localize_files(
@@ -236,6 +243,7 @@ def _give_up(job, error):
 
 def _on_dask(jobs, n_jobs, client):
     try:
+        import dask
         from dask.distributed import Client, LocalCluster, as_completed
     except ImportError:
         raise ImportError('Dask is not installed: pip install "mne_mmnet[batch]".') from None
@@ -243,11 +251,12 @@ def _on_dask(jobs, n_jobs, client):
     with contextlib.ExitStack() as stack:
         if client == "local":
             _check_option("n_jobs", n_jobs > 0 or n_jobs == -1, (True,), "a count or −1")
-            cluster = LocalCluster(
-                n_workers=os.cpu_count() if n_jobs == -1 else n_jobs,
-                threads_per_worker=1,
-                dashboard_address=None,
-            )
+            with dask.config.set(_WORKER_MEMORY):
+                cluster = LocalCluster(
+                    n_workers=os.cpu_count() if n_jobs == -1 else n_jobs,
+                    threads_per_worker=1,
+                    dashboard_address=None,
+                )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
         elif isinstance(client, str):
             client = stack.enter_context(Client(client))

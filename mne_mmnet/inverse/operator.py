@@ -83,6 +83,8 @@ class MMNetOperator:
     def __post_init__(self):
         # the one thing that changes: on a failing device batches get smaller, or the CPU is used
         object.__setattr__(self, "_worker", Fallback(self.route, self.prepare))
+        # and what recordings are compared with, made when it is first asked for
+        object.__setattr__(self, "second_opinion", {})
 
     @property
     def device(self):
