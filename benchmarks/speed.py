@@ -147,6 +147,7 @@ def prepare(n_channels, n_sources, loose):
     started = time.perf_counter()
     loose = None if loose == 0.0 else loose
     operator = mne_mmnet.make_mmnet_operator(info, fwd, cov, loose=loose)
+    seconds = time.perf_counter() - started
     return SimpleNamespace(
         info=info,
         fwd=fwd,
@@ -156,7 +157,7 @@ def prepare(n_channels, n_sources, loose):
         positions=np.concatenate([space["rr"][space["vertno"]] for space in fixed["src"]]),
         sampler=PatchSampler(source_graph(fixed["src"])),
         operator=operator,
-        seconds=time.perf_counter() - started,
+        seconds=seconds,
         loose=loose,
     )
 
