@@ -144,10 +144,8 @@ def prepare(n_channels, n_sources, loose):
     cov = mne.make_ad_hoc_cov(info, dict(eeg=1e-6))
     cov = mne.Covariance(np.diag(cov["data"]), cov.ch_names, [], info["projs"], 10_000)
     fwd = fixed if loose == 0.0 else free
-    started = time.perf_counter()
     loose = None if loose == 0.0 else loose
     operator = mne_mmnet.make_mmnet_operator(info, fwd, cov, loose=loose)
-    seconds = time.perf_counter() - started
     return SimpleNamespace(
         info=info,
         fwd=fwd,
@@ -157,7 +155,6 @@ def prepare(n_channels, n_sources, loose):
         positions=np.concatenate([space["rr"][space["vertno"]] for space in fixed["src"]]),
         sampler=PatchSampler(source_graph(fixed["src"])),
         operator=operator,
-        seconds=seconds,
         loose=loose,
     )
 
@@ -226,13 +223,11 @@ def measure(head, args, slow):
             ratio_to_mmnet=f"{ratio:.2f}",
             floor_ms="",
             ratio_to_floor="",
-            prepare_ms="",
             memory_mb=f"{memory[name]:.0f}",
         )
         if name == "mmnet":
             row["floor_ms"] = f"{1e3 * np.median(floors):.1f}"
             row["ratio_to_floor"] = f"{np.median(ours / floors):.2f}"
-            row["prepare_ms"] = f"{1e3 * head.seconds:.0f}"
         rows.append(row)
         print(" ".join(f"{key}={value}" for key, value in row.items() if value), flush=True)
     return rows

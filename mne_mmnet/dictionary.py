@@ -116,7 +116,9 @@ class Neighbourhoods:
             return graph_distances(self.adjacency, radius, rows)
         found = self._distances if rows is None else self._distances[rows]
         keep = found.data <= radius
-        starts = np.concatenate([[0], np.cumsum(keep)])[found.indptr]
+        # every row has an entry, its own location's
+        counts = np.add.reduceat(keep, found.indptr[:-1], dtype=np.int64)
+        starts = np.concatenate([[0], np.cumsum(counts)])
         return sparse.csr_array((found.data[keep], found.indices[keep], starts), found.shape)
 
 
