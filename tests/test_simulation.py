@@ -293,7 +293,7 @@ def test_layouts_reach_the_batch(heads):
     assert min(kept(0.0)) < 11
 
 
-@pytest.mark.parametrize("orient", ORIENTS)
+@pytest.mark.parametrize("orient", [*ORIENTS, "volume"])
 def test_inversion_on_a_coarser_grid(heads, orient, rng):
     """True currents are those of the nearest places, and none is lost.
 
@@ -305,6 +305,7 @@ def test_inversion_on_a_coarser_grid(heads, orient, rng):
         positions=rng.uniform(-60.0, 60.0, (23, 3)),
         normals=heads.normals[:23],
         adjacency=ring(23),
+        is_volume=orient == "volume",
     )
     positions = rng.uniform(-60.0, 60.0, (70, 3))
     nearest = np.linalg.norm(positions[:, None] - few.positions, axis=2).argmin(axis=1)
@@ -313,12 +314,15 @@ def test_inversion_on_a_coarser_grid(heads, orient, rng):
         gains=few.gains[:, :, nearest],
         positions=positions,
         normals=few.normals[nearest],
+        is_volume=few.is_volume,
     )
-    config = replace(CLEAN, **ORIENTS[orient])
+    if orient == "free":  # their own directions are kept
+        fine = replace(fine, normals=heads.normals)
+    config = replace(CLEAN, **ORIENTS.get(orient, {}))
     sampler = PatchSampler(fine.adjacency)
     for seed in range(8):
         batch = simulate_batch(fine, sampler, config, 2, np.random.default_rng(seed), few)
-        assert batch.orient == orient
+        assert batch.orient == ("free" if orient == "volume" else orient)
         assert batch.currents.shape[:2] == batch.peak.shape == (2, 23)
         leadfield = batch.leadfield / batch.orient_weights[:, None, None, :]
         seen = np.einsum("brso,bsot->brt", leadfield, batch.currents)

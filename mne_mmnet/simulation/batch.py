@@ -323,6 +323,8 @@ def _simulate_one(
     seen = used.gains[used_head][picks]
     power = (currents**2).mean(axis=1)
     peak = (power >= _AS_STRONG * power.max()).astype(float)
+    if orient == "free":  # vectors stay what they are, elsewhere as well
+        currents = normals[:, :, None] * currents[:, None, :]
     if nearest is not None:
         peak, currents = (_move(x, nearest, len(used.normals)) for x in (peak, currents))
         normals = used.normals
@@ -338,7 +340,6 @@ def _simulate_one(
         currents = np.pad(currents[:, None, :], ((0, 0), (2, 0), (0, 0)))
     else:
         frames = np.broadcast_to(np.eye(3), (len(normals), 3, 3))
-        currents = normals[:, :, None] * currents[:, None, :]
     leadfield = np.einsum("esk,sok->eso", seen, frames) * weights
     leadfield = np.tensordot(whitener, leadfield, 1)
     return leadfield, data, currents, weights, peak, float(known)
