@@ -134,6 +134,26 @@ def test_noise_only(rng):
     concern_of(evoked, FWD, match=r"explain 0\.\d % of the data")
 
 
+@pytest.mark.parametrize("method", ["empirical", "shrunk"])
+@pytest.mark.parametrize("n_samples", [200, 1000])
+def test_noise_only_with_a_short_baseline(method, n_samples, rng):
+    """A covariance fits the samples it was made of: other noise seems to be more than noise."""
+    evoked, _ = simulate(rng)
+    mixing = 1e-6 * rng.standard_normal((32, 32))
+    raw = mne.io.RawArray(mixing @ rng.standard_normal((32, n_samples)), INFO, verbose=False)
+    cov = mne.compute_raw_covariance(raw, method=method, rank=None, verbose=False)
+    signal = 3.0 * evoked.data / evoked.data.std() * (mixing @ mixing.T).trace() ** 0.5 / 32**0.5
+    evoked.data[:] = mixing @ rng.standard_normal(evoked.data.shape)
+    if method == "empirical":
+        report = concern_of(evoked, FWD, cov, match="not distinguishable from noise")
+        said = float(report.concerns[0].split("that of noise alone is ")[1].split(" ")[0])
+        expected = cov["nfree"] / (cov["nfree"] - 31 - 1)
+        assert said == pytest.approx(expected, rel=0.01)
+    evoked.data += signal
+    _, report = apply_mmnet_inverse(evoked, FWD, cov, return_report=True)
+    assert not any("noise alone" in concern for concern in report.concerns)
+
+
 def test_signal_beyond_the_domain(rng):
     """A signal-to-noise ratio that the model was not trained with."""
     evoked, cov = simulate(rng, snr_db=50.0)

@@ -64,6 +64,9 @@ class PreparedForward:
     noise_is_known : bool
         Whether a noise covariance was given. If so, whitened data have unit noise variance;
         if not, the noise level is unknown.
+    noise_nfree : float
+        Samples that the noise covariance is a plain average of; infinite where it is regularised
+        or not measured.
 
     Attributes
     ----------
@@ -96,6 +99,7 @@ class PreparedForward:
     loose: dict
     use_cps: bool
     noise_is_known: bool
+    noise_nfree: float
     n_rank: int = field(init=False)
     n_channels: int = field(init=False)
     n_sources: int = field(init=False)
@@ -194,9 +198,17 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
         loose=loose,
         use_cps=use_cps,
         noise_is_known=noise_cov is not None,
+        noise_nfree=_count_samples(noise_cov),
     )
     logger.info("[done]")
     return prepared
+
+
+def _count_samples(cov):
+    # MNE names no method of averages over continuous data; ad hoc covariances have no samples
+    if cov is None or cov.get("method") not in (None, "empirical") or cov["nfree"] <= 0:
+        return np.inf
+    return float(cov["nfree"])
 
 
 def prepare_data(info, prepared, data, nave=1):

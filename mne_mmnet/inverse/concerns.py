@@ -122,16 +122,17 @@ def find_concerns(card, prepared, data, report, largest):
     if foreign := say_foreign(card, prepared):
         concerns["ch_types"] = foreign
     if prepared.noise_is_known:
-        # whitened noise has unit power, by definition
-        excess = np.mean(np.square(data)) - 1.0
+        power = np.mean(np.square(data))
+        noise, error = _noise_power(prepared, data.size)
+        excess = power / noise - 1.0
         snr_db = 10.0 * np.log10(max(excess, 1e-3))
         distances.append(outside(card, "snr_db", snr_db))
-        if excess < _STANDARD_ERRORS * np.sqrt(2.0 / data.size):
+        if excess < _STANDARD_ERRORS * error:
             concerns["noise"] = (
                 f"The data are not distinguishable from noise: their whitened power is "
-                f"{1.0 + excess:.2f}, that of noise alone is 1 (signal-to-noise ratio outside the "
-                f"training domain of {card.name}). Don't read the estimate; average more trials, "
-                "or check noise_cov and nave."
+                f"{power:.2f}, that of noise alone is {noise:.3g} (signal-to-noise ratio outside "
+                f"the training domain of {card.name}). Don't read the estimate; average more "
+                "trials, or check noise_cov and nave."
             )
         elif distances[-1] > 0:
             concerns["snr_db"] = say_outside(card, "snr_db", snr_db, "dB (power of signal)")
@@ -197,6 +198,18 @@ class Tally:
                 logger.info(f"    {text}")
             else:
                 warn(text)
+
+
+def _noise_power(prepared, n_values):
+    """Return the expected mean square of whitened noise, and its relative standard error.
+
+    A covariance S that is the plain average over ν samples fits these better than others:
+    E tr(S⁻¹ Σ)/n = ν/(ν − n − 1), the mean of an inverse Wishart distribution.
+    """
+    n, spare = prepared.n_rank, prepared.noise_nfree - prepared.n_rank - 1
+    if not 0 < spare < np.inf:
+        return 1.0, np.sqrt(2.0 / n_values)
+    return prepared.noise_nfree / spare, np.sqrt(2.0 / n_values + 2.0 / (n * spare))
 
 
 def _rank(data):
