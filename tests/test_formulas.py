@@ -498,10 +498,12 @@ def test_shrinkage(shape, signal, rng):
     assert not np.allclose(shrunk, data)
 
 
-def test_shrinkage_without_noise(rng):
+@pytest.mark.parametrize("scale", [1.0, 1e-6])
+def test_shrinkage_without_noise(scale, rng):
     """No noise floor, no shrinkage: few components stay as they are."""
     data = torch.as_tensor(rng.standard_normal((1, 20, 2)) @ rng.standard_normal((1, 2, 30)))
-    np.testing.assert_allclose(shrink_singular_values(data), data, atol=1e-12)
+    data *= scale
+    np.testing.assert_allclose(shrink_singular_values(data), data, atol=1e-12 * scale)
     zeros = torch.zeros(1, 20, 30, dtype=torch.float64)
     assert torch.equal(shrink_singular_values(zeros), zeros)
 
