@@ -11,6 +11,8 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from mne.bem import ConductorModel
+from mne.transforms import apply_trans, invert_transform
 from mne.utils import ProgressBar, _validate_type, logger, verbose, warn
 
 from . import _surfaces
@@ -275,12 +277,10 @@ def _warn_far_electrodes(fwd, bem):
     if bem["is_sphere"]:
         return
     # mri_head_t maps MRI to head
-    trans = mne.transforms.invert_transform(fwd["mri_head_t"])
+    trans = invert_transform(fwd["mri_head_t"])
     loc = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
     scalp = bem["surfs"][0]
-    distances = _surfaces.distance_to_surface(
-        mne.transforms.apply_trans(trans, loc), scalp["rr"], scalp["tris"]
-    )
+    distances = _surfaces.distance_to_surface(apply_trans(trans, loc), scalp["rr"], scalp["tris"])
     far = np.flatnonzero(distances > _FAR)
     if len(far):
         names = ", ".join(
@@ -359,7 +359,7 @@ def make_template_forward(
     projected onto the scalp.
     """
     _validate_type(info, mne.Info, "info")
-    _validate_type(bem, (mne.bem.ConductorModel, None), "bem")
+    _validate_type(bem, (ConductorModel, None), "bem")
     info = _pick_electrodes(info)
     bar = ProgressBar(4, mesg="Template forward")
     # MNE's own account of each step would tear the bar apart

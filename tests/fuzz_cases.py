@@ -92,7 +92,7 @@ def recipes(**fixed):
 @functools.cache
 def _close_fwd():
     """A forward solution that lacks the vertices nearer than 28 mm to the skull."""
-    trans = mne.transforms.Transform("head", "mri")
+    trans = mne.Transform("head", "mri")
     src = mne_cases.make_src("surface").copy()
     info = mne_cases.make_info(64)
     return mne.make_forward_solution(

@@ -5,6 +5,7 @@ import functools
 import mne
 import numpy as np
 import pytest
+from mne.transforms import translation
 from scipy.spatial import ConvexHull
 
 SPHERE = mne.make_sphere_model(
@@ -127,7 +128,7 @@ def make_fwd(kind="surface", n_channels=64):
     """Free-orientation forward solution; cached, so copy before changing anything."""
     info = make_info(n_channels)
     src = make_src(kind).copy()
-    trans = mne.transforms.Transform("head", "mri")
+    trans = mne.Transform("head", "mri")
     return mne.make_forward_solution(
         info, trans, src, SPHERE, meg=False, mindist=0.0, verbose=False
     )
@@ -144,9 +145,7 @@ def canonical_meg_info(system):
 def make_meg_info(*, eeg=True, system="neuromag", step=3):
     """MEG sensors of a real helmet, every `step`-th of them, and 32 EEG channels; cached."""
     info = canonical_meg_info(system)
-    info["dev_head_t"] = mne.transforms.Transform(
-        "meg", "head", mne.transforms.translation(0, 0, 0.045)
-    )
+    info["dev_head_t"] = mne.Transform("meg", "head", translation(0, 0, 0.045))
     # triplets: the two gradiometers and the magnetometer of a place
     keep = [k for k in range(len(info["ch_names"])) if (k // 3) % step == 0]
     info = mne.pick_info(info, keep)
@@ -163,7 +162,7 @@ def make_meg_info(*, eeg=True, system="neuromag", step=3):
 @functools.cache
 def make_meg_fwd(kind="surface", **kwargs):
     """Free-orientation forward solution for MEG and EEG; cached."""
-    trans = mne.transforms.Transform("head", "mri")
+    trans = mne.Transform("head", "mri")
     info = make_meg_info(**kwargs)
     src = make_src(kind).copy()
     return mne.make_forward_solution(info, trans, src, SPHERE, mindist=0.0, verbose=False)

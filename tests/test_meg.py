@@ -3,6 +3,7 @@
 import mne
 import numpy as np
 import pytest
+from mne.cov import compute_whitener
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -43,7 +44,7 @@ def simulate(sources, seed=0, shift=0.0, amplitude=2e-8):
     if shift:
         moved = info.copy()
         moved["dev_head_t"]["trans"][0, 3] += shift
-        trans = mne.transforms.Transform("head", "mri")
+        trans = mne.Transform("head", "mri")
         fwd = mne.make_forward_solution(
             moved, trans, fwd["src"].copy(), cases.SPHERE, mindist=0.0, verbose=False
         )
@@ -266,7 +267,7 @@ def full_cov(seed=2, rank=None):
 def test_whitener_is_mne_s():
     info, cov = cases.make_meg_info(), full_cov()
     prepared = prepare_forward(info, cases.make_meg_fwd(), cov)
-    oracle, names = mne.cov.compute_whitener(cov, info, pca=True, verbose=False)
+    oracle, names = compute_whitener(cov, info, pca=True, verbose=False)
     assert tuple(names) == prepared.ch_names
     assert prepared.n_rank == len(oracle) == 3 * N_EACH + 31
     unit = np.sqrt(make_cov().data)
@@ -319,7 +320,7 @@ def test_maxwell_filtered_data():
     names = raw.ch_names[:306]
     fwd = mne.make_forward_solution(
         raw.info,
-        mne.transforms.Transform("head", "mri"),
+        mne.Transform("head", "mri"),
         cases.make_src("discrete").copy(),
         cases.SPHERE,
         mindist=0.0,

@@ -3,6 +3,7 @@
 import mne
 import numpy as np
 import pytest
+from mne.cov import compute_whitener
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -41,7 +42,7 @@ def test_whitener_whitens_and_projects(with_cov):
 def test_whitener_agrees_with_mne_with_its_own_projector():
     info = cases.make_info()
     cov = cases.make_cov(info)
-    oracle, _ = mne.cov.compute_whitener(cov, info, pca=True, verbose=False)
+    oracle, _ = compute_whitener(cov, info, pca=True, verbose=False)
     ours = _whitened(info, cov).whitener
     assert_allclose(ours.T @ ours, oracle.T @ oracle, rtol=1e-7, atol=1e-3)
 

@@ -240,7 +240,7 @@ def test_unusable_forward():
         prepare_forward(info, fwd)
     lonely = mne.make_forward_solution(
         info,
-        mne.transforms.Transform("head", "mri"),
+        mne.Transform("head", "mri"),
         cases.make_src("surface")[:1].copy(),
         cases.SPHERE,
         meg=False,

@@ -10,6 +10,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
+from mne.transforms import apply_trans, invert_transform
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse.csgraph import connected_components
@@ -445,8 +446,8 @@ def test_forward_resembles_the_sphere_model(info, fwd):
 @pytest.mark.parametrize("hemi", [0, 1])
 def test_postcentral_topography(info, fwd, hemi):
     fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, use_cps=False)
-    to_mri = mne.transforms.invert_transform(fwd["mri_head_t"])
-    rr = mne.transforms.apply_trans(to_mri, fwd["source_rr"])
+    to_mri = invert_transform(fwd["mri_head_t"])
+    rr = apply_trans(to_mri, fwd["source_rr"])
     # crown of the postcentral gyrus, mm in fsaverage's coordinates
     crown = np.array([-48 if hemi == 0 else 48, -22, 52]) / 1e3
     source = np.argmin(np.linalg.norm(rr - crown, axis=1))

@@ -25,6 +25,7 @@ costs.
 import matplotlib.pyplot as plt
 import mne
 import numpy as np
+from mne.transforms import apply_trans
 
 import mne_mmnet
 from mne_mmnet._cli.recording import read_median_nerve
@@ -42,7 +43,7 @@ folder = subjects_dir / "fsaverage5" / "bem"
 scalp = mne.read_surface(folder / "outer_skin.surf")[0] * 1e-3
 head_to_mri = mne.read_trans(folder / "fsaverage5-trans.fif")
 electrodes = np.array([channel["loc"][:3] for channel in evoked.info["chs"]])
-electrodes = mne.transforms.apply_trans(head_to_mri, electrodes)
+electrodes = apply_trans(head_to_mri, electrodes)
 fig, axes = plt.subplots(1, 2, figsize=(7, 3.6), layout="constrained")
 for ax, across, name in zip(axes, (0, 1), ("from behind", "from the right"), strict=True):
     ax.plot(*1e3 * scalp[:, [across, 2]].T, ",", color="0.6")

@@ -4,6 +4,7 @@ from collections import Counter
 
 import mne
 import numpy as np
+from mne.cov import compute_whitener
 from mne.utils import _check_option, _validate_type, logger
 
 from .checks import LOCALISED, is_average_reference, no_channels_message, summarize_names
@@ -168,7 +169,7 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
             "covariance from more data or with regularisation (mne.compute_covariance, "
             "method='shrunk'), or pass the right rank."
         )
-    whitener, whitened_names = mne.cov.compute_whitener(
+    whitener, whitened_names = compute_whitener(
         noise_cov, eye.info, picks=names, rank=ranks, pca=True, verbose=False
     )
     assert list(whitened_names) == names
