@@ -1,11 +1,13 @@
 """Pictures: drawn off-screen, with what they should show at the right place."""
 
+import sys
+
 import mne
 import numpy as np
 import pytest
 
 from mne_mmnet import fetch_template
-from mne_mmnet.viz import plot_sources
+from mne_mmnet.viz import plot_sources, surfaces
 
 SIZE = (600, 480)
 
@@ -86,3 +88,20 @@ def test_bad_input(directory, tmp_path):
         plot_sources(stc, subject="nobody", subjects_dir=directory)
     with pytest.raises(ValueError, match="not finite"):
         plot_sources(make_stc([np.nan, 0, 0, 0, 0]), subjects_dir=directory)
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a display")
+@pytest.mark.parametrize(
+    ("what", "value", "message"),
+    [
+        ("_HEADLESS_VTK", (99, 0), r"VTK \d+\.\d+ can't draw .* vtk>=9\.4, or run under xvfb-run"),
+        ("ctypes.util.find_library", lambda name: None, "Install libEGL"),
+    ],
+)
+def test_nothing_to_draw_on(what, value, message, directory, monkeypatch):
+    """VTK would end the process; here it is an error that says what to install."""
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.setattr(surfaces, "_HEADLESS_VTK", (0, 0))
+    monkeypatch.setattr(f"mne_mmnet.viz.surfaces.{what}", value)
+    with pytest.raises(RuntimeError, match=message):
+        plot_sources(make_stc([1e-8, 0, 0, 0, 0]), subjects_dir=directory, size=SIZE)

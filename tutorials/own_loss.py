@@ -38,8 +38,9 @@ data[info["ch_names"].index("O1")] += 150 * noise
 
 norms = np.linalg.norm(leadfield, axis=0)
 depth = (norms / norms.mean()) ** 0.8
-gain = torch.as_tensor(leadfield / depth / noise * 1e-9)  # currents in nA·m, depth-weighted
-recording = torch.as_tensor(data / noise)[None]
+gain = leadfield / depth / noise * 1e-9  # currents in nA·m, depth-weighted
+gain, recording = (torch.as_tensor(x, dtype=torch.float64) for x in (gain, data / noise))
+recording = recording[None]
 
 
 def objective(loss):

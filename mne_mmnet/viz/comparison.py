@@ -77,7 +77,7 @@ def plot_comparison(
     FileNotFoundError
         If the subject's surfaces are not found.
     RuntimeError
-        If this machine has no library to draw with.
+        If this machine has nothing to draw with: neither a display nor a library in its place.
     """
     _validate_type(stcs, dict, "stcs")
     _check_option("surface", surface, SURFACES)

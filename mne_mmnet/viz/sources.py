@@ -87,7 +87,7 @@ def plot_sources(
     FileNotFoundError
         If the subject's surfaces are not found.
     RuntimeError
-        If this machine has no library to draw with.
+        If this machine has nothing to draw with: neither a display nor a library in its place.
     """
     stc = check_estimate(stc)
     check_path(path)

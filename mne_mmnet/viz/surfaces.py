@@ -22,6 +22,8 @@ _N_POINTS = 40_000
 _N_NEIGHBOURS = 6
 # mm on the inflated surface: no value is carried farther than this from the source that has it
 _REACH, _REACH_SPARSE = 25.0, 8.0
+# the first VTK that looks for another way to draw where there is no X server
+_HEADLESS_VTK = (9, 4)
 
 
 class Painting(NamedTuple):
@@ -117,6 +119,14 @@ def _renderer(size):
     """Off-screen plotter without VTK's chatter about the X server that it looks for first."""
     if sys.platform.startswith("linux") and not os.environ.get("DISPLAY"):
         # VTK does not raise an error here, it crashes
+        from vtkmodules.vtkCommonCore import vtkVersion
+
+        found = vtkVersion.GetVTKMajorVersion(), vtkVersion.GetVTKMinorVersion()
+        if found < _HEADLESS_VTK:
+            raise RuntimeError(
+                f"VTK {found[0]}.{found[1]} can't draw without a display. Install vtk>=9.4, or "
+                "run under xvfb-run (Debian, Ubuntu: apt install xvfb)."
+            )
         if not any(ctypes.util.find_library(name) for name in ("EGL", "OSMesa")):
             raise RuntimeError(
                 "There is neither a display nor a library to draw without one. Install libEGL "
