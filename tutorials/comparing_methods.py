@@ -148,7 +148,8 @@ for name in methods:
 fig, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained")
 columns = ((errors, "strongest place to nearest source (mm)"), (shares, "power within 20 mm"))
 for ax, (values, title) in zip(axes, columns, strict=True):
-    ax.boxplot(list(values.values()), tick_labels=list(values), showfliers=True)
+    ax.boxplot(list(values.values()), showfliers=True)
+    ax.set_xticks(range(1, len(values) + 1), list(values))
     ax.set_title(title)
     ax.set_ylim(0, None)
 

@@ -255,7 +255,7 @@ def _on_dask(jobs, n_jobs, client):
                 cluster = LocalCluster(
                     n_workers=os.cpu_count() if n_jobs == -1 else n_jobs,
                     threads_per_worker=1,
-                    dashboard_address=None,
+                    dashboard_address="127.0.0.1:0",  # no port that another has
                 )
             client = stack.enter_context(Client(stack.enter_context(cluster)))
         elif isinstance(client, str):
