@@ -185,17 +185,23 @@ def test_a_longer_list(files, tmp_path):
     assert read_states(tmp_path) == ["done"] * N_FILES
 
 
-@pytest.mark.parametrize("client", [None, "local"], ids=["joblib", "dask"])
-@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
-def test_a_process_that_dies(files, tmp_path, monkeypatch, client):
-    """One file that kills its process (out of memory, a crash) fails alone, and stays failed."""
+@pytest.fixture
+def deadly(monkeypatch):
+    """One of the files kills the process that works on it."""
 
-    def deadly(job):
+    def run_or_die(job):  # a local function travels to the workers as a whole
         if "sub-01" in job.file and "clicks" in job.file:
             os.kill(os.getpid(), signal.SIGKILL)
         return run_job(job)
 
-    monkeypatch.setattr(run, "run_job", deadly)
+    monkeypatch.setattr(run, "run_job", run_or_die)
+
+
+@pytest.mark.parametrize("client", [None, "local"], ids=["joblib", "dask"])
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+@pytest.mark.usefixtures("deadly")
+def test_a_process_that_dies(files, tmp_path, client):
+    """One file that kills its process (out of memory, a crash) fails alone, and stays failed."""
     records = localize_files(files, FWD, out=tmp_path, n_jobs=2, client=client)
     assert [record.status for record in records] == ["failed", "done", "done", "done"]
     assert "died" in records[0].message
@@ -203,6 +209,25 @@ def test_a_process_that_dies(files, tmp_path, monkeypatch, client):
     again = localize_files(files, FWD, out=tmp_path, n_jobs=2, client=client)
     assert [record.status for record in again] == [record.status for record in records]
     assert snapshot(tmp_path) == before
+
+
+@pytest.mark.usefixtures("deadly")
+@pytest.mark.filterwarnings("ignore:.*:ResourceWarning")
+def test_workers_that_do_not_come_back(files, tmp_path, monkeypatch):
+    """Dask does not replace a worker that dies too early: the batch ends all the same."""
+    pytest.importorskip("distributed")
+
+    async def leave_it(self, exitcode):
+        pass
+
+    monkeypatch.setattr("distributed.nanny.Nanny._on_worker_exit", leave_it)
+    monkeypatch.setattr(run, "_PATIENCE", 2.0)
+    with mne.utils.catch_logging() as log:
+        records = localize_files(
+            files, FWD, out=tmp_path, n_jobs=2, client="local", verbose="info"
+        )
+    assert "did not come back" in log.getvalue()
+    assert [record.status for record in records] == ["failed", "done", "done", "done"]
 
 
 @pytest.mark.parametrize(

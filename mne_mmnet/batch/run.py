@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from ..weights import read_card
 from .job import Job, Settings, run_job
 from .records import Record, read_record, read_records, write_record, write_table
 
+# s: how often Dask is asked for news, and how long for workers that died, or a lost record
+_POLL, _PATIENCE = 0.05, 60.0
 # Dask has its workers give all memory back at once, and pay for new pages at every product: these
 # are the C library's own limits, or the highest it takes
 _WORKER_MEMORY = {
@@ -244,12 +247,13 @@ def _give_up(job, error):
 def _on_dask(jobs, n_jobs, client):
     try:
         import dask
-        from dask.distributed import Client, LocalCluster, as_completed
+        from dask.distributed import Client, LocalCluster
     except ImportError:
         raise ImportError('Dask is not installed: pip install "mne_mmnet[batch]".') from None
     _validate_type(client, (str, Client), "client")
+    is_local = client == "local"
     with contextlib.ExitStack() as stack:
-        if client == "local":
+        if is_local:
             _check_option("n_jobs", n_jobs > 0 or n_jobs == -1, (True,), "a count or −1")
             with dask.config.set(_WORKER_MEMORY):
                 cluster = LocalCluster(
@@ -265,15 +269,50 @@ def _on_dask(jobs, n_jobs, client):
         of = dict(zip((future.key for future in futures), jobs, strict=True))
         suspects = []
         try:
-            for future in as_completed(futures):
-                if future.exception() is None:
-                    yield future.result()
-                else:  # of its worker, for run_job itself raises nothing
+            for future in _as_they_end(futures, client, is_local):
+                record = _fetch(future)
+                if record is None:
                     suspects.append(of[future.key])
+                else:
+                    yield record
             # Dask blames all jobs that a dying worker held: these run again, one at a time
-            for job in suspects:
+            for job in [] if is_local else suspects:
                 futures = [client.submit(run_job, job, pure=False)]
                 error = futures[0].exception()
                 yield futures[0].result() if error is None else _give_up(job, error)
         finally:
             client.cancel(futures)
+    if is_local:  # the cluster is no more: its processes are not always replaced when they die
+        yield from _work(suspects, n_jobs, None)
+
+
+def _as_they_end(futures, client, is_local):
+    """Yield futures that ended, and all others once a local cluster has lost its workers."""
+    from dask.distributed import as_completed
+
+    completed, left = as_completed(futures), dict.fromkeys(futures)
+    seen = time.monotonic()  # workers
+    while left:
+        batch = completed.next_batch(block=False)
+        for future in batch:
+            del left[future]
+            yield future
+        if batch:
+            continue
+        time.sleep(_POLL)
+        if not is_local or client.scheduler_info()["workers"]:
+            seen = time.monotonic()
+        elif time.monotonic() - seen > _PATIENCE:
+            logger.warning("Dask's workers died and did not come back; going on without Dask")
+            yield from left
+            return
+
+
+def _fetch(future):
+    """Return a job's record; None if the worker died that ran it, or that kept the record."""
+    if future.status != "finished":
+        return None
+    try:
+        return future.result(timeout=_PATIENCE)
+    except Exception:  # Dask's: run_job raises nothing
+        return None
