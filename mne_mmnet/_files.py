@@ -114,5 +114,23 @@ def check_writable(path):
             scratch.unlink(missing_ok=True)
 
 
+def remove_scratch(path):
+    """Remove what processes that were killed while they wrote a file have left of it.
+
+    Parameters
+    ----------
+    path : path-like
+        The file, not touched itself. No living process may be writing it.
+    """
+    path = Path(path)
+    if not path.parent.is_dir():
+        return
+    name = re.compile(rf"\.[0-9a-f]{{32}}-{re.escape(path.name)}")
+    for entry in path.parent.iterdir():
+        if name.fullmatch(entry.name):
+            with contextlib.suppress(OSError):
+                entry.unlink()
+
+
 def _scratch(path):
     return path.with_name(f".{uuid.uuid4().hex}-{path.name}")

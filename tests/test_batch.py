@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import mne
 import numpy as np
@@ -15,7 +16,7 @@ import pytest
 from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, localize_files
 from mne_mmnet._cli import main
-from mne_mmnet._files import UnwritableError
+from mne_mmnet._files import UnwritableError, whole_file
 from mne_mmnet.batch import run
 from mne_mmnet.batch.job import run_job
 from mne_mmnet.batch.records import read_record
@@ -150,6 +151,21 @@ def test_one_bad_file(study, files, tmp_path, capsys):
     assert read_states(out) == ["done", "done"]
 
 
+def test_what_a_killed_batch_left(files, tmp_path):
+    """Half files of a batch that was killed are cleared away by the next, and nothing else."""
+    (stem,) = (Path(record.output).name for record in localize_files(files[:1], FWD, out=tmp_path))
+    half = [tmp_path / f".{32 * c}-{stem}" for c in "3a"]
+    others = [tmp_path / name for name in (f".{stem}", f".{32 * '3'}-other-{stem}", ".notes")]
+    for path in (*half, *others):
+        path.write_text("half")
+    localize_files(files[:1], FWD, out=tmp_path)  # nothing is due: nothing is looked at
+    assert all(path.exists() for path in half)
+    (tmp_path / stem).unlink()
+    localize_files(files[:1], FWD, out=tmp_path)
+    assert not any(path.exists() for path in half)
+    assert all(path.exists() for path in others)
+
+
 def test_missing_files(files, tmp_path):
     """A file, or its forward solution, that is not there fails by itself."""
     gone = tmp_path / "gone-ave.fif"
@@ -187,11 +203,13 @@ def test_a_longer_list(files, tmp_path):
 
 @pytest.fixture
 def deadly(monkeypatch):
-    """One of the files kills the process that works on it."""
+    """One of the files kills the process that works on it, half an estimate being written."""
 
     def run_or_die(job):  # a local function travels to the workers as a whole
         if "sub-01" in job.file and "clicks" in job.file:
-            os.kill(os.getpid(), signal.SIGKILL)
+            with whole_file(job.estimate) as scratch:
+                scratch.write_bytes(b"half")
+                os.kill(os.getpid(), signal.SIGKILL)
         return run_job(job)
 
     monkeypatch.setattr(run, "run_job", run_or_die)
@@ -205,6 +223,7 @@ def test_a_process_that_dies(files, tmp_path, client):
     records = localize_files(files, FWD, out=tmp_path, n_jobs=2, client=client)
     assert [record.status for record in records] == ["failed", "done", "done", "done"]
     assert "died" in records[0].message
+    assert not list(tmp_path.rglob(".*")), "half a file was left"
     before = snapshot(tmp_path)
     again = localize_files(files, FWD, out=tmp_path, n_jobs=2, client=client)
     assert [record.status for record in again] == [record.status for record in records]

@@ -2,13 +2,14 @@
 
 import contextlib
 import os
+import signal
 import time
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._files import check_writable
+from .._files import check_writable, remove_scratch
 from .._io import short_name
 from ..weights import read_card
 from .job import Job, Settings, run_job
@@ -136,11 +137,18 @@ def localize_files(
     due = [job for job in jobs if records[job.file] is None]
     logger.info(f"{len(jobs) - len(due)} of {len(jobs)} files have their result; {len(due)} to do")
     try:
-        for number, record in enumerate(_work(due, n_jobs, client), 1):
-            records[record.file] = record
-            what = record.status if not record.error else f"{record.error}: {record.message}"
-            logger.info(f"    {number}/{len(due)} {record.file}: {what} ({record.seconds:.1f} s)")
+        with contextlib.closing(_work(due, n_jobs, client)) as work:
+            for number, record in enumerate(work, 1):
+                records[record.file] = record
+                what = record.status if not record.error else f"{record.error}: {record.message}"
+                place = f"{number}/{len(due)} {record.file}"
+                logger.info(f"    {place}: {what} ({record.seconds:.1f} s)")
     finally:  # an interrupted batch has a table of what is done, too
+        for job in due:
+            # workers of a cluster that goes on may still be at what has no record
+            if client in (None, "local") or records[job.file] is not None:
+                remove_scratch(job.estimate)
+                remove_scratch(job.record)
         # in the order of the files; those of other batches, and what workers wrote last, follow
         table = {file: record for file, record in records.items() if record is not None}
         for file, (_, record) in read_records(out).items():
@@ -203,24 +211,32 @@ def _work(jobs, n_jobs, client):
     if client is not None:
         yield from _on_dask(jobs, n_jobs, client)
         return
-    if n_jobs == 1:
-        yield from map(run_job, jobs)
-        return
     from joblib import Parallel, delayed, effective_n_jobs, parallel_config
 
+    if effective_n_jobs(n_jobs) == 1:
+        yield from map(run_job, jobs)
+        return
     left = {job.file: job for job in jobs}
     while left:
         try:
             # one thread a process: they would wait for each other
             with parallel_config("loky", n_jobs=n_jobs, inner_max_num_threads=1):
-                work = [delayed(run_job)(job) for job in left.values()]
-                for record in Parallel(return_as="generator_unordered")(work):
-                    del left[record.file]
-                    yield record
+                work = [delayed(_in_worker)(run_job, job) for job in left.values()]
+                parallel = Parallel(return_as="generator_unordered")
+                with contextlib.closing(parallel(work)) as ended:
+                    for record in ended:
+                        del left[record.file]
+                        yield record
         except BrokenProcessPool:
             # a process died, of a job among those handed out: these run by themselves
             for file in list(left)[: 2 * effective_n_jobs(n_jobs)]:
                 yield _alone(left.pop(file))
+
+
+def _in_worker(function, job):
+    """Run a job in a process that leaves Ctrl-C to the one that collects the records."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return function(job)
 
 
 def _alone(job):
@@ -229,7 +245,7 @@ def _alone(job):
 
     with ProcessPoolExecutor(max_workers=1) as pool:
         try:
-            return pool.submit(run_job, job).result()
+            return pool.submit(_in_worker, run_job, job).result()
         except BrokenProcessPool as error:
             return _give_up(job, error)
 
