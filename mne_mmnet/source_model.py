@@ -7,7 +7,8 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from .dictionary import Neighbourhoods, cover, mixing_matrix, patch_matrices, synthesis_matrix
+from .dictionary import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
+from .distances import Neighbourhoods, cover
 
 # atoms weaker than this share of the strongest are not seen by the sensors: no current there
 _BLIND = 1e-9
@@ -88,8 +89,10 @@ def build_source_graph(adjacency, config, frames=None, transport=False, device="
         The tensors.
     """
     n_sources = adjacency.shape[0]
-    # all but the few rows of the far average look no farther than the widest patch
-    near = Neighbourhoods(adjacency, max(scale.radius for scale in config.scales))
+    # as far as all locations look; the few that are centres look farther
+    spacing = config.thinning * max(config.far_extent, *(scale.extent for scale in config.scales))
+    near = PatchScale("gaussian", config.near_extent).radius
+    near = Neighbourhoods(adjacency, max(near, spacing))
     everywhere = np.arange(n_sources)
     centres, atom_of, n_atoms = [], [], 0
     for scale in config.scales:
@@ -101,7 +104,7 @@ def build_source_graph(adjacency, config, frames=None, transport=False, device="
         atom_of.append(n_atoms + nearest)
         n_atoms += len(kept)
     place_of = [number * n_sources + kept for number, kept in enumerate(centres)]
-    patches = patch_matrices(near, config.scales)
+    patches = patch_matrices(near, config.scales, centres)
     synthesis = synthesis_matrix(patches, frames, transport, centres)
     cells, cell_of = cover(near, config.thinning * config.far_extent)
     return SourceGraph(

@@ -6,30 +6,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
 
 from core_cases import ring, two_islands
-from mne_mmnet.dictionary import (
-    Neighbourhoods,
-    PatchScale,
-    cover,
-    graph_distances,
-    mixing_matrix,
-    patch_matrices,
-    synthesis_matrix,
-)
-
-
-def test_distances_along_the_ring():
-    """Distances are path lengths, cut at the radius, with the diagonal kept."""
-    distances = graph_distances(ring(20, spacing=5.0), 12.0).tocsr()
-    row = distances[[4]].tocoo()
-    found = dict(zip(row.col.tolist(), row.data.tolist(), strict=True))
-    assert found == {4: 0.0, 3: 5.0, 5: 5.0, 2: 10.0, 6: 10.0}
-
-
-def test_chunks_make_no_difference(monkeypatch):
-    """The search in pieces gives the whole."""
-    whole = graph_distances(ring(30), 20.0).toarray()
-    monkeypatch.setattr("mne_mmnet.dictionary._CHUNK", 7)
-    np.testing.assert_array_equal(graph_distances(ring(30), 20.0).toarray(), whole)
+from mne_mmnet.dictionary import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
 
 
 @pytest.mark.parametrize("profile", ["gaussian", "exponential", "flat"])
@@ -88,31 +65,6 @@ def test_axes_are_carried_unchanged():
     np.testing.assert_allclose(synthesis, np.kron(plain, np.eye(3)))
 
 
-@pytest.mark.parametrize("spacing", [0.0, 6.0, 11.0, 30.0, 1e4])
-def test_cover(spacing, rng):
-    """Centres keep their distance, every location has one near, and its nearest is named."""
-    graph = two_islands(rng)
-    centres, nearest = cover(graph, spacing)
-    lengths = shortest_path(graph, directed=False)
-    between = lengths[np.ix_(centres, centres)]
-    assert (between[~np.eye(len(centres), dtype=bool)] > spacing).all()
-    assert (np.diff(centres) > 0).all()
-    found = lengths[np.arange(65), centres[nearest]]
-    assert (found <= spacing).all()
-    np.testing.assert_allclose(found, lengths[:, centres].min(axis=1))
-    np.testing.assert_array_equal(nearest[centres], np.arange(len(centres)))
-    # one centre on each island is the least, one at each location the most
-    expected = {0.0: 65, 1e4: 2}.get(spacing)
-    assert len(centres) == expected if expected else 2 < len(centres) < 65
-
-
-def test_cover_of_a_ring():
-    """Along a ring every centre silences its neighbours within the spacing."""
-    centres, nearest = cover(ring(12, spacing=5.0), 10.0)
-    np.testing.assert_array_equal(centres, [0, 3, 6, 9])
-    np.testing.assert_array_equal(nearest, [0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3, 0])
-
-
 def test_mixing_of_some_rows(rng):
     """The average at some locations is a part of the average at all, in the order asked for."""
     graph = two_islands(rng)
@@ -140,7 +92,9 @@ def test_thinned_synthesis(kind, rng):
         "surface": np.linalg.qr(rng.standard_normal((19, 3, 3)))[0],
     }[kind]
     whole = synthesis_matrix(patches, frames, kind == "surface").toarray()
-    thinned = synthesis_matrix(patches, frames, kind == "surface", kept).toarray()
+    thinned = synthesis_matrix(
+        patch_matrices(graph, scales, kept), frames, kind == "surface", kept
+    ).toarray()
     columns = np.concatenate([19 * k + part for k, part in enumerate(kept)])
     columns = (n_orient * columns[:, None] + np.arange(n_orient)).ravel()
     assert thinned.shape == (19 * n_orient, 24 * n_orient)
@@ -152,16 +106,3 @@ def test_bad_scale(profile, extent):
     """Unknown profiles and impossible extents are refused."""
     with pytest.raises(ValueError, match="profile must be|needs an extent"):
         PatchScale(profile, extent)
-
-
-def test_neighbourhoods_are_the_search(rng):
-    """Looked-up distances are the searched ones, inside the radius and beyond it."""
-    graph = two_islands(rng)
-    near = Neighbourhoods(graph, 20.0)
-    rows = np.array([50, 3, 17])
-    for radius in (6.0, 20.0, 31.0):
-        for part in (None, rows):
-            found = near.within(radius, part)
-            expected = graph_distances(graph, radius, part)
-            assert found.nnz == expected.nnz
-            np.testing.assert_array_equal(found.toarray(), expected.toarray())
