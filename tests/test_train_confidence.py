@@ -1,5 +1,7 @@
 """Training of the confidence head: it learns, alone, and says how often it is right."""
 
+import os
+import signal
 from dataclasses import replace
 
 import numpy as np
@@ -42,14 +44,14 @@ def score(network, spaces, seeds):
     return (torch.cat(parts) for parts in zip(*found, strict=True))
 
 
-def test_learns_alone(spaces):
+def test_learns_alone(spaces, tmp_path):
     """Held-out cross-entropy falls, every other weight stays, nothing is left trainable."""
     torch.manual_seed(0)
     network = EvidenceNetwork(SMALL)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     held_out = range(1000, 1012)
     initial = float(_cross_entropy(*score(network, spaces, held_out)))
-    found = train_confidence(network, TINY, *spaces)
+    found = train_confidence(network, TINY, *spaces, tmp_path)
     final = float(_cross_entropy(*score(network, spaces, held_out)))
     assert final < initial - 0.05
     for name, tensor in network.state_dict().items():
@@ -57,6 +59,42 @@ def test_learns_alone(spaces):
     assert not any(parameter.requires_grad for parameter in network.parameters())
     assert list(found) == [0.5, 0.9]
     assert 0 <= found[0.5] <= found[0.9] <= 1
+
+
+@pytest.mark.parametrize("moment", [0, 3, 8])
+def test_goes_on_exactly(spaces, tmp_path, moment):
+    """Wherever it is stopped, no batch is lost, none is done twice, and the end is the same."""
+    short = replace(TINY, n_confidence=9, n_temperature=2)
+    whole, parts = random_network(0, 0.1), random_network(0, 0.1)
+    found = train_confidence(whole, short, *spaces, tmp_path / "whole", save_every=4)
+    seen = []
+
+    def press(batches):
+        for k in batches:
+            seen.append(k)
+            if k == moment:
+                os.kill(os.getpid(), signal.SIGINT)
+            yield k
+
+    run = (short, *spaces, tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        train_confidence(parts, *run, save_every=4, progress=press)
+    assert seen == list(range(moment + 1))
+    parts = random_network(0, 0.1)
+    again = train_confidence(parts, *run, save_every=4, progress=press)
+    assert seen == list(range(9))
+    assert again == found
+    for one, other in zip(parts.parameters(), whole.parameters(), strict=True):
+        torch.testing.assert_close(one, other, rtol=0, atol=0)
+    # what is done is not done again
+    train_confidence(random_network(0, 0.1), *run, progress=press)
+    assert len(seen) == 9
+    other = replace(short, seed=short.seed + 1)
+    with pytest.raises(ValueError, match="another configuration"):
+        train_confidence(parts, other, *run[1:])
+    (tmp_path / "parts" / "confidence.pt").write_bytes(b"no checkpoint")
+    with pytest.raises(ValueError, match="is damaged"):
+        train_confidence(parts, *run)
 
 
 @pytest.mark.parametrize("warm", [0.0, 0.7])

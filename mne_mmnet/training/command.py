@@ -236,6 +236,8 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
             config,
             [Space(archive, config.network, args.device) for archive in heads],
             Space(fine_heads, config.network, args.device),
+            args.out,
+            save_every=args.save_every,
             progress=progress,
         )
     provenance = {

@@ -1,14 +1,19 @@
 """Training of the confidence head, after everything else, on a network that stays as it is."""
 
+import json
 import logging
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from ..network import EvidenceNetwork, confidence_levels
 from ..solver import iterate, peak_log_probability
+from .checkpoint import load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
+from .interrupt import Interrupt
 from .loop import Space, learning_rate, pose_batch
 
 logger = logging.getLogger("mne")
@@ -71,10 +76,12 @@ def train_confidence(
     config: TrainingConfig,
     spaces: list[Space],
     fine: Space,
+    directory,
     *,
+    save_every=200,
     progress=iter,
 ):
-    """Train the confidence head, then fit its temperature.
+    """Train the confidence head, or go on where it was interrupted, then fit its temperature.
 
     Parameters
     ----------
@@ -87,6 +94,10 @@ def train_confidence(
     fine : Space
         A finer source space, from which half of the recordings come: real sources do not sit on
         the grid that they are estimated on. The temperature is fitted on such recordings alone.
+    directory : path-like
+        Where ``confidence.pt`` is kept: the directory of the network's own run.
+    save_every : int
+        Batches between two checkpoints.
     progress : callable
         Wraps the sequence of batch numbers, for a progress bar.
 
@@ -94,16 +105,33 @@ def train_confidence(
     -------
     coverage : dict of float to float
         Share of the recordings for the temperature whose region of that level holds the peak.
+
+    Raises
+    ------
+    ValueError
+        If the directory holds a run with another configuration or a damaged checkpoint.
+    KeyboardInterrupt
+        After the first Ctrl-C as soon as the batch is over and a checkpoint is written, after the
+        second one at once.
+    OSError
+        If the directory cannot be written; the last checkpoint is whole.
     """
+    path = Path(directory) / "confidence.pt"
     network.requires_grad_(False)
     head = network.confidence.requires_grad_(True)
     learned = [p for name, p in head.named_parameters() if name != "log_temperature"]
     optimiser = torch.optim.AdamW(learned, lr=config.learning_rate)
     shares = np.cumsum([share for _, _, share in config.spaces])
     schedule = replace(config, n_batches=config.n_confidence)
-    # of its own inversion, many steps or few: the last iterate is what counts
-    losses = []
-    for k in progress(range(config.n_confidence)):
+    first, mark = 0, ("config", json.dumps(config.to_dict()))
+    if path.exists():
+        with resuming(path, mark, "a run with another configuration", fine.device) as state:
+            head.load_state_dict(state["head"])
+            load_optimiser(optimiser, state["optimiser"])
+            first = int(state["batch"])
+        logger.info("Resuming %s at batch %d.", path, first)
+
+    def step(k):
         rng = np.random.default_rng([config.seed, _PHASE, k])
         if rng.uniform() < 0.5:
             space, source = spaces[0], fine
@@ -121,9 +149,21 @@ def train_confidence(
         norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
         if torch.isfinite(norm):
             optimiser.step()
-        losses.append(float(loss.detach()))
-        if (k + 1) % 200 == 0:
-            logger.info("    confidence, batch %d: %.3f", k + 1, np.mean(losses[-200:]))
+        return float(loss.detach())
+
+    def save(n_batches):
+        state = dict(head=head.state_dict(), optimiser=optimiser.state_dict(), batch=n_batches)
+        write_checkpoint(path, dict([mark], **state))
+
+    losses = []
+    with Interrupt() as interrupt:
+        for k in progress(range(first, config.n_confidence)):
+            losses.append(step(k))
+            if (k + 1) % save_every == 0 or k + 1 == config.n_confidence:
+                logger.info("    confidence, batch %d: %.3f", k + 1, np.mean(losses))
+                losses = []
+                save(k + 1)
+            interrupt.answer(partial(save, k + 1))
 
     found = fit_temperature(network, config, spaces[0], fine)
     network.requires_grad_(False)
