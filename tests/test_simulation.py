@@ -438,3 +438,24 @@ def test_noise_is_normalised(rng):
     for background in (0.0, 0.5, 1.0):
         noise = draw_noise(rng, gain, electrodes, 30, background)
         assert np.mean(noise**2) == pytest.approx(1.0)
+
+
+def test_large_spaces_keep_no_distances(heads, monkeypatch):
+    """Distances looked for when they are needed are those kept: the same seed draws the same."""
+    kept = PatchSampler(heads.adjacency)
+    monkeypatch.setattr("mne_mmnet.simulation.sources._KEPT", 0)
+    lazy = PatchSampler(heads.adjacency)
+    assert lazy._kept is None
+    locations = np.array([7, 2, 7])
+    np.testing.assert_array_equal(lazy.distances(locations), kept.distances(locations))
+    assert lazy.distances(3).shape == (heads.adjacency.shape[0],)
+    for seed in range(20):
+        one, other = (s.draw(np.random.default_rng(seed), 30.0) for s in (kept, lazy))
+        np.testing.assert_array_equal(one[0], other[0])
+        assert one[1] == other[1]
+    config = SimulationConfig(n_channels=(12, 14), max_times=12, tilt=0.7, free=0.0, loose=0.0)
+    one, other = (
+        simulate_batch(heads, s, config, 3, np.random.default_rng(5)) for s in (kept, lazy)
+    )
+    np.testing.assert_array_equal(one.leadfield, other.leadfield)
+    np.testing.assert_array_equal(one.data, other.data)

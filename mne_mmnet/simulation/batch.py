@@ -156,12 +156,13 @@ def _draw_electrodes(rng, heads, config, n_channels):
     return members[draw_montage(rng, heads.electrodes[members], n_channels)]
 
 
-def _tilt(rng, normals, distances, size):
+def _tilt(rng, normals, sampler, size):
     """Add a smooth random field to the normals."""
     if size == 0:
         return normals
     centres = rng.choice(len(normals), size=min(60, len(normals)), replace=False)
-    weight = np.exp(-0.5 * (np.minimum(distances[:, centres], 1e3) / 25.0) ** 2)
+    distance = np.minimum(sampler.distances(centres).T, 1e3)
+    weight = np.exp(-0.5 * (distance / 25.0) ** 2)
     field = weight @ rng.standard_normal((len(centres), 3))
     field *= size / np.sqrt(np.mean(field**2) * 3.0)
     tilted = normals + field
@@ -333,7 +334,7 @@ def _simulate_one(
         tilt = rng.uniform(0.0, config.tilt)
         if matched or used is not heads:  # other places have other normals as it is
             tilt = 0.0
-        frames = _tilt(rng, normals, sampler.distances, tilt)[:, None, :]
+        frames = _tilt(rng, normals, sampler, tilt)[:, None, :]
         currents = currents[:, None, :]
     elif orient == "loose":
         frames = used.surface_frames

@@ -6,6 +6,10 @@ from scipy.sparse.csgraph import dijkstra
 
 _PROFILES = ("point", "diffused", "gaussian", "flat", "irregular")
 _PROFILE_SHARES = (0.3, 0.15, 0.15, 0.1, 0.3)
+# mm: farther locations are infinitely far
+_HORIZON = 80.0
+# up to that many locations all distances are kept (64 MB), of more only looked for when needed
+_KEPT = 4000
 
 
 class PatchSampler:
@@ -20,11 +24,33 @@ class PatchSampler:
     def __init__(self, adjacency):
         adjacency = sparse.csr_array(adjacency)
         self.n_sources = adjacency.shape[0]
-        self.distances = dijkstra(adjacency, directed=False, limit=80.0).astype(np.float32)
+        self._adjacency = adjacency
+        self._kept = None
+        if self.n_sources <= _KEPT:
+            self._kept = self._search(np.arange(self.n_sources))
         links = (adjacency > 0).astype(float)
         self._neighbours = np.split(links.indices, links.indptr[1:-1])
         degree = np.asarray(links.sum(axis=1)).ravel()
         self._laplacian = sparse.csr_array(sparse.diags_array(degree) - links)
+
+    def _search(self, locations):
+        found = dijkstra(self._adjacency, directed=False, indices=locations, limit=_HORIZON)
+        return found.astype(np.float32)
+
+    def distances(self, locations):
+        """Distances along the graph.
+
+        Parameters
+        ----------
+        locations : int | array of int
+            From where.
+
+        Returns
+        -------
+        distances : array of shape (..., n_sources), float32
+            In mm; infinite beyond 80 mm.
+        """
+        return self._search(locations) if self._kept is None else self._kept[locations]
 
     def draw(self, rng, max_extent):
         """Draw one patch.
@@ -45,7 +71,7 @@ class PatchSampler:
         """
         profile = rng.choice(_PROFILES, p=_PROFILE_SHARES)
         centre = int(rng.integers(self.n_sources))
-        distance = self.distances[centre]
+        distance = self.distances(centre)
         extent = rng.uniform(5.0, max_extent)
         if profile == "point":
             patch = (np.arange(self.n_sources) == centre).astype(float)
@@ -69,9 +95,8 @@ class PatchSampler:
 
     def _irregular(self, rng, seed, extent):
         """Grow a connected region at random; one or two Gaussian components inside it."""
-        size = max(
-            2, int(len(np.flatnonzero(self.distances[seed] <= extent)) * rng.uniform(0.4, 1))
-        )
+        n_within = int((self.distances(seed) <= extent).sum())
+        size = max(2, int(n_within * rng.uniform(0.4, 1)))
         region, frontier = [seed], set(self._neighbours[seed].tolist())
         while len(region) < size and frontier:
             new = int(rng.choice(np.fromiter(frontier, int)))
@@ -84,5 +109,5 @@ class PatchSampler:
         centres = rng.choice(region, size=min(n_components, len(region)), replace=False)
         for component, centre in enumerate(centres):
             width = rng.uniform(0.4, 1.2) * extent
-            maps[component, region] = np.exp(-0.5 * (self.distances[centre, region] / width) ** 2)
+            maps[component, region] = np.exp(-0.5 * (self.distances(centre)[region] / width) ** 2)
         return maps[: len(centres)], int(centres[0])
