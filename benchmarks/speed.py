@@ -12,6 +12,8 @@ to mmnet with a prepared operator. ``cold`` is a call that is given the forward 
 ``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20 s at 250 Hz.
 
 The prepared operator is timed at every size, all else with ``--compare`` channels only.
+torch has ``--threads``, whatever the environment says; NumPy's BLAS has one, with which peers are
+fastest here (with two, Gamma-MAP and FlexChampagne take five times as long).
 Peers do what they do for every recording: eLORETA applies a prepared operator; the others have
 nothing to prepare. They run with fixed orientation. One that took longer than ``--patience``
 seconds is not tried at larger sizes. Memory is the peak of the first call above what was resident
@@ -37,6 +39,7 @@ from floor import count_work, measure_rates
 from mne.minimum_norm import apply_inverse, make_inverse_operator, prepare_inverse_operator
 from peers import PEERS
 from speed_figure import draw
+from threadpoolctl import threadpool_limits
 
 import mne_mmnet
 from mne_mmnet._mne import source_graph
@@ -249,6 +252,7 @@ def main():
     args = parser.parse_args()
     if args.figure:
         return draw(read_rows(args.out), args.out.with_suffix(".png"))
+    threadpool_limits(1, user_api="blas")
     torch.set_num_threads(args.threads)
     mne.set_log_level("error")
     warnings.simplefilter("ignore")

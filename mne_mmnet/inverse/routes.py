@@ -108,10 +108,10 @@ class EvidenceRoute:
         A·m per unit of the solver's currents.
     noise_is_known : bool
         Whether whitened data have unit noise variance.
-    leadfield : array of shape (n_rank, n_sources, n_orient)
-        Of the prepared forward, like the next.
+    leadfield : torch.Tensor of shape (n_rank, n_sources * n_orient)
+        Of the solver's currents, on the device.
     orient_weights : array of shape (n_sources, n_orient)
-        Prior standard deviation of each column.
+        Prior standard deviation of each column of the prepared forward.
     """
 
     network: EvidenceNetwork
@@ -119,7 +119,7 @@ class EvidenceRoute:
     log_prior: torch.Tensor | None
     unit: float
     noise_is_known: bool
-    leadfield: np.ndarray
+    leadfield: torch.Tensor
     orient_weights: np.ndarray
 
     @classmethod
@@ -160,7 +160,9 @@ class EvidenceRoute:
             log_prior,
             unit,
             prepared.noise_is_known,
-            prepared.leadfield,
+            torch.as_tensor(
+                unit * weighted.reshape(len(weighted), -1), dtype=torch.float32, device=device
+            ),
             prepared.orient_weights,
         )
 
@@ -203,16 +205,18 @@ class EvidenceRoute:
             )
             last, certificate = certify(iterate(self.network, problem, n_steps))
             unit = (self.unit * amplitude.numpy())[:, None, None, None]
-            weights = unit * self.orient_weights[:, :, None]
+            weights = self.orient_weights if rows is None else self.orient_weights[rows]
+            weights = unit * weights[:, :, None]
             kept, rest = [], []
             length = max(1, _READ_OUT // max(1, len(scaled)))
             for chunk, part in zip(
                 scaled.split(length, dim=2), exact.split(length, dim=2), strict=True
             ):
-                currents = problem.objective.posterior_mean(last.point, chunk).cpu().double()
-                currents = weights * currents.numpy()
-                rest.append(part.numpy() - _predict(self.leadfield, currents))
-                kept.append(currents if rows is None else currents[:, rows])
+                currents = problem.objective.posterior_mean(last.point, chunk)
+                seen = self._predict(currents).cpu().double()
+                rest.append((part - amplitude[:, None, None] * seen).numpy())
+                currents = currents if rows is None else currents[:, rows]
+                kept.append(weights * currents.cpu().double().numpy())
             spread = None
             if uncertainty:
                 spread = self._spread(problem, last.point, amplitude.numpy())
@@ -222,6 +226,13 @@ class EvidenceRoute:
         currents, residual = (np.concatenate(parts, axis=-1) for parts in (kept, rest))
         return Solution(currents, residual, certificate, noise, spread)
 
+    def _predict(self, currents):
+        """Compute the data that currents (n_batch, n_sources, n_orient, n_times) make."""
+        n_batch, *_, n_times = currents.shape
+        # as they lie in memory: one product for the whole batch
+        flat = currents.permute(1, 2, 0, 3).reshape(-1, n_batch * n_times)
+        return (self.leadfield @ flat).view(-1, n_batch, n_times).transpose(0, 1)
+
     def _spread(self, problem, point, amplitude):
         variance = problem.objective.posterior_variance(point)
         log_probability = peak_log_probability(self.network, problem, point)
@@ -230,13 +241,6 @@ class EvidenceRoute:
         std = variance.sqrt().cpu().double().numpy() * (self.unit * amplitude)[:, None, None]
         level = confidence_levels(probability)
         return Spread(std * self.orient_weights, probability.numpy(), level.numpy())
-
-
-def _predict(leadfield, currents):
-    """Compute the whitened data that currents (n_batch, n_sources, n_orient, n_times) make."""
-    n_batch, n_times = len(currents), currents.shape[-1]
-    flat = currents.reshape(n_batch, -1, n_times)
-    return leadfield.reshape(len(leadfield), -1) @ flat
 
 
 def _log_depth_prior(leadfield, depth):
