@@ -298,9 +298,10 @@ def test_unusable_forward(value, message):
     [
         (np.full((32, 32), np.nan), "noise covariance contains NaN.*compute_covariance"),
         (np.zeros((32, 32)), "Only 0 independent channels.*'shrunk'"),
-        (np.ones((32, 32)), "independent channels.*'shrunk'"),
+        (np.ones((32, 32)), "Only 0 independent channels.*'shrunk'"),
+        (np.ones((32, 32)) + 1e-15 * np.eye(32), "Only 0 independent channels.*'shrunk'"),
     ],
-    ids=["nan", "zero", "one direction"],
+    ids=["nan", "zero", "the reference alone", "the reference and rounding"],
 )
 def test_unusable_covariance(data, message):
     cov = mne.Covariance(1e-12 * data, INFO["ch_names"], [], [], 100)

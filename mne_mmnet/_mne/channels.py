@@ -157,8 +157,13 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
         )
     ranks = mne.compute_rank(noise_cov, rank=rank, info=eye.info, verbose=False)
     for kind, value in ranks.items():
-        members = np.isin(ch_types, _MEG if kind == "meg" else (kind,))
-        ranks[kind] = min(value, round(np.trace(projector[np.ix_(members, members)])))
+        kinds = _MEG if kind == "meg" else (kind,)
+        members = np.isin(ch_types, kinds)
+        ranks[kind] = min(
+            value,
+            round(np.trace(projector[np.ix_(members, members)])),
+            sum(_count_beyond_rounding(noise_cov, projector, ch_types, kind) for kind in kinds),
+        )
     n_rank = sum(ranks.values())
     if n_rank < MIN_CHANNELS:
         raise ValueError(
@@ -177,6 +182,21 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
     # In exact arithmetic the product is the whitener itself; it removes the rounding, which a
     # badly conditioned covariance blows up.
     return whitener @ projector, projector
+
+
+def _count_beyond_rounding(noise_cov, projector, ch_types, kind):
+    """Count the directions of one kind in which a covariance has more than projection's rounding.
+
+    MNE compares what a projection leaves with its largest part. Where nothing is left, as of a
+    covariance along the reference alone, that part is rounding itself and seems to have a rank.
+    """
+    members = np.array(ch_types) == kind
+    if not members.any():
+        return 0
+    full = np.diag(noise_cov.data) if noise_cov["diag"] else noise_cov.data
+    left = np.linalg.eigvalsh((projector @ full @ projector.T)[np.ix_(members, members)])
+    largest = np.linalg.norm(full[np.ix_(members, members)], 2)
+    return int((left > members.sum() * np.finfo(float).eps * largest).sum())
 
 
 def _check_rank(rank, noise_cov, ch_types):
