@@ -1,10 +1,15 @@
 """Devices that fail: telling why, and handing back memory. No MNE, for training's sake."""
 
+import sys
+from pathlib import Path
+
 import torch
 
 # how drivers and libraries say that there is no memory left, and that a device is gone
 _NO_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "_ALLOC_FAILED")
 _NO_DEVICE = ("CUDA error", "CUDA driver error", "HIP error", "CUBLAS_", "CUSOLVER_", "CUDNN_")
+# of this process, as Linux lists them; Triton is for Linux only
+_LIBRARIES = Path("/proc/self/maps")
 
 
 def recognise(error):
@@ -46,3 +51,17 @@ def free_memory(device):
             torch.mps.empty_cache()
     except RuntimeError:  # it is gone
         pass
+
+
+def keep_triton_out():
+    """Have torch do without Triton where importing it would end the process.
+
+    The first optimiser of a process imports Triton, where it is installed (it comes with torch for
+    CUDA), though it needs none of it. Triton brings an LLVM of its own, and its import is a
+    segmentation fault after Mesa, with which surfaces are drawn where there is no graphics card,
+    has loaded the system's. The other way round they get along. Call it before making an
+    optimiser.
+    """
+    libraries = _LIBRARIES.read_bytes() if _LIBRARIES.exists() else b""
+    if "triton" not in sys.modules and b"/libLLVM" in libraries:
+        sys.modules["triton"] = None  # "import triton" is an ImportError from now on

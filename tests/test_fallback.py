@@ -1,7 +1,10 @@
 """Devices that fail: batches get smaller, then the CPU goes on, and the user is told."""
 
+import importlib.util
 import logging
 import pickle
+import subprocess
+import sys
 from dataclasses import replace
 from functools import partial
 
@@ -13,12 +16,13 @@ import torch
 from core_cases import random_network
 from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import (
+    _devices,
     apply_mmnet_inverse,
     apply_mmnet_inverse_epochs,
     apply_mmnet_inverse_raw,
     make_mmnet_operator,
 )
-from mne_mmnet._devices import recognise
+from mne_mmnet._devices import keep_triton_out, recognise
 from mne_mmnet.inverse import operator as operator_module
 from mne_mmnet.training import train
 from mne_mmnet.training.gradient import Gradient
@@ -280,3 +284,43 @@ def test_training_stops_clearly(tmp_path, monkeypatch, error, kind, words):
     left[0] = -1
     train(CONFIG, tmp_path, [make_heads()], save_every=2)
     assert left[0] == -3  # the two that were left
+
+
+@pytest.mark.parametrize(
+    ("libraries", "imported", "kept_out"),
+    [
+        (b"7f00-7f01 r-xp 0 00:00 1 /usr/lib/libLLVM-15.so.1\n", False, True),
+        (b"7f00-7f01 r-xp 0 00:00 1 /usr/lib/libLLVM-15.so.1\n", True, False),
+        (b"7f00-7f01 r-xp 0 00:00 1 /usr/lib/libGL.so.1\n", False, False),
+        (None, False, False),
+    ],
+    ids=["drawn", "imported before", "not drawn", "not Linux"],
+)
+def test_when_triton_is_kept_out(libraries, imported, kept_out, tmp_path, monkeypatch):
+    monkeypatch.setattr(_devices, "_LIBRARIES", tmp_path / "maps")
+    if libraries is not None:
+        (tmp_path / "maps").write_bytes(libraries)
+    monkeypatch.setitem(sys.modules, "triton", sys)
+    if not imported:
+        del sys.modules["triton"]
+    keep_triton_out()
+    assert sys.modules.get("triton", "free") == (None if kept_out else sys if imported else "free")
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+def test_optimiser_after_drawing():
+    """Without ``keep_triton_out`` this is a segmentation fault where Mesa draws."""
+    code = """
+import pyvista, torch
+from mne_mmnet._devices import keep_triton_out
+plotter = pyvista.Plotter(off_screen=True)
+plotter.add_mesh(pyvista.Sphere())
+plotter.screenshot()
+plotter.close()
+keep_triton_out()
+weight = torch.nn.Parameter(torch.ones(3))
+optimiser = torch.optim.AdamW([weight])
+weight.sum().backward()
+optimiser.step()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from .._devices import keep_triton_out
 from ..baselines import Estimator
 from .bilevel_config import BilevelConfig
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
@@ -174,6 +175,7 @@ def train_bilevel(
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "checkpoint.pt"
     estimator.to(device)
+    keep_triton_out()
     optimiser = torch.optim.Adam(_parameter_groups(estimator, config))
     run, history = _Run(), []
     best = {name: tensor.clone() for name, tensor in estimator.state_dict().items()}

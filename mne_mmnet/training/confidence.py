@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .._devices import keep_triton_out
 from ..network import EvidenceNetwork, confidence_levels
 from ..solver import iterate, peak_log_probability
 from .checkpoint import load_optimiser, resuming, write_checkpoint
@@ -120,6 +121,7 @@ def train_confidence(
     network.requires_grad_(False)
     head = network.confidence.requires_grad_(True)
     learned = [p for name, p in head.named_parameters() if name != "log_temperature"]
+    keep_triton_out()
     optimiser = torch.optim.AdamW(learned, lr=config.learning_rate)
     shares = np.cumsum([share for _, _, share in config.spaces])
     schedule = replace(config, n_batches=config.n_confidence)

@@ -11,7 +11,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from .._devices import recognise
+from .._devices import keep_triton_out, recognise
 from ..metrics import auc, confidence_interval, space_time_cosine
 from ..network import EvidenceNetwork
 from ..simulation import HeadArchive, Perturbation, SimulationConfig, perturb_heads
@@ -211,6 +211,7 @@ class _Run:
         ]
         for parameter in self.learned:
             parameter.requires_grad_(True)
+        keep_triton_out()
         self.optimiser = torch.optim.AdamW(self.learned, lr=config.learning_rate)
         self.gradient = Gradient(self.learned)
         self.n_batches, self.seconds, self.checks = 0, 0.0, []

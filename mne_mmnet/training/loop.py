@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from .._devices import keep_triton_out
 from ..dictionary import mixing_matrix
 from ..network import EvidenceNetwork, NetworkConfig
 from ..simulation import HeadArchive, PatchSampler, SimulatedBatch, simulate_batch
@@ -300,6 +301,7 @@ def train(
     average = EvidenceNetwork(config.network).to(device)
     average.load_state_dict(network.state_dict())
     learned = [*network.hyperprior.parameters(), *network.curvature.parameters()]
+    keep_triton_out()
     optimiser = torch.optim.AdamW(
         learned, lr=config.learning_rate, weight_decay=config.weight_decay
     )
