@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from mne_mmnet._devices import keep_triton_out
 from mne_mmnet.simulation import HeadArchive
 from mne_mmnet.training import train
 from mne_mmnet.training.checkpoint import (
@@ -113,6 +114,7 @@ def test_zip_of_something_else(tmp_path):
 
 def test_optimiser_of_another_network():
     """Averages of another shape would only fail a batch later."""
+    keep_triton_out()  # as training does
     one, other = (torch.nn.Parameter(torch.ones(n)) for n in (3, 4))
     optimisers = [torch.optim.AdamW([parameter]) for parameter in (one, other)]
     one.grad = torch.ones(3)
