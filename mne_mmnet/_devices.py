@@ -56,11 +56,11 @@ def free_memory(device):
 def keep_triton_out():
     """Have torch do without Triton where importing it would end the process.
 
-    The first optimiser of a process imports Triton, where it is installed (it comes with torch for
-    CUDA), though it needs none of it. Triton brings an LLVM of its own, and its import is a
-    segmentation fault after Mesa, with which surfaces are drawn where there is no graphics card,
-    has loaded the system's. The other way round they get along. Call it before making an
-    optimiser.
+    The first optimiser of a process, and second derivatives of some functions, import Triton where
+    it is installed (it comes with torch for CUDA), though they need none of it. Triton brings an
+    LLVM of its own, and its import is a segmentation fault after Mesa, with which surfaces are
+    drawn where there is no graphics card, has loaded the system's. The other way round they get
+    along. Call it before making an optimiser and before differentiating what is not our own.
     """
     libraries = _LIBRARIES.read_bytes() if _LIBRARIES.exists() else b""
     if "triton" not in sys.modules and b"/libLLVM" in libraries:

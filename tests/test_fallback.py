@@ -307,20 +307,31 @@ def test_when_triton_is_kept_out(libraries, imported, kept_out, tmp_path, monkey
     assert sys.modules.get("triton", "free") == (None if kept_out else sys if imported else "free")
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
-def test_optimiser_after_drawing():
-    """Without ``keep_triton_out`` this is a segmentation fault where Mesa draws."""
-    code = """
-import pyvista, torch
-from mne_mmnet._devices import keep_triton_out
-plotter = pyvista.Plotter(off_screen=True)
-plotter.add_mesh(pyvista.Sphere())
-plotter.screenshot()
-plotter.close()
+AFTER_DRAWING = {
+    "an optimiser": """
 keep_triton_out()
 weight = torch.nn.Parameter(torch.ones(3))
 optimiser = torch.optim.AdamW([weight])
 weight.sum().backward()
 optimiser.step()
+""",
+    "a majorant of one's own loss": """
+minimize(lambda x, index: x.abs().pow(1.5).sum(1), torch.ones(2, 4), n_steps=2)
+""",
+}
+
+
+@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton")
+@pytest.mark.parametrize("what", AFTER_DRAWING)
+def test_triton_after_drawing(what):
+    """Without ``keep_triton_out`` these are segmentation faults where Mesa draws."""
+    code = """
+import pyvista, torch
+from mne_mmnet._devices import keep_triton_out
+from mne_mmnet.solver import minimize
+plotter = pyvista.Plotter(off_screen=True)
+plotter.add_mesh(pyvista.Sphere())
+plotter.screenshot()
+plotter.close()
 """
-    subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+    subprocess.run([sys.executable, "-c", code + AFTER_DRAWING[what]], check=True)

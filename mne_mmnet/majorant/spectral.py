@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from .._devices import keep_triton_out
 from .base import ScalarMajorant, per_sample
 
 # default: enough products for the Ritz values to miss at most this share of the spectrum
@@ -122,6 +123,7 @@ class SpectralMajorant(ScalarMajorant):
     """
 
     def __init__(self, objective, point, gradient, n_products=None, confidence=0.99, seed=0):
+        keep_triton_out()
         with torch.inference_mode(False), torch.enable_grad():
             x = point.x.detach().clone().requires_grad_(True)
             values = objective.values(x)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
+from .._devices import keep_triton_out
+
 
 @dataclass(frozen=True)
 class GeneralPoint:
@@ -70,6 +72,7 @@ class GeneralObjective:
 
     def evaluate(self, x):
         """Evaluate the objective and its gradient."""
+        keep_triton_out()
         with torch.inference_mode(False), torch.enable_grad():
             leaf = x.detach().clone().requires_grad_(True)
             values = self.values(leaf)
