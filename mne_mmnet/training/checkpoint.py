@@ -30,7 +30,8 @@ def write_checkpoint(path, state):
     blob = io.BytesIO()
     torch.save(state, blob)
     with whole_file(path) as scratch:
-        scratch.write_bytes(blob.getbuffer())
+        # no copy; getbuffer's, kept alive by an error, would crash Python 3.12's collector
+        scratch.write_bytes(blob.getvalue())
 
 
 @contextlib.contextmanager
