@@ -26,12 +26,12 @@ def check_evoked(evoked):
         The evoked response. Bad channels may hold anything.
     """
     _validate_type(evoked, mne.Evoked, "evoked")
-    if len(mne.pick_types(evoked.info, meg=True, eeg=True, exclude="bads")) == 0:
-        raise ValueError(no_channels_message(evoked.info))
     picks = _pick_good_eeg(evoked.info)
-    if len(picks) == 0:
-        return  # MEG: which channels count is known with the forward solution
-    check_finite(evoked.data[picks], [evoked.ch_names[pick] for pick in picks])
+    if len(picks):
+        check_finite(evoked.data[picks], [evoked.ch_names[pick] for pick in picks])
+    # which channels of MEG count is known with the forward solution
+    elif len(mne.pick_types(evoked.info, meg=True, exclude="bads")) == 0:
+        raise ValueError(no_channels_message(evoked.info))
 
 
 def check_finite(data, ch_names):

@@ -1,6 +1,5 @@
 """What a kind of model does with a prepared lead field: one class for each route."""
 
-import contextlib
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -22,11 +21,10 @@ from ..solver import (
     pose,
 )
 from ..source_model import SourceModel, build_source_graph, build_source_model
+from .threads import fitting_threads
 
 # samples per read-out product, all recordings together: bounds its memory to n_atoms × 512 floats
 _READ_OUT = 512
-# floats of dictionary × batch below which one thread is faster than several
-_SMALL = 1_000_000
 # depth weights of sources are limited to this ratio of norms, as in mne.forward
 _DEPTH_LIMIT = 10.0
 _TEMPLATES = ("fsaverage", "fsaverage5")
@@ -73,23 +71,6 @@ class Solution(NamedTuple):
     certificate: Certificate
     noise_level: np.ndarray | None
     spread: Spread | None = None
-
-
-@contextlib.contextmanager
-def _fitting_threads(n_floats):
-    """Use one thread for problems that fit a core's cache: two would wait for each other.
-
-    Measured with ``benchmarks/speed.py``: 64 channels × 1284 sources take twice as long on two
-    threads as on one.
-    """
-    before = torch.get_num_threads()
-    try:
-        if n_floats < _SMALL and before > 1:
-            torch.set_num_threads(1)
-        yield
-    finally:
-        if torch.get_num_threads() != before:
-            torch.set_num_threads(before)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,7 +172,7 @@ class EvidenceRoute:
             Currents, certificate and noise.
         """
         size = self.model.atoms.numel() * len(data)
-        with torch.inference_mode(), _fitting_threads(size):
+        with torch.inference_mode(), fitting_threads(size):
             exact = torch.as_tensor(np.ascontiguousarray(data), dtype=torch.float64)
             scaled, amplitude = normalise_data(exact)
             scaled = scaled.to(self.device)

@@ -15,9 +15,12 @@ import math
 
 import torch
 from torch.autograd.function import once_differentiable
+from torch.nn.functional import pad
 
 from .factorisation import symmetric_eigen
 
+# MKL's products take up to twice as long where the width of the result is no multiple of this
+_WIDTH = 4
 # floats worked on at once on a CPU, about half of a core's cache, and the least number of columns
 # that makes a matrix product worth its name
 _BLOCK, _LEAST_COLUMNS = 131_072, 512
@@ -46,10 +49,11 @@ class _Gram(torch.autograd.Function):
     @staticmethod
     def forward(ctx, atoms, variance):
         ctx.save_for_backward(atoms)
-        total = 0.0
+        n, total = atoms.shape[1], 0.0
         for block, part in _columns(atoms, len(variance), variance):
-            total = (block * part[:, None, :]) @ block.mT + total
-        return total
+            wide = pad(block, (0, 0, 0, -n % _WIDTH))
+            total = (block * part[:, None, :]) @ wide.mT + total
+        return total[..., :n]
 
     @staticmethod
     @once_differentiable

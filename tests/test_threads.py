@@ -1,0 +1,64 @@
+"""Small problems on few threads, never two on one core; the user's setting comes back."""
+
+import os
+
+import pytest
+import torch
+
+from mne_mmnet.inverse import threads
+from mne_mmnet.inverse.threads import count_cores, fitting_threads
+
+
+@pytest.fixture
+def given():
+    before = torch.get_num_threads()
+    torch.set_num_threads(4)
+    yield 4
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(
+    ("n_floats", "n_cores", "expected"),
+    [(1000, 1, 1), (1000, 2, 2), (1000, 16, 2), (10_000_000, 1, 4)],
+)
+def test_threads_fit_the_problem(n_floats, n_cores, expected, given, monkeypatch):
+    monkeypatch.setattr(threads, "count_cores", lambda: n_cores)
+    with fitting_threads(n_floats):
+        assert torch.get_num_threads() == expected
+    assert torch.get_num_threads() == given
+
+
+def test_errors_change_nothing(given):
+    with pytest.raises(KeyError), fitting_threads(1000):
+        raise KeyError
+    assert torch.get_num_threads() == given
+
+
+def test_user_asks_for_fewer(given, monkeypatch):
+    monkeypatch.setattr(threads, "count_cores", lambda: 16)
+    torch.set_num_threads(1)
+    with fitting_threads(1000):
+        assert torch.get_num_threads() == 1
+
+
+@pytest.mark.parametrize(
+    ("siblings", "cpus", "expected"),
+    [
+        (["0-1", "0-1", "2-3", "2-3"], {0, 1, 2, 3}, 2),
+        (["0-1", "0-1", "2-3", "2-3"], {0, 1}, 1),
+        (["0", "1"], {0, 1}, 2),
+        (["0"], {0, 1}, 1),  # one of them does not tell
+    ],
+    ids=["two cores", "affinity", "no hyperthreads", "unknown"],
+)
+def test_cores_are_counted_once(siblings, cpus, expected, tmp_path, monkeypatch):
+    for cpu, text in enumerate(siblings):
+        (tmp_path / f"{cpu}").write_text(text + "\n")
+    monkeypatch.setattr(threads, "_TOPOLOGY", str(tmp_path / "{}"))
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: cpus, raising=False)
+    assert count_cores.__wrapped__() == expected
+
+
+def test_systems_without_affinity(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
+    assert count_cores.__wrapped__() == 1
