@@ -1,11 +1,14 @@
-"""Small problems on few threads, never two on one core; the user's setting comes back."""
+"""Few threads for small problems, one for NumPy's products; the user's setting comes back."""
 
 import os
 
 import pytest
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
-from mne_mmnet.inverse import threads
+from mne_cases import make_fwd, make_info
+from mne_mmnet import make_mmnet_operator
+from mne_mmnet.inverse import operator, threads
 from mne_mmnet.inverse.threads import count_cores, fitting_threads
 
 
@@ -62,3 +65,24 @@ def test_cores_are_counted_once(siblings, cpus, expected, tmp_path, monkeypatch)
 def test_systems_without_affinity(monkeypatch):
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert count_cores.__wrapped__() == 1
+
+
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+@pytest.mark.skipif(not blas_threads(), reason="NumPy's linear algebra can't be asked")
+def test_operators_are_prepared_with_numpy_on_one_thread(monkeypatch):
+    seen, prepare = [], operator.prepare_forward
+
+    def spy(*args, **kwargs):
+        seen.append(blas_threads())
+        return prepare(*args, **kwargs)
+
+    monkeypatch.setattr(operator, "prepare_forward", spy)
+    with threadpool_limits(limits=3, user_api="blas"):
+        before = blas_threads()
+        make_mmnet_operator(make_info(32), make_fwd())
+        assert blas_threads() == before
+    assert seen == [{1}]
+    assert before == {3}

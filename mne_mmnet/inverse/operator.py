@@ -15,6 +15,7 @@ from .concerns import outside, say_foreign, say_outside, warn
 from .fallback import Fallback, prepare_route
 from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
+from .threads import numpy_on_one_thread
 
 
 def pick_device(device="auto"):
@@ -205,9 +206,10 @@ def make_mmnet_operator(
     device = pick_device(device)
     model = read_model(model)
     card = model.card
-    prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
-    prepare = partial(_prepare_route, model, prepared, depth)
-    route = prepare_route(prepare, device)
+    with numpy_on_one_thread():
+        prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
+        prepare = partial(_prepare_route, model, prepared, depth)
+        route = prepare_route(prepare, device)
     n_channels = len(prepared.ch_names)
     if outside(card, "n_channels", n_channels) > 0:
         warn(say_outside(card, "n_channels", n_channels, "channels"))
