@@ -1,6 +1,4 @@
-"""Few threads for small problems, one for NumPy's products; the user's setting comes back."""
-
-import os
+"""One thread for small problems, one for NumPy's products; the user's setting comes back."""
 
 import pytest
 import torch
@@ -8,8 +6,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from mne_cases import make_fwd, make_info
 from mne_mmnet import make_mmnet_operator
-from mne_mmnet.inverse import operator, threads
-from mne_mmnet.inverse.threads import count_cores, fitting_threads
+from mne_mmnet.inverse import operator
+from mne_mmnet.inverse.threads import fitting_threads
 
 
 @pytest.fixture
@@ -20,12 +18,8 @@ def given():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(
-    ("n_floats", "n_cores", "expected"),
-    [(1000, 1, 1), (1000, 2, 2), (1000, 16, 2), (10_000_000, 1, 4)],
-)
-def test_threads_fit_the_problem(n_floats, n_cores, expected, given, monkeypatch):
-    monkeypatch.setattr(threads, "count_cores", lambda: n_cores)
+@pytest.mark.parametrize(("n_floats", "expected"), [(1000, 1), (10_000_000, 4)])
+def test_threads_fit_the_problem(n_floats, expected, given):
     with fitting_threads(n_floats):
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == given
@@ -35,36 +29,6 @@ def test_errors_change_nothing(given):
     with pytest.raises(KeyError), fitting_threads(1000):
         raise KeyError
     assert torch.get_num_threads() == given
-
-
-def test_user_asks_for_fewer(given, monkeypatch):
-    monkeypatch.setattr(threads, "count_cores", lambda: 16)
-    torch.set_num_threads(1)
-    with fitting_threads(1000):
-        assert torch.get_num_threads() == 1
-
-
-@pytest.mark.parametrize(
-    ("siblings", "cpus", "expected"),
-    [
-        (["0-1", "0-1", "2-3", "2-3"], {0, 1, 2, 3}, 2),
-        (["0-1", "0-1", "2-3", "2-3"], {0, 1}, 1),
-        (["0", "1"], {0, 1}, 2),
-        (["0"], {0, 1}, 1),  # one of them does not tell
-    ],
-    ids=["two cores", "affinity", "no hyperthreads", "unknown"],
-)
-def test_cores_are_counted_once(siblings, cpus, expected, tmp_path, monkeypatch):
-    for cpu, text in enumerate(siblings):
-        (tmp_path / f"{cpu}").write_text(text + "\n")
-    monkeypatch.setattr(threads, "_TOPOLOGY", str(tmp_path / "{}"))
-    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: cpus, raising=False)
-    assert count_cores.__wrapped__() == expected
-
-
-def test_systems_without_affinity(monkeypatch):
-    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
-    assert count_cores.__wrapped__() == 1
 
 
 def blas_threads():
