@@ -14,8 +14,8 @@ def fitting_threads(n_floats):
     """Use one thread for problems that fit a core's cache.
 
     Measured with 64 channels × 1284 sources: two threads take twice as long as one on two
-    hyperthreads of one core. On two cores they take 0.8 times as long, but 2 to 3 times as long
-    where NumPy's linear algebra has used both between the calls, as in most scripts.
+    hyperthreads of one core. On two cores they take 0.8 times as long, but 1.5 to 2 times as long
+    in the 20 ms after a product of NumPy, whose threads wait busily for the next one.
 
     Parameters
     ----------
