@@ -62,6 +62,20 @@ def test_synthesis_follows_the_places(kind, adjacency, rng):
     np.testing.assert_allclose(graph.synthesis.to_dense(), whole.reshape(len(whole), -1))
 
 
+def test_features_by_location_and_answers_by_atom(adjacency):
+    """Each location sees the nearest atom of every scale; an atom has the answer of its place."""
+    graph = build_source_graph(adjacency, CONFIG)
+    seen = graph.to_locations(torch.arange(2 * graph.n_atoms).view(1, 2, -1).expand(3, -1, -1))
+    assert seen.shape == (3, N_SOURCES, 2 * graph.n_scales)
+    for scale in range(graph.n_scales):
+        nearest = graph.atom_of[scale * N_SOURCES : (scale + 1) * N_SOURCES].expand(3, -1)
+        torch.testing.assert_close(seen[..., scale], nearest)
+        torch.testing.assert_close(seen[..., graph.n_scales + scale], nearest + graph.n_atoms)
+    answers = torch.arange(graph.n_scales * N_SOURCES).view(1, graph.n_scales, -1).mT
+    picked = graph.to_atoms(torch.cat([answers, -answers]))
+    torch.testing.assert_close(picked, torch.stack([graph.place_of, -graph.place_of]))
+
+
 def test_without_thinning_every_place_is_an_atom(adjacency):
     """A tiny spacing keeps all atoms, in the order of the places."""
     graph = build_source_graph(adjacency, replace(CONFIG, thinning=1e-6))

@@ -131,11 +131,7 @@ def compute_context(
     )
     features += ahead.atoms
 
-    # (n_batch, n_features, n_scales, n_sources) -> per location
-    graph = model.graph
-    stacked = torch.stack(features, 1)[..., graph.atom_of]
-    stacked = stacked.unflatten(-1, (graph.n_scales, model.n_sources))
-    atoms = stacked.permute(0, 3, 1, 2).reshape(n_batch, model.n_sources, -1)
+    atoms = model.graph.to_locations(torch.stack(features, 1))
 
     scale = model.scale[:, : model.n_sources]  # of the points
     weakest = scale.amax(1, keepdim=True)  # a source that no sensor sees has scale 0

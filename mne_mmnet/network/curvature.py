@@ -51,8 +51,7 @@ def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
         ],
         1,
     )
-    features = features[..., graph.atom_of].unflatten(-1, (graph.n_scales, graph.n_sources))
-    return features.permute(0, 3, 1, 2).reshape(len(v), graph.n_sources, -1)
+    return graph.to_locations(features)
 
 
 class CurvatureCell(nn.Module):
@@ -135,7 +134,6 @@ class CurvatureCell(nn.Module):
         near = mix(graph.near, state.view(n_batch, n_sources, -1))
         read = silu(self.read(torch.cat([features, summary, noise, near], -1)))
         state = self.cell(read.flatten(0, 1), state)
-        places = self.answer(state).view(n_batch, n_sources, -1).mT.reshape(n_batch, -1)
-        atoms = places[:, graph.place_of]
+        atoms = graph.to_atoms(self.answer(state).view(n_batch, n_sources, -1))
         logits = torch.cat([atoms, self.noise.expand(n_batch, -1)], 1)
         return self._squash(logits), state

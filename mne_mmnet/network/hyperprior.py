@@ -68,7 +68,7 @@ class Hyperprior(nn.Module):
         summary : torch.Tensor of shape (n_batch, n_sources, context)
             For the curvature cell.
         """
-        n_batch, n_sources, _ = context.atoms.shape
+        n_sources = context.atoms.shape[1]
         n_scales = self.config.n_scales
         recording = context.recording[:, None].expand(-1, n_sources, -1)
         hidden = silu(self.encode(torch.cat([context.atoms, context.norms, recording], -1)))
@@ -76,8 +76,7 @@ class Hyperprior(nn.Module):
             hidden = hidden + silu(block(graph, hidden))
         out = self.head(hidden)
         log_cost, log_start = (
-            _bounded(x.mT.reshape(n_batch, -1)[:, graph.place_of])
-            for x in out[..., : 2 * n_scales].split(n_scales, -1)
+            _bounded(graph.to_atoms(x)) for x in out[..., : 2 * n_scales].split(n_scales, -1)
         )
         summary = out[..., 2 * n_scales :]
 

@@ -51,7 +51,8 @@ class _Gram(torch.autograd.Function):
         ctx.save_for_backward(atoms)
         n, total = atoms.shape[1], 0.0
         for block, part in _columns(atoms, len(variance), variance):
-            wide = pad(block, (0, 0, 0, -n % _WIDTH))
+            # pad copies, even what needs nothing
+            wide = pad(block, (0, 0, 0, -n % _WIDTH)) if n % _WIDTH else block
             total = (block * part[:, None, :]) @ wide.mT + total
         return total[..., :n]
 
