@@ -13,6 +13,8 @@ _REFUSALS = {
     *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO),
     *(errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST),
 }
+# how the names of unfinished files start
+_SCRATCH = re.compile(r"^\.[0-9a-f]{32}-")
 
 
 class UnwritableError(OSError):
@@ -125,11 +127,21 @@ def remove_scratch(path):
     path = Path(path)
     if not path.parent.is_dir():
         return
-    name = re.compile(rf"\.[0-9a-f]{{32}}-{re.escape(path.name)}")
     for entry in path.parent.iterdir():
-        if name.fullmatch(entry.name):
+        if is_scratch(entry) and _SCRATCH.sub("", entry.name) == path.name:
             with contextlib.suppress(OSError):
                 entry.unlink()
+
+
+def is_scratch(path):
+    """Tell whether a file is one that is, or was, being written.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The file.
+    """
+    return _SCRATCH.match(path.name) is not None
 
 
 def _scratch(path):

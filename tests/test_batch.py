@@ -166,6 +166,16 @@ def test_what_a_killed_batch_left(files, tmp_path):
     assert all(path.exists() for path in others)
 
 
+def test_record_that_got_no_name(files, tmp_path):
+    """What was whole when its batch was killed, but not named yet, says nothing of places."""
+    (record,) = localize_files(files[:1], FWD, out=tmp_path)
+    path = Path(record.output.replace("-stc.h5", ".json"))
+    path.rename(path.with_name(f".{32 * 'a'}-{path.name}"))
+    (again,) = localize_files(files[:1], FWD, out=tmp_path)
+    assert again.output == record.output
+    assert sorted(tmp_path.glob("*-mmnet*")) == sorted([path, Path(record.output)])
+
+
 def test_missing_files(files, tmp_path):
     """A file, or its forward solution, that is not there fails by itself."""
     gone = tmp_path / "gone-ave.fif"
@@ -302,7 +312,7 @@ def test_interrupt(files, tmp_path, workers):
         start_new_session=True,
     ) as process:
         deadline = time.monotonic() + 60
-        while len(list(out.glob("*.json"))) < 2 and time.monotonic() < deadline:
+        while len(list(out.glob("run-*.json"))) < 2 and time.monotonic() < deadline:
             time.sleep(0.01)
         os.killpg(process.pid, signal.SIGINT)  # a terminal sends it to the workers, too
         _, said = process.communicate(timeout=60)

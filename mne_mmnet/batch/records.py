@@ -4,7 +4,7 @@ import csv
 import json
 from dataclasses import asdict, dataclass, field, fields
 
-from .._files import whole_file
+from .._files import is_scratch, whole_file
 
 # what the table shows
 _COLUMNS = (
@@ -107,7 +107,8 @@ def read_records(folder):
     records : dict of str to (pathlib.Path, Record)
         By recording: where its record is, and the record.
     """
-    found = ((path, read_record(path)) for path in sorted(folder.rglob("*-mmnet.json")))
+    paths = (path for path in sorted(folder.rglob("*-mmnet.json")) if not is_scratch(path))
+    found = ((path, read_record(path)) for path in paths)
     return {record.file: (path, record) for path, record in found if record is not None}
 
 
