@@ -229,6 +229,28 @@ def test_training_learns_and_keeps_the_best(archive, tmp_path):
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(history)
 
 
+def test_training_with_little_memory(archive, tmp_path, monkeypatch):
+    """Training and validation go on with the recordings that fit, to the same end."""
+    stream, validation = streams(archive)
+    whole = small("mmnet", stream.model)
+    (*_, expected) = train_bilevel(whole, stream, validation, CONFIG, tmp_path / "whole")
+    sizes = []
+
+    def fail(estimator, estimate, truth):
+        sizes.append(len(truth))
+        if len(truth) > 1:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return upper_loss(estimator, estimate, truth)
+
+    monkeypatch.setattr("mne_mmnet.training.bilevel.upper_loss", fail)
+    parts = small("mmnet", stream.model)
+    (*_, found) = train_bilevel(parts, stream, validation, CONFIG, tmp_path / "parts")
+    assert max(sizes) > 1
+    assert sizes[-1] == 1
+    for name in ("loss", "validation", "cosine"):
+        assert found[name] == pytest.approx(expected[name], rel=1e-2)
+
+
 def test_resumes_exactly(archive, tmp_path):
     """A run that stops and goes on ends where an uninterrupted one does."""
 

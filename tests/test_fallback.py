@@ -25,8 +25,11 @@ from mne_mmnet import (
 from mne_mmnet._devices import keep_triton_out, recognise
 from mne_mmnet.inverse import operator as operator_module
 from mne_mmnet.training import train
+from mne_mmnet.training.confidence import score_peaks
+from mne_mmnet.training.fine_tune import measure
 from mne_mmnet.training.gradient import Gradient
-from mne_mmnet.training.loop import Space, part_loss
+from mne_mmnet.training.loop import Space, final_loss, part_loss, pose_batch
+from mne_mmnet.training.parts import Parts
 from test_training import CONFIG, make_heads
 
 INFO, FWD = make_info(32), make_fwd()
@@ -248,13 +251,56 @@ def test_gradients_add_up(most, caplog, monkeypatch):
     whole = [parameter.grad.clone() for parameter in learned]
     gradient = Gradient(learned)
     assert gradient(loss_of, 4) == pytest.approx(expected, rel=1e-4)
-    assert "gradients are added up" in caplog.text
-    assert gradient.most == min(most, 2)
+    assert "recordings at once; they are taken" in caplog.text
+    assert gradient.parts.most == min(most, 2)
     for parameter, other in zip(learned, whole, strict=True):
         torch.testing.assert_close(parameter.grad, other, rtol=1e-2, atol=1e-4)
     sizes.clear()
     gradient(loss_of, 4)
     assert max(sizes) <= most  # remembered
+
+
+def allow(most, monkeypatch):
+    """Have memory for that many recordings at once, in everything but simulation."""
+
+    def pose(network, space, batch):
+        if len(batch.data) > most:
+            raise NO_MEMORY
+        return pose_batch(network, space, batch)
+
+    for module in ("loop", "confidence", "fine_tune"):
+        monkeypatch.setattr(f"mne_mmnet.training.{module}.pose_batch", pose)
+
+
+def final_losses(network, space, batch, parts):
+    return parts(partial(final_loss, network, space, batch), len(batch.data))
+
+
+def scores(network, space, batch, parts):
+    return measure(network, space, [batch], parts)
+
+
+@pytest.mark.parametrize("compute", [final_losses, score_peaks, scores])
+def test_validation_in_parts(compute, monkeypatch):
+    """What is computed without gradients is the same in parts, as far as batches go."""
+    network = random_network(0, 0.1)
+    space = Space(make_heads(), network.config)
+    batch = space.simulate(CONFIG.simulation, 5, 0)
+    expected = compute(network, space, batch, Parts("cpu"))
+    allow(2, monkeypatch)
+    parts = Parts("cpu")
+    found = compute(network, space, batch, parts)
+    assert parts.most == 2
+    torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
+
+
+def test_training_with_little_memory(tmp_path, monkeypatch):
+    """Training and validation both go on with what fits, to the same end."""
+    monkeypatch.setattr("mne_mmnet.training.loop._N_VALIDATION", 2)
+    _, expected = train(CONFIG, tmp_path / "whole", [make_heads()], save_every=2)
+    allow(1, monkeypatch)
+    _, found = train(CONFIG, tmp_path / "parts", [make_heads()], save_every=2)
+    assert found == pytest.approx(expected, rel=1e-2)
 
 
 @pytest.mark.parametrize(

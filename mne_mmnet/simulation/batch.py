@@ -1,6 +1,6 @@
 """Batches of simulated, whitened recordings with the lead fields to invert them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from scipy.spatial import cKDTree
@@ -101,6 +101,10 @@ class SimulatedBatch:
     orient_weights: np.ndarray
     peak: np.ndarray
     noise_known: np.ndarray
+
+    def take(self, part):
+        """Return some recordings; ``part`` is a slice."""
+        return SimulatedBatch(*(getattr(self, field.name)[part] for field in fields(self)))
 
     @property
     def orient(self):

@@ -177,6 +177,7 @@ def train_bilevel(
     estimator.to(device)
     keep_triton_out()
     optimiser = torch.optim.Adam(_parameter_groups(estimator, config))
+    gradient = Gradient(list(estimator.parameters()))
     run, history = _Run(), []
     best = {name: tensor.clone() for name, tensor in estimator.state_dict().items()}
     mark = ("description", json.dumps([type(estimator).__name__, config.to_dict()]) + belongs)
@@ -192,7 +193,7 @@ def train_bilevel(
 
     def checkpoint(losses):
         if losses:
-            loss, agreement = _validate(estimator, held_out)
+            loss, agreement = _validate(estimator, held_out, gradient.parts)
             entry = dict(
                 batch=run.batch,
                 seconds=round(run.seconds, 1),
@@ -223,7 +224,7 @@ def train_bilevel(
 
     # on a CPU the time that counts is this process's own, whatever else the machine is doing
     clock = time.process_time if torch.device(device).type == "cpu" else time.monotonic
-    losses, gradient = [], Gradient(list(estimator.parameters()))
+    losses = []
     has_prior = estimator.regulariser is not None
     with Interrupt() as interrupt:
         while not run.over(config):
@@ -268,12 +269,18 @@ def _held_out(validation, config):
 
 
 @torch.no_grad()
-def _validate(estimator, batches):
+def _validate(estimator, batches, parts):
     """Mean upper-level loss and space-time cosine, with the steps taken at use."""
     estimator.eval()
-    losses, agreements = [], []
-    for batch in batches:
-        estimate = estimator(batch.model, batch.data)
-        losses.append(upper_loss(estimator, estimate, batch.currents))
-        agreements.append(cosine(estimate, batch.currents))
-    return float(torch.cat(losses).mean()), float(torch.cat(agreements).mean())
+
+    def compute(batch, slices):
+        found = []
+        for part in slices:
+            estimate, truth = estimator(batch.model, batch.data[part]), batch.currents[part]
+            loss = upper_loss(estimator, estimate, truth)
+            found.append(torch.stack([loss, cosine(estimate, truth)]))
+        return torch.cat(found, 1)
+
+    found = [parts(partial(compute, batch), len(batch.data)) for batch in batches]
+    loss, agreement = torch.cat(found, 1).mean(1).tolist()
+    return loss, agreement

@@ -14,8 +14,10 @@ from ..network import EvidenceNetwork, confidence_levels
 from ..solver import iterate, peak_log_probability
 from .checkpoint import load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
+from .gradient import Gradient
 from .interrupt import Interrupt
 from .loop import Space, learning_rate, pose_batch
+from .parts import Parts
 
 logger = logging.getLogger("mne")
 
@@ -64,6 +66,35 @@ def peak_score(network, space, batch, n_steps=None):
         *_, last = iterate(network, problem, n_steps)
     target = torch.as_tensor(batch.peak, dtype=torch.float32, device=space.device)
     return peak_log_probability(network, problem, last.point), target
+
+
+@torch.no_grad()
+def score_peaks(network, space, batch, parts):
+    """:func:`peak_score` without any gradient.
+
+    Parameters
+    ----------
+    network, space, batch
+        As there.
+    parts : Parts
+        What fits the device.
+
+    Returns
+    -------
+    log_probability, target : torch.Tensor of shape (n_batch, n_sources)
+        As there.
+    """
+
+    def compute(slices):
+        scored = [peak_score(network, space, batch.take(part)) for part in slices]
+        return tuple(torch.cat(tensors) for tensors in zip(*scored, strict=True))
+
+    return parts(compute, len(batch.data))
+
+
+def _part_loss(network, space, batch, part):
+    """Mean loss of some recordings of a batch; ``part`` is a slice."""
+    return _cross_entropy(*peak_score(network, space, batch.take(part)))
 
 
 def _cross_entropy(log_probability, target):
@@ -123,6 +154,7 @@ def train_confidence(
     learned = [p for name, p in head.named_parameters() if name != "log_temperature"]
     keep_triton_out()
     optimiser = torch.optim.AdamW(learned, lr=config.learning_rate)
+    gradient = Gradient(learned)
     shares = np.cumsum([share for _, _, share in config.spaces])
     schedule = replace(config, n_batches=config.n_confidence)
     first, mark = 0, ("config", json.dumps(config.to_dict()))
@@ -145,13 +177,11 @@ def train_confidence(
         batch = source.simulate(config.simulation, config.batch_size, seed, inverse)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(schedule, k)
-        loss = _cross_entropy(*peak_score(network, space, batch))
-        optimiser.zero_grad()
-        loss.backward()
+        loss = gradient(partial(_part_loss, network, space, batch), len(batch.data))
         norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
         if torch.isfinite(norm):
             optimiser.step()
-        return float(loss.detach())
+        return loss
 
     def save(n_batches):
         state = dict(head=head.state_dict(), optimiser=optimiser.state_dict(), batch=n_batches)
@@ -192,11 +222,13 @@ def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, space: Spa
         on, are those that have one: a location stronger than all others.
     """
     usual = replace(config.simulation, **_USUAL)
+    parts = Parts(space.device)
     held_out = [
-        peak_score(
+        score_peaks(
             network,
             space,
             fine.simulate(usual, config.batch_size, [_TEMPERATURE_SEED, k], space),
+            parts,
         )
         for k in range(config.n_temperature)
     ]

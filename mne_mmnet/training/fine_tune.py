@@ -17,10 +17,10 @@ from ..network import EvidenceNetwork
 from ..simulation import HeadArchive, Perturbation, SimulationConfig, perturb_heads
 from ..solver import iterate
 from .checkpoint import load_optimiser, resuming, write_checkpoint
-from .confidence import fit_temperature_to, peak_score
+from .confidence import fit_temperature_to, score_peaks
 from .gradient import Gradient
 from .interrupt import Interrupt
-from .loop import Space, batch_loss, part_loss, pose_batch
+from .loop import Space, batch_loss, final_loss, part_loss, pose_batch
 
 logger = logging.getLogger("mne")
 
@@ -285,7 +285,8 @@ class _Run:
         losses = []
         for k in range(self.config.n_held_out):
             space, batch = self.simulate(_VALIDATE, k)
-            losses.append(batch_loss(self.average, space, batch, self.average.config.n_steps)[1])
+            compute = partial(final_loss, self.average, space, batch)
+            losses.append(self.gradient.parts(compute, len(batch.data)))
         self.checks.append(float(torch.cat(losses).mean()))
         logger.info(
             "    %4d batches, %4.1f min: held-out loss %.4f",
@@ -338,6 +339,7 @@ class _Run:
                 network,
                 self.held_out,
                 (self.simulate(_TEST, k)[1] for k in range(self.config.n_held_out)),
+                self.gradient.parts,
             )
             for network in (self.given, self.best)
         )
@@ -348,7 +350,7 @@ class _Run:
             fit_temperature_to(
                 tuned,
                 [
-                    peak_score(tuned, *self.simulate(_TEMPERATURE, k))
+                    score_peaks(tuned, *self.simulate(_TEMPERATURE, k), self.gradient.parts)
                     for k in range(self.config.n_held_out)
                 ],
             )
@@ -360,7 +362,7 @@ class _Run:
 
 
 @torch.no_grad()
-def measure(network, space, batches):
+def measure(network, space, batches, parts):
     """Score a network on simulated recordings.
 
     Parameters
@@ -371,6 +373,8 @@ def measure(network, space, batches):
         Where the recordings were simulated.
     batches : iterable of SimulatedBatch
         The recordings.
+    parts : Parts
+        What fits the device.
 
     Returns
     -------
@@ -378,8 +382,16 @@ def measure(network, space, batches):
         Training loss, space-time cosine, area under the ROC curve, distance of the strongest
         location from the strongest source (mm).
     """
-    n_steps, rows = network.config.n_steps, []
+    scores = []
     for batch in batches:
+        scores += parts(partial(_score, network, space, batch), len(batch.data))
+    return np.array(scores)
+
+
+def _score(network, space, whole, parts):
+    """Scores of the recordings of a batch, which is taken in parts."""
+    n_steps, rows = network.config.n_steps, []
+    for batch in map(whole.take, parts):
         _, losses = batch_loss(network, space, batch, n_steps)
         problem, data = pose_batch(network, space, batch)
         *_, last = iterate(network, problem, n_steps)
@@ -397,7 +409,7 @@ def measure(network, space, batches):
                     float(np.linalg.norm(away[peak > 0], axis=1).min()),
                 )
             )
-    return np.array(rows)
+    return rows
 
 
 def compare(before, after, seed=0):

@@ -1,17 +1,14 @@
 """Gradients of batches, in parts where memory does not suffice for a whole one."""
 
-import logging
+from functools import partial
 
-from .._devices import free_memory, recognise
-
-logger = logging.getLogger("mne")
+from .parts import Parts
 
 
 class Gradient:
     """Backpropagation that goes on with parts of a batch when memory runs out.
 
-    The parts' gradients add up to the batch's, so nothing but the time changes. What fits is
-    remembered for the next batch.
+    The parts' gradients add up to the batch's, so nothing but the time changes.
 
     Parameters
     ----------
@@ -20,12 +17,12 @@ class Gradient:
 
     Attributes
     ----------
-    most : int | None
-        Recordings at once; None is a whole batch.
+    parts : Parts
+        What fits; to be used for everything else that is done on the device.
     """
 
     def __init__(self, learned):
-        self.learned, self.most = learned, None
+        self.learned, self.parts = learned, Parts(learned[0].device)
 
     def __call__(self, loss_of, n_batch):
         """Compute the gradient of a batch's mean loss, into the parameters.
@@ -49,45 +46,14 @@ class Gradient:
         RuntimeError
             If the device fails.
         """
-        while True:
-            size = min(self.most or n_batch, n_batch)
-            for parameter in self.learned:
-                parameter.grad = None
-            try:
-                return self._add_up(loss_of, n_batch, size)
-            except (RuntimeError, MemoryError) as error:
-                trouble = recognise(error)
-                if trouble is None:
-                    raise
-                if trouble == "device":
-                    reason = str(error).splitlines()[0]
-                    raise RuntimeError(
-                        f"The device does not answer any more ({reason}). The last checkpoint is "
-                        "whole: start again to go on from there, or on another device."
-                    ) from error
-            # the traceback is gone, and with it what it held on the device
-            device = self.learned[0].device
-            if size == 1:
-                raise MemoryError(
-                    f"The memory of device '{device}' is not enough for a single recording. Use "
-                    "another device, a coarser source space or shorter recordings; the last "
-                    "checkpoint is whole."
-                )
-            self.most = size // 2
-            free_memory(device)
-            logger.warning(
-                "The memory of device '%s' is not enough for %d recordings at once; their "
-                "gradients are added up, %d at a time.",
-                device,
-                size,
-                self.most,
-            )
+        return self.parts(partial(self._add_up, loss_of, n_batch), n_batch)
 
-    def _add_up(self, loss_of, n_batch, size):
+    def _add_up(self, loss_of, n_batch, slices):
         total = 0.0
-        for start in range(0, n_batch, size):
-            stop = min(start + size, n_batch)
-            loss = loss_of(slice(start, stop)) * ((stop - start) / n_batch)
+        for parameter in self.learned:
+            parameter.grad = None
+        for part in slices:
+            loss = loss_of(part) * ((part.stop - part.start) / n_batch)
             loss.backward()
             total += float(loss.detach())
         return total

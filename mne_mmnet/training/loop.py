@@ -5,7 +5,7 @@ import json
 import logging
 import time
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import fields, replace
+from dataclasses import replace
 from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
@@ -16,7 +16,7 @@ import torch
 from .._devices import keep_triton_out
 from ..dictionary import mixing_matrix
 from ..network import EvidenceNetwork, NetworkConfig
-from ..simulation import HeadArchive, PatchSampler, SimulatedBatch, simulate_batch
+from ..simulation import HeadArchive, PatchSampler, simulate_batch
 from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
@@ -150,8 +150,27 @@ def batch_loss(network, space, batch, n_steps):
 
 def part_loss(network, space, batch, n_steps, part):
     """Mean loss of some recordings of a batch, see :func:`batch_loss`; ``part`` is a slice."""
-    some = SimulatedBatch(*(getattr(batch, field.name)[part] for field in fields(batch)))
-    return batch_loss(network, space, some, n_steps)[0]
+    return batch_loss(network, space, batch.take(part), n_steps)[0]
+
+
+@torch.no_grad()
+def final_loss(network, space, batch, parts):
+    """Loss of the last iterate, with the steps taken at use.
+
+    Parameters
+    ----------
+    network, space, batch
+        As for :func:`batch_loss`.
+    parts : list of slice
+        Of the batch, one after the other.
+
+    Returns
+    -------
+    loss : torch.Tensor of shape (n_batch,)
+        Of each recording.
+    """
+    n_steps = network.config.n_steps
+    return torch.cat([batch_loss(network, space, batch.take(part), n_steps)[1] for part in parts])
 
 
 class Feed:
@@ -322,12 +341,13 @@ def train(
         for k, space in enumerate(held_out * (_N_VALIDATION // len(held_out)))
     ]
 
+    gradient = Gradient(learned)
+
     def validate():
-        with torch.no_grad():
-            losses = [
-                batch_loss(average, space, batch, config.network.n_steps)[1]
-                for space, batch in validation
-            ]
+        losses = [
+            gradient.parts(partial(final_loss, average, space, batch), len(batch.data))
+            for space, batch in validation
+        ]
         return float(torch.cat(losses).mean())
 
     def save(n_batches):
@@ -341,7 +361,7 @@ def train(
         write_checkpoint(path, state)
 
     started = time.monotonic()
-    recent, gradient = [], Gradient(learned)
+    recent = []
     with Interrupt() as interrupt, contextlib.closing(Feed(config, spaces, n_workers)) as feed:
         for k in progress(range(first, config.n_batches)):
             batch = feed.batch(k)

@@ -1,0 +1,84 @@
+"""Batches in parts, where memory does not suffice for a whole one."""
+
+import logging
+
+import torch
+
+from .._devices import free_memory, recognise
+
+logger = logging.getLogger("mne")
+
+
+class Parts:
+    """Work on batches that goes on with parts of them when memory runs out.
+
+    What fits is remembered for the next batch.
+
+    Parameters
+    ----------
+    device : torch.device | str
+        Where the work is done.
+
+    Attributes
+    ----------
+    most : int | None
+        Recordings at once; None is a whole batch.
+    """
+
+    def __init__(self, device):
+        self.device, self.most = torch.device(device), None
+
+    def __call__(self, work, n_batch):
+        """Do something with a batch.
+
+        Parameters
+        ----------
+        work : callable
+            Maps a list of slices, which together are the batch, to a result. It is called again
+            with more and smaller ones if memory runs out.
+        n_batch : int
+            Recordings of the batch.
+
+        Returns
+        -------
+        result : object
+            What it returned.
+
+        Raises
+        ------
+        MemoryError
+            If there is not enough memory for a single recording.
+        RuntimeError
+            If the device fails.
+        """
+        while True:
+            size = min(self.most or n_batch, n_batch)
+            starts = range(0, n_batch, size)
+            try:
+                return work([slice(start, min(start + size, n_batch)) for start in starts])
+            except (RuntimeError, MemoryError) as error:
+                trouble = recognise(error)
+                if trouble is None:
+                    raise
+                if trouble == "device":
+                    reason = str(error).splitlines()[0]
+                    raise RuntimeError(
+                        f"The device does not answer any more ({reason}). The last checkpoint is "
+                        "whole: start again to go on from there, or on another device."
+                    ) from error
+            # the traceback is gone, and with it what it held on the device
+            if size == 1:
+                raise MemoryError(
+                    f"The memory of device '{self.device}' is not enough for a single recording. "
+                    "Use another device, a coarser source space or shorter recordings; the last "
+                    "checkpoint is whole."
+                )
+            self.most = size // 2
+            free_memory(self.device)
+            logger.warning(
+                "The memory of device '%s' is not enough for %d recordings at once; they are "
+                "taken %d at a time.",
+                self.device,
+                size,
+                self.most,
+            )
