@@ -9,7 +9,13 @@ import pytest
 
 import mne_cases
 from core_cases import DOMAIN, random_network
-from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet import (
+    MMNetStream,
+    apply_mmnet_inverse,
+    apply_mmnet_inverse_epochs,
+    apply_mmnet_inverse_raw,
+    make_mmnet_operator,
+)
 from mne_mmnet.weights import save_model
 
 INFO = mne_cases.make_info(32)
@@ -43,6 +49,34 @@ def test_data_not_finite(value, prepared, operator):
         ValueError, match=r'NaN or infinite values in 1 channel \(F7\).*\["bads"\]'
     ):
         apply_mmnet_inverse(evoked, operator if prepared else FWD)
+
+
+def _epochs(data, info):
+    epochs = mne.EpochsArray(data[np.newaxis], info, proj=False, verbose=False)
+    return apply_mmnet_inverse_epochs(epochs, FWD)
+
+
+def _raw(data, info):
+    return apply_mmnet_inverse_raw(mne.io.RawArray(data, info, verbose=False), FWD)
+
+
+def _stream(data, info):
+    return MMNetStream(make_mmnet_operator(info, FWD), info).push(data)
+
+
+@pytest.mark.filterwarnings("ignore:1 of 1 epochs should not be trusted")  # it is noise
+@pytest.mark.parametrize("apply", [_epochs, _raw, _stream])
+def test_windows_not_finite(apply):
+    """The missing values are named, not a reference that data with them can't have."""
+    evoked = mne_cases.make_evoked(mne_cases.make_info(32)).del_proj()
+    evoked.data -= evoked.data.mean(axis=0)
+    evoked.data[3, 4], evoked.data[4, 4] = np.inf, -np.inf
+    with pytest.raises(ValueError, match=r"NaN or infinite values in 2 channels \(F7, "):
+        apply(evoked.data, evoked.info)
+    # nobody wants to know of bad ones
+    evoked.info["bads"] = evoked.ch_names[3:5]
+    evoked.data -= evoked.copy().pick("eeg", exclude="bads").data.mean(axis=0)
+    apply(evoked.data, evoked.info)
 
 
 def test_complex_data():

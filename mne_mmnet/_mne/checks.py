@@ -114,9 +114,12 @@ def check_reference(info, data=None, ch_names=None):
         logger.info("    No average-reference projector: the data's own mean will be checked")
         return "unverified"
     data = np.asarray(data)
+    # said before the reference of data that have none is doubted
+    check_finite(data[..., good, :], [info["ch_names"][pick] for pick in good])
     for picks in (good, mne.pick_types(info, meg=False, eeg=True, exclude=())):
         values = data[..., picks, :]
-        mean = values.mean(axis=-2)
+        with np.errstate(over="ignore", invalid="ignore"):  # bad channels may hold anything
+            mean = values.mean(axis=-2)
         if _rms(mean) <= _MEAN_TOLERANCE * _rms(values):
             logger.info("    The data have the average reference (zero mean over the channels)")
             return "average"
