@@ -42,7 +42,7 @@ REASONS = [
     (
         "Cost only: the same numbers come by another way (blocks, broadcasting, shortcuts)",
         "",
-        r"products\.x__columns|_Quadraticsǁforward|certified_step|data_factor",
+        r"products\.x__columns|_(Quadratics|Gram)ǁforward|certified_step|data_factor",
     ),
     (
         "Precision: the other factor or term is in double precision and lifts this one, or what "
