@@ -65,16 +65,19 @@ def _stream(data, info):
 
 
 @pytest.mark.filterwarnings("ignore:1 of 1 epochs should not be trusted")  # it is noise
+@pytest.mark.parametrize("pair", [(np.inf, np.inf), (np.inf, -np.inf), (np.nan, 0.0)])
 @pytest.mark.parametrize("apply", [_epochs, _raw, _stream])
-def test_windows_not_finite(apply):
+def test_windows_not_finite(apply, pair):
     """The missing values are named, not a reference that data with them can't have."""
     evoked = mne_cases.make_evoked(mne_cases.make_info(32)).del_proj()
     evoked.data -= evoked.data.mean(axis=0)
-    evoked.data[3, 4], evoked.data[4, 4] = np.inf, -np.inf
-    with pytest.raises(ValueError, match=r"NaN or infinite values in 2 channels \(F7, "):
+    evoked.data[3:5, 4] = pair
+    with pytest.raises(ValueError, match=r"NaN or infinite values in [12] channels? \(F7"):
         apply(evoked.data, evoked.info)
     # nobody wants to know of bad ones
     evoked.info["bads"] = evoked.ch_names[3:5]
+    with pytest.raises(ValueError, match="no average EEG reference"):
+        apply(evoked.data, evoked.info)
     evoked.data -= evoked.copy().pick("eeg", exclude="bads").data.mean(axis=0)
     apply(evoked.data, evoked.info)
 

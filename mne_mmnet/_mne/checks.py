@@ -118,9 +118,11 @@ def check_reference(info, data=None, ch_names=None):
     check_finite(data[..., good, :], [info["ch_names"][pick] for pick in good])
     for picks in (good, mne.pick_types(info, meg=False, eeg=True, exclude=())):
         values = data[..., picks, :]
-        with np.errstate(over="ignore", invalid="ignore"):  # bad channels may hold anything
+        if not np.isfinite(values).all():  # bad channels may hold anything
+            continue
+        with np.errstate(over="ignore"):
             mean = values.mean(axis=-2)
-        if _rms(mean) <= _MEAN_TOLERANCE * _rms(values):
+        if _rms(mean) <= _MEAN_TOLERANCE * _rms(values) < np.inf:
             logger.info("    The data have the average reference (zero mean over the channels)")
             return "average"
     if info["custom_ref_applied"]:
