@@ -1,4 +1,4 @@
-"""One thread for small problems, one for NumPy's products; the user's setting comes back."""
+"""Few threads for small problems, one for NumPy's products; the user's setting comes back."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from mne_cases import make_fwd, make_info
 from mne_mmnet import make_mmnet_operator
 from mne_mmnet.inverse import operator
-from mne_mmnet.inverse.threads import fitting_threads
+from mne_mmnet.inverse.threads import fitting_threads, numpy_on_one_thread
 
 
 @pytest.fixture
@@ -18,11 +18,64 @@ def given():
     torch.set_num_threads(before)
 
 
-@pytest.mark.parametrize(("n_floats", "expected"), [(1000, 1), (10_000_000, 4)])
-def test_threads_fit_the_problem(n_floats, expected, given):
-    with fitting_threads(n_floats):
+def blas_threads():
+    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
+
+
+can_be_asked = pytest.mark.skipif(
+    not blas_threads(), reason="NumPy's linear algebra can't be asked for its threads"
+)
+
+
+@can_be_asked
+@pytest.mark.parametrize(
+    ("n_floats", "n_numpy", "expected"), [(1000, 3, 1), (1000, 1, 2), (10**7, 1, 4), (10**7, 3, 4)]
+)
+def test_threads_fit_the_problem(n_floats, n_numpy, expected, given):
+    with threadpool_limits(limits=n_numpy, user_api="blas"), fitting_threads(n_floats):
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == given
+
+
+@can_be_asked
+def test_what_numpy_had_before_counts(given):
+    """While an operator is prepared, NumPy's threads of before may still be waiting busily."""
+    with threadpool_limits(limits=3, user_api="blas"):
+        with numpy_on_one_thread(), fitting_threads(1000):
+            assert torch.get_num_threads() == 1
+        with fitting_threads(1000):
+            assert torch.get_num_threads() == 1
+
+
+def test_one_thread_stays_one():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with threadpool_limits(limits=1, user_api="blas"), fitting_threads(1000):
+            assert torch.get_num_threads() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+@can_be_asked
+def test_numpy_gets_its_threads_back_from_the_last(given):
+    """Two operators at once: the first to end must leave one thread to the other."""
+    with threadpool_limits(limits=3, user_api="blas"):
+        first, second = numpy_on_one_thread(), numpy_on_one_thread()
+        first.__enter__()
+        second.__enter__()
+        first.__exit__(None, None, None)
+        assert blas_threads() == {1}
+        second.__exit__(None, None, None)
+        assert blas_threads() == {3}
+
+
+@can_be_asked
+def test_numpy_gets_its_threads_back_after_an_error():
+    with threadpool_limits(limits=3, user_api="blas"):
+        with pytest.raises(KeyError), numpy_on_one_thread():
+            raise KeyError
+        assert blas_threads() == {3}
 
 
 def test_errors_change_nothing(given):
@@ -31,11 +84,7 @@ def test_errors_change_nothing(given):
     assert torch.get_num_threads() == given
 
 
-def blas_threads():
-    return {pool["num_threads"] for pool in threadpool_info() if pool["user_api"] == "blas"}
-
-
-@pytest.mark.skipif(not blas_threads(), reason="NumPy's linear algebra can't be asked")
+@can_be_asked
 def test_operators_are_prepared_with_numpy_on_one_thread(monkeypatch):
     seen, prepare = [], operator.prepare_forward
 

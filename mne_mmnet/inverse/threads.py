@@ -1,21 +1,73 @@
-"""How many threads a problem is worth."""
+"""How many threads a problem is worth, and NumPy's own."""
 
 import contextlib
+import functools
+import threading
 
 import torch
-from threadpoolctl import threadpool_limits
+from threadpoolctl import ThreadpoolController, threadpool_limits
 
-# floats of dictionary × batch below which a problem fits a core's cache
-_SMALL = 1_000_000
+# floats of dictionary × batch below which a problem fits a core's cache, and the most threads
+# that it gets (more have not been measured)
+_SMALL, _FEW = 1_000_000, 2
+
+
+class _NumpyThreads:
+    """Threads of NumPy's linear algebra: a number that belongs to the whole process.
+
+    Whoever comes first sets it, whoever goes last puts back what was there: two operators that are
+    prepared at the same time would else put back each other's one thread.
+    """
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._n_users, self._limits = 0, None
+        self._given = None
+
+    def given(self):
+        """Return the number that the user has set (1 where the library can't be asked)."""
+        with self._lock:
+            return self._given if self._n_users else _count_blas_threads()
+
+    @contextlib.contextmanager
+    def one(self):
+        """Keep them at one."""
+        with self._lock:
+            if self._n_users == 0:
+                self._given = _count_blas_threads()
+                self._limits = threadpool_limits(limits=1, user_api="blas")
+            self._n_users += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._n_users -= 1
+                if self._n_users == 0:
+                    self._limits.restore_original_limits()
+
+
+@functools.cache
+def _blas():
+    # looking for the libraries takes longer than a small product
+    return ThreadpoolController().select(user_api="blas")
+
+
+def _count_blas_threads():
+    return max((library.num_threads for library in _blas().lib_controllers), default=1)
+
+
+_numpy = _NumpyThreads()
 
 
 @contextlib.contextmanager
 def fitting_threads(n_floats):
-    """Use one thread for problems that fit a core's cache.
+    """Use few threads for problems that fit a core's cache, one beside threads of NumPy's.
 
-    Measured with 64 channels × 1284 sources: two threads take twice as long as one on two
-    hyperthreads of one core. On two cores they take 0.8 times as long, but 1.5 to 2 times as long
-    in the 20 ms after a product of NumPy, whose threads wait busily for the next one.
+    Measured with 64 channels × 1284 sources on two cores: two threads take 0.8 times as long as
+    one; but up to six times as long in the 20 ms after a product of NumPy's two threads, which
+    wait busily for the next one. Only where NumPy has one thread can that not happen. (On two
+    hyperthreads of one core two threads take twice as long as one: torch should have one, which
+    is its own choice there.)
 
     Parameters
     ----------
@@ -25,7 +77,7 @@ def fitting_threads(n_floats):
     before = torch.get_num_threads()
     try:
         if n_floats < _SMALL and before > 1:
-            torch.set_num_threads(1)
+            torch.set_num_threads(1 if _numpy.given() > 1 else min(before, _FEW))
         yield
     finally:
         if torch.get_num_threads() != before:
@@ -41,6 +93,7 @@ def numpy_on_one_thread():
     Returns
     -------
     limits : context manager
-        On leaving it the former number of threads comes back.
+        On leaving it the former number of threads comes back, after the last of those who are in
+        it at the same time.
     """
-    return threadpool_limits(limits=1, user_api="blas")
+    return _numpy.one()
