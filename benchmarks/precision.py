@@ -12,7 +12,8 @@
   ones of ``real_eeg.py``.
 - **covariances**: 64 channels, 5 dB; eigenvalues from 1 to 1/condition in random directions, rank
   as MNE estimates it, or given (all that the average reference leaves).
-- **threads**: the same recordings in processes of 1, 2 and 4 threads, against the first of them.
+- **threads**: the same recordings in processes of 1, 2 and 4 threads, against the first of them
+  (single recordings use two at most). NumPy's linear algebra has one everywhere.
 - **twice**: the same call again; and epochs in a batch against one by one.
 - **training**: three batches of the full network, in processes of 1 and 2 threads, each twice.
 
@@ -32,6 +33,7 @@ import mne
 import numpy as np
 import torch
 from double import in_double
+from threadpoolctl import threadpool_limits
 
 import mne_mmnet
 from mne_mmnet._files import whole_file
@@ -212,7 +214,8 @@ def _line(kind, found):
 def run_process(task, n_threads, path):
     """Run one task of this script in a process of so many threads, and read what it wrote."""
     n = str(n_threads)
-    env = os.environ | dict(OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS=n, MKL_NUM_THREADS=n)
+    # beside more threads of NumPy's, single recordings would be computed on one
+    env = os.environ | dict(OMP_NUM_THREADS=n, OPENBLAS_NUM_THREADS="1", MKL_NUM_THREADS=n)
     command = [sys.executable, str(Path(__file__).resolve()), "--task", task, "--out", str(path)]
     # torch takes no more than the cores unless it is told
     subprocess.run([*command, "--n-threads", n], env=env, check=True)
@@ -317,7 +320,8 @@ def twice(n_cases):
     single = np.concatenate([operator.solve(x[None])[0].currents for x in data])
     error = [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(whole, single, strict=True)]
     lines = [
-        f"the same call twice: {sum(same)} of {len(same)} bitwise equal (currents and levels)",
+        f"the same call twice, {torch.get_num_threads()} threads: {sum(same)} of {len(same)} "
+        "bitwise equal (currents and levels)",
         f"a batch of {len(data)} against one by one: currents differ by {max(error):.1e} at most",
     ]
     print(*lines, sep="\n", flush=True)
@@ -342,6 +346,7 @@ def main():
         torch.set_num_threads(args.n_threads)
         np.savez(args.out, values=TASKS[args.task]())
         return
+    threadpool_limits(1, user_api="blas")  # beside NumPy's threads, torch's are not all used
     started = time.perf_counter()
     lines = ["float32 against float64, relative errors", *compare(recordings(args.n_cases)), ""]
     lines += ["noise covariances", *compare(covariances(args.n_cases)), ""]

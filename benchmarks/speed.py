@@ -12,8 +12,10 @@ to mmnet with a prepared operator. ``cold`` is a call that is given the forward 
 ``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20 s at 250 Hz.
 
 The prepared operator is timed at every size, all else with ``--compare`` channels only.
-torch has ``--threads``, whatever the environment says; NumPy's BLAS has one, with which peers are
-fastest here (with two, Gamma-MAP and FlexChampagne take five times as long).
+torch has ``--threads``, whatever the environment says; NumPy's BLAS has ``--numpy-threads``: one,
+with which peers are fastest here (with two, Gamma-MAP and FlexChampagne take five times as long)
+and small problems get two of torch's. mmnet as it is where the environment says nothing:
+``--channels 64 --compare --numpy-threads 2 --out FILE``.
 Peers do what they do for every recording: eLORETA applies a prepared operator; the others have
 nothing to prepare. They run with fixed orientation. One that took longer than ``--patience``
 seconds is not tried at larger sizes. Memory is the peak of the first call above what was resident
@@ -242,9 +244,10 @@ def main():
     parser.add_argument("--repeats", type=int, default=15, help="of mmnet")
     parser.add_argument("--few", type=int, default=4, help="repeats of all others")
     parser.add_argument("--channels", type=int, nargs="+", default=list(MONTAGES))
-    parser.add_argument("--compare", type=int, nargs="+", default=[64], help="channels")
+    parser.add_argument("--compare", type=int, nargs="*", default=[64], help="channels")
     parser.add_argument("--sources", type=int, nargs="+", default=list(SPACINGS))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--numpy-threads", type=int, default=1)
     parser.add_argument("--patience", type=float, default=5.0, help="s")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=RESULTS / "speed.csv")
@@ -252,7 +255,7 @@ def main():
     args = parser.parse_args()
     if args.figure:
         return draw(read_rows(args.out), args.out.with_suffix(".png"))
-    threadpool_limits(1, user_api="blas")
+    threadpool_limits(args.numpy_threads, user_api="blas")
     torch.set_num_threads(args.threads)
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
@@ -273,7 +276,8 @@ def main():
                     slow.setdefault(name, []).append((n_channels, n_sources))
                 comment = (
                     f"python benchmarks/speed.py --repeats {args.repeats} --few {args.few} "
-                    f"--threads {args.threads} --patience {args.patience:g} --seed {args.seed}; "
+                    f"--threads {args.threads} --numpy-threads {args.numpy_threads} "
+                    f"--patience {args.patience:g} --seed {args.seed}; "
                     f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; "
                     f"torch {torch.__version__}, mne {mne.__version__}"
                 )

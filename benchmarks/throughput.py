@@ -7,7 +7,8 @@ Every part runs in a process of its own, so that its peak memory is its own. The
 noise with three dipoles, simulated on the template. Epochs: one call of the batched function
 against a loop of ``apply_mmnet_inverse`` over evokeds, with the forward solution given each time
 and with a prepared operator, in turns. Raw: ten minutes at 250 Hz from a FIF file that is not
-preloaded, restricted to a label. Writes ``benchmarks/results/throughput.csv``.
+preloaded, restricted to a label. NumPy's linear algebra has one thread, torch ``--threads``.
+Writes ``benchmarks/results/throughput.csv``.
 """
 
 import argparse
@@ -25,6 +26,7 @@ import mne
 import numpy as np
 import torch
 from common import make_info, write_rows
+from threadpoolctl import threadpool_limits
 
 import mne_mmnet
 
@@ -47,6 +49,7 @@ def simulate(fwd, n_times, seed):
 def prepare():
     """Info with a reference, forward solution, operator."""
     torch.set_num_threads(int(os.environ["MMNET_THREADS"]))
+    threadpool_limits(1, user_api="blas")
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     info = make_info("biosemi64", SFREQ)
