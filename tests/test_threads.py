@@ -6,8 +6,13 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from mne_cases import make_fwd, make_info
 from mne_mmnet import make_mmnet_operator
-from mne_mmnet.inverse import operator
+from mne_mmnet.inverse import operator, threads
 from mne_mmnet.inverse.threads import fitting_threads, numpy_on_one_thread
+
+
+@pytest.fixture(autouse=True)
+def many_cores(monkeypatch):
+    monkeypatch.setattr(threads, "_count_cores", lambda: 8)
 
 
 @pytest.fixture
@@ -35,6 +40,20 @@ def test_threads_fit_the_problem(n_floats, n_numpy, expected, given):
     with threadpool_limits(limits=n_numpy, user_api="blas"), fitting_threads(n_floats):
         assert torch.get_num_threads() == expected
     assert torch.get_num_threads() == given
+
+
+def test_one_core_gets_one_thread(given, monkeypatch):
+    monkeypatch.setattr(threads, "_count_cores", lambda: 1)
+    with threadpool_limits(limits=1, user_api="blas"), fitting_threads(1000):
+        assert torch.get_num_threads() == 1
+
+
+def test_a_share_of_the_cores_counts(monkeypatch):
+    monkeypatch.undo()
+    threads._count_cores.cache_clear()
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
+    assert threads._count_cores() == 1
+    threads._count_cores.cache_clear()
 
 
 @can_be_asked

@@ -56,6 +56,14 @@ def _count_blas_threads():
     return max((library.num_threads for library in _blas().lib_controllers), default=1)
 
 
+@functools.cache
+def _count_cores():
+    # unlike torch's number, no more than a container's share
+    from joblib import cpu_count
+
+    return cpu_count()
+
+
 _numpy = _NumpyThreads()
 
 
@@ -77,7 +85,8 @@ def fitting_threads(n_floats):
     before = torch.get_num_threads()
     try:
         if n_floats < _SMALL and before > 1:
-            torch.set_num_threads(1 if _numpy.given() > 1 else min(before, _FEW))
+            few = min(before, _FEW, _count_cores())
+            torch.set_num_threads(1 if _numpy.given() > 1 else few)
         yield
     finally:
         if torch.get_num_threads() != before:
