@@ -346,7 +346,9 @@ def main():
         torch.set_num_threads(args.n_threads)
         np.savez(args.out, values=TASKS[args.task]())
         return
-    threadpool_limits(1, user_api="blas")  # beside NumPy's threads, torch's are not all used
+    # else single recordings would be computed on one thread
+    threadpool_limits(1, user_api="blas")
+    os.environ["OMP_NUM_THREADS"] = str(torch.get_num_threads())
     started = time.perf_counter()
     lines = ["float32 against float64, relative errors", *compare(recordings(args.n_cases)), ""]
     lines += ["noise covariances", *compare(covariances(args.n_cases)), ""]

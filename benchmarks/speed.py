@@ -257,6 +257,7 @@ def main():
         return draw(read_rows(args.out), args.out.with_suffix(".png"))
     threadpool_limits(args.numpy_threads, user_api="blas")
     torch.set_num_threads(args.threads)
+    os.environ["OMP_NUM_THREADS"] = str(args.threads)  # said by the user: use them all
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
 

@@ -8,13 +8,17 @@ noise with three dipoles, simulated on the template. Epochs: one call of the bat
 against a loop of ``apply_mmnet_inverse`` over evokeds, with the forward solution given each time
 and with a prepared operator, in turns. Raw: ten minutes at 250 Hz from a FIF file that is not
 preloaded, restricted to a label. NumPy's linear algebra has one thread, torch ``--threads``.
-Writes ``benchmarks/results/throughput.csv``.
+Streams also on one thread, and beside a process that keeps one core busy: two threads wait for
+each other. Writes ``benchmarks/results/throughput.csv``.
 """
 
 import argparse
+import contextlib
 import os
 import platform
 import resource
+import subprocess
+import sys
 import tempfile
 import time
 import warnings
@@ -26,7 +30,6 @@ import mne
 import numpy as np
 import torch
 from common import make_info, write_rows
-from threadpoolctl import threadpool_limits
 
 import mne_mmnet
 
@@ -48,8 +51,7 @@ def simulate(fwd, n_times, seed):
 
 def prepare():
     """Info with a reference, forward solution, operator."""
-    torch.set_num_threads(int(os.environ["MMNET_THREADS"]))
-    threadpool_limits(1, user_api="blas")
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     info = make_info("biosemi64", SFREQ)
@@ -135,19 +137,21 @@ def measure_raw(minutes):
     ]
 
 
-def measure_stream(n_windows):
+def measure_stream(n_windows, beside=False):
     """Latency of windows of 0.2 s."""
     info, fwd, operator = prepare()
     stream = mne_mmnet.MMNetStream(operator, info)
     data = simulate(fwd, N_TIMES * n_windows, 1)
     stream.push(data[:, :N_TIMES])
     stream = mne_mmnet.MMNetStream(operator, info)
-    for k in range(n_windows):
-        stream.push(data[:, k * N_TIMES : (k + 1) * N_TIMES])
+    with busy_core() if beside else contextlib.nullcontext():
+        for k in range(n_windows):
+            stream.push(data[:, k * N_TIMES : (k + 1) * N_TIMES])
     latency = stream.latency
+    where = f"{torch.get_num_threads()} threads" + ", beside a process" * beside
     return [
         dict(
-            what="stream, windows of 50 samples (median, 95 %, longest)",
+            what=f"stream, windows of 50 samples (median, 95 %, longest), {where}",
             n=latency.n_windows,
             median_ms=f"{1e3 * latency.median:.1f}",
             min_ms=f"{1e3 * latency.p95:.1f}",
@@ -156,6 +160,16 @@ def measure_stream(n_windows):
             peak_mb=f"{peak_mb():.0f}",
         )
     ]
+
+
+@contextlib.contextmanager
+def busy_core():
+    """Keep one core busy with something else."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def main():
@@ -168,14 +182,19 @@ def main():
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    os.environ["MMNET_THREADS"] = str(args.threads)
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
     jobs = [
-        (measure_epochs, args.n_epochs, args.repeats),
-        (measure_raw, args.minutes),
-        (measure_stream, args.windows),
+        (args.threads, measure_epochs, args.n_epochs, args.repeats),
+        (args.threads, measure_raw, args.minutes),
+        *(
+            (n_threads, measure_stream, args.windows, beside)
+            for n_threads in (1, args.threads)
+            for beside in (False, True)
+        ),
     ]
     rows = []
-    for function, *options in jobs:
+    for n_threads, function, *options in jobs:
+        os.environ["OMP_NUM_THREADS"] = str(n_threads)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             rows += pool.submit(function, *options).result()
         print(rows[-1], flush=True)

@@ -1,5 +1,7 @@
 """Few threads for small problems, one for NumPy's products; the user's setting comes back."""
 
+import os
+
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
@@ -48,11 +50,19 @@ def test_one_core_gets_one_thread(given, monkeypatch):
         assert torch.get_num_threads() == 1
 
 
-def test_a_share_of_the_cores_counts(monkeypatch):
+@pytest.mark.parametrize(
+    ("share", "said", "expected"), [("1", None, 1), ("2", None, 1), ("2", "2", 2), ("1", "4", 1)]
+)
+def test_a_core_is_left_to_others(share, said, expected, monkeypatch):
     monkeypatch.undo()
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(64), raising=False)
+    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", share)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if said:
+        monkeypatch.setenv("OMP_NUM_THREADS", said)
     threads._count_cores.cache_clear()
-    monkeypatch.setenv("LOKY_MAX_CPU_COUNT", "1")
-    assert threads._count_cores() == 1
+    assert threads._count_cores() == expected
     threads._count_cores.cache_clear()
 
 

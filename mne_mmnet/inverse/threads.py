@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import os
 import threading
 
 import torch
@@ -58,10 +59,11 @@ def _count_blas_threads():
 
 @functools.cache
 def _count_cores():
+    """Count the cores to use: all if the user has set a number of threads, else all but one."""
     # unlike torch's number, no more than a container's share
     from joblib import cpu_count
 
-    return cpu_count()
+    return max(1, cpu_count() - ("OMP_NUM_THREADS" not in os.environ))
 
 
 _numpy = _NumpyThreads()
@@ -71,11 +73,12 @@ _numpy = _NumpyThreads()
 def fitting_threads(n_floats):
     """Use few threads for problems that fit a core's cache, one beside threads of NumPy's.
 
-    Measured with 64 channels × 1284 sources on two cores: two threads take 0.8 times as long as
-    one; but up to six times as long in the 20 ms after a product of NumPy's two threads, which
-    wait busily for the next one. Only where NumPy has one thread can that not happen. (On two
-    hyperthreads of one core two threads take twice as long as one: torch should have one, which
-    is its own choice there.)
+    Threads that wait for each other wait busily, so two are only worth it where nothing else
+    computes on their cores. Measured with 64 channels × 1284 sources on two cores
+    (``benchmarks/throughput.py``): two threads take 0.7 times as long as one; but several times as
+    long beside another process, and in the 20 ms after a product of NumPy's own two threads. Hence
+    two only where NumPy has one and a core is left to others, or the user has set
+    ``OMP_NUM_THREADS``.
 
     Parameters
     ----------
