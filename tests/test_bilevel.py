@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
@@ -24,8 +25,9 @@ from mne_mmnet.baselines import (
 from mne_mmnet.network import CosineConfig
 from mne_mmnet.simulation import Dataset, HeadArchive, SereegaConfig, average_reference_basis
 from mne_mmnet.solver import CosineModel
-from mne_mmnet.training import BilevelConfig, SampleStream, train_bilevel
+from mne_mmnet.training import BilevelConfig, SampleStream, bilevel, train_bilevel
 from mne_mmnet.training.bilevel import cosine, denoising_loss, upper_loss
+from mne_mmnet.training.gradient import Gradient
 from mne_mmnet.training.samples import AlternatingStream, MontageStream
 
 N_SOURCES, N_ELECTRODES, N_TIMES = 40, 20, 24
@@ -229,26 +231,60 @@ def test_training_learns_and_keeps_the_best(archive, tmp_path):
     assert len((tmp_path / "log.jsonl").read_text().splitlines()) == len(history)
 
 
+def fits(most, monkeypatch):
+    """Let memory run out beyond a number of recordings; returns the numbers that are tried."""
+    sizes = []
+
+    def attempt(loss, estimator, what, of_each):
+        sizes.append(len(of_each))
+        if len(of_each) > most:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return loss(estimator, what, of_each)
+
+    for loss in (upper_loss, denoising_loss):
+        monkeypatch.setattr(bilevel, loss.__name__, partial(attempt, loss))
+    return sizes
+
+
 def test_training_with_little_memory(archive, tmp_path, monkeypatch):
     """Training and validation go on with the recordings that fit, to the same end."""
     stream, validation = streams(archive)
-    whole = small("mmnet", stream.model)
-    (*_, expected) = train_bilevel(whole, stream, validation, CONFIG, tmp_path / "whole")
-    sizes = []
-
-    def fail(estimator, estimate, truth):
-        sizes.append(len(truth))
-        if len(truth) > 1:
-            raise torch.OutOfMemoryError("CUDA out of memory.")
-        return upper_loss(estimator, estimate, truth)
-
-    monkeypatch.setattr("mne_mmnet.training.bilevel.upper_loss", fail)
-    parts = small("mmnet", stream.model)
-    (*_, found) = train_bilevel(parts, stream, validation, CONFIG, tmp_path / "parts")
+    histories = {}
+    for name, most in dict(whole=99, parts=1).items():
+        with monkeypatch.context() as patch:
+            sizes = fits(most, patch)
+            estimator = small("mmnet", stream.model)
+            estimator.network.curvature.dropout.p = 0.0  # each part has its own
+            run = tmp_path / name
+            histories[name] = train_bilevel(estimator, stream, validation, CONFIG, run)
     assert max(sizes) > 1
     assert sizes[-1] == 1
-    for name in ("loss", "validation", "cosine"):
-        assert found[name] == pytest.approx(expected[name], rel=1e-2)
+    for whole, parts in zip(*histories.values(), strict=True):
+        for name in ("loss", "validation", "cosine"):
+            assert parts[name] == pytest.approx(whole[name], rel=1e-5)
+
+
+@pytest.mark.parametrize("pretraining", [0.0, 0.5])
+def test_failed_attempts_leave_no_trace(pretraining, archive, tmp_path, monkeypatch):
+    """Dropout and mixtures are the same, however often memory ran out before."""
+    stream, validation = streams(archive)
+    plan = replace(CONFIG, pretraining=pretraining)
+    ends = []
+    for name, known in dict(found=None, known=1).items():
+        with monkeypatch.context() as patch:
+            fits(1, patch)
+            patch.setattr(bilevel, "Gradient", partial(gradient_of, known))
+            estimator = small("mmnet", stream.model)
+            train_bilevel(estimator, stream, validation, plan, tmp_path / name)
+        ends.append(torch.cat([p.detach().flatten() for p in estimator.parameters()]))
+    assert torch.equal(*ends)
+
+
+def gradient_of(most, learned):
+    """A gradient that knows how many recordings fit."""
+    gradient = Gradient(learned)
+    gradient.parts.most = most
+    return gradient
 
 
 def test_resumes_exactly(archive, tmp_path):
@@ -336,8 +372,8 @@ def test_losses(archive):
     torch.testing.assert_close(
         upper_loss(with_prior, truth, truth), 1.0 - cosine(truth, image), atol=1e-6, rtol=1e-5
     )
-    generator = torch.Generator().manual_seed(0)
-    loss = denoising_loss(with_prior, batch, generator)
+    share = torch.linspace(0.0, 1.0, 4)[:, None, None]
+    loss = denoising_loss(with_prior, batch, share)
     assert ((loss >= 0) & (loss <= 2)).all()
 
 

@@ -51,7 +51,7 @@ def upper_loss(estimator, estimate, truth):
     return loss
 
 
-def denoising_loss(estimator, batch, generator):
+def denoising_loss(estimator, batch, share):
     """Pretraining of Φ: 1 − cos(Φ(x̃), x*) with x̃ between the start and the truth.
 
     Parameters
@@ -60,24 +60,29 @@ def denoising_loss(estimator, batch, generator):
         With a Φ.
     batch : Batch
         Of a :class:`SampleStream`.
-    generator : torch.Generator
-        Of the mixtures.
+    share : torch.Tensor of shape (n_batch, 1, 1)
+        Of the truth in each mixture, from 0 to 1.
     """
     model, data, truth = batch
     _, start = estimator.objective(model, data)
     size = truth.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-20)
-    # mostly near the start, where the iterations begin
-    share = torch.rand(len(data), 1, 1, generator=generator).to(data.device) ** 4
     image, *_ = estimator.regulariser((1.0 - share) * start + share * truth / size)
     return 1.0 - cosine(image, truth)
 
 
-def _part_loss(estimator, batch, config, generator, part):
-    """Mean loss of some recordings of a batch; with a generator, that of the pretraining."""
+def _draw_shares(n_batch, seed):
+    # mostly near the start, where the iterations begin
+    return torch.rand(n_batch, 1, 1, generator=torch.Generator().manual_seed(seed)) ** 4
+
+
+def _part_loss(estimator, batch, config, seed, pretraining, part):
+    """Mean loss of some recordings of a batch, the same whenever and however often it is asked."""
     some = batch._replace(data=batch.data[part], currents=batch.currents[part])
+    torch.manual_seed(seed + _MIX**2 * part.start)  # of the dropout
     with torch.autocast(batch.data.device.type, torch.bfloat16, enabled=config.half):
-        if generator is not None:
-            return denoising_loss(estimator, some, generator).mean()
+        if pretraining:
+            share = _draw_shares(len(batch.data), seed)[part]
+            return denoising_loss(estimator, some, share.to(some.data.device)).mean()
         steps = config.n_steps if estimator.any_steps else None
         estimate = estimator(some.model, some.data, steps)
         return upper_loss(estimator, estimate, some.currents).mean()
@@ -232,17 +237,15 @@ def train_bilevel(
             share = run.progress(config)
             pretraining = has_prior and share < config.pretraining
             batch = stream.batch(run.batch)
-            # dropout and mixtures depend on the batch's number only: a resumed run is the same one
-            torch.manual_seed(_MIX * config.seed + run.batch)
-            generator = torch.Generator().manual_seed(_MIX * config.seed + run.batch)
             estimator.train()
             cut = config.pretraining if has_prior else 0.0
             phase = share / cut if pretraining else (share - cut) / (1.0 - cut)
             for group in optimiser.param_groups:
                 peak = config.pretraining_rate if pretraining else group["base"]
                 group["lr"] = peak * (_rate(phase) if config.annealing else 1.0)
-            mixtures = generator if pretraining else None
-            loss_of = partial(_part_loss, estimator, batch, config, mixtures)
+            # dropout and mixtures depend on the batch's number only: a resumed run is the same one
+            seed = _MIX * config.seed + run.batch
+            loss_of = partial(_part_loss, estimator, batch, config, seed, pretraining)
             losses.append(gradient(loss_of, len(batch.data)))
             norm = torch.nn.utils.clip_grad_norm_(estimator.parameters(), config.clip)
             if torch.isfinite(norm):

@@ -8,7 +8,8 @@ from .parts import Parts
 class Gradient:
     """Backpropagation that goes on with parts of a batch when memory runs out.
 
-    The parts' gradients add up to the batch's, so nothing but the time changes.
+    The parts' gradients add up to the batch's, so nothing but the time changes (and the random
+    numbers of dropout).
 
     Parameters
     ----------
