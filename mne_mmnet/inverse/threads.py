@@ -75,8 +75,8 @@ def fitting_threads(n_floats):
 
     Threads that wait for each other wait busily, so two are only worth it where nothing else
     computes on their cores. Measured with 64 channels × 1284 sources on two cores
-    (``benchmarks/throughput.py``): two threads take 0.7 times as long as one; but several times as
-    long beside another process, and in the 20 ms after a product of NumPy's own two threads. Hence
+    (``benchmarks/throughput.py``): two threads take 0.8 times as long as one; but 2 to 10 times as
+    long beside another process, and up to 6 in the 20 ms after a product of NumPy's own two. Hence
     two only where NumPy has one and a core is left to others, or the user has set
     ``OMP_NUM_THREADS``.
 
