@@ -35,6 +35,7 @@ from mne_mmnet.simulation import SimulationConfig
 from mne_mmnet.training.command import read_heads
 from mne_mmnet.training.fine_tune import FineTuneConfig, compare, fine_tune_network, measure
 from mne_mmnet.training.loop import Space
+from mne_mmnet.training.parts import Parts
 from mne_mmnet.tuning import make_archive
 
 RESULTS = Path(__file__).parent / "results" / "finetune.csv"
@@ -152,7 +153,10 @@ def main():
         # head 0, the nominal one, only inverts
         space = Space(heads, base.network.config)
         batches = [space.simulate(test, 4, [SEED, k]) for k in range(args.n_batches)]
-        before, after = (measure(network, space, batches) for network in (base.network, tuned))
+        parts = Parts(space.device)
+        before, after = (
+            measure(network, space, batches, parts) for network in (base.network, tuned)
+        )
         for line in compare(before, after):
             mean, low, high = line.change
             row = dict(
