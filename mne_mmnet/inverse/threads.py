@@ -88,8 +88,8 @@ def fitting_threads(n_floats):
     before = torch.get_num_threads()
     try:
         if n_floats < _SMALL and before > 1:
-            few = min(before, _FEW, _count_cores())
-            torch.set_num_threads(1 if _numpy.given() > 1 else few)
+            alone = _numpy.given() == 1
+            torch.set_num_threads(min(before, _FEW, _count_cores()) if alone else 1)
         yield
     finally:
         if torch.get_num_threads() != before:
