@@ -272,15 +272,11 @@ def allow(most, monkeypatch):
         monkeypatch.setattr(f"mne_mmnet.training.{module}.pose_batch", pose)
 
 
-def final_losses(network, space, batch, parts):
-    return parts(partial(final_loss, network, space, batch), len(batch.data))
-
-
 def scores(network, space, batch, parts):
     return measure(network, space, [batch], parts)
 
 
-@pytest.mark.parametrize("compute", [final_losses, score_peaks, scores])
+@pytest.mark.parametrize("compute", [final_loss, score_peaks, scores])
 def test_validation_in_parts(compute, monkeypatch):
     """What is computed without gradients is the same in parts, as far as batches go."""
     network = random_network(0, 0.1)

@@ -276,14 +276,12 @@ def _validate(estimator, batches, parts):
     """Mean upper-level loss and space-time cosine, with the steps taken at use."""
     estimator.eval()
 
-    def compute(batch, slices):
-        found = []
-        for part in slices:
-            estimate, truth = estimator(batch.model, batch.data[part]), batch.currents[part]
-            loss = upper_loss(estimator, estimate, truth)
-            found.append(torch.stack([loss, cosine(estimate, truth)]))
-        return torch.cat(found, 1)
+    def compute(batch, part):
+        estimate, truth = estimator(batch.model, batch.data[part]), batch.currents[part]
+        return torch.stack([upper_loss(estimator, estimate, truth), cosine(estimate, truth)])
 
-    found = [parts(partial(compute, batch), len(batch.data)) for batch in batches]
+    found = []
+    for batch in batches:
+        found += parts.each(partial(compute, batch), len(batch.data))
     loss, agreement = torch.cat(found, 1).mean(1).tolist()
     return loss, agreement

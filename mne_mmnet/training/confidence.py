@@ -85,11 +85,11 @@ def score_peaks(network, space, batch, parts):
         As there.
     """
 
-    def compute(slices):
-        scored = [peak_score(network, space, batch.take(part)) for part in slices]
-        return tuple(torch.cat(tensors) for tensors in zip(*scored, strict=True))
+    def compute(part):
+        return peak_score(network, space, batch.take(part))
 
-    return parts(compute, len(batch.data))
+    found = parts.each(compute, len(batch.data))
+    return tuple(torch.cat(tensors) for tensors in zip(*found, strict=True))
 
 
 def _part_loss(network, space, batch, part):

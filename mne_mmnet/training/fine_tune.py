@@ -285,8 +285,7 @@ class _Run:
         losses = []
         for k in range(self.config.n_held_out):
             space, batch = self.simulate(_VALIDATE, k)
-            compute = partial(final_loss, self.average, space, batch)
-            losses.append(self.gradient.parts(compute, len(batch.data)))
+            losses.append(final_loss(self.average, space, batch, self.gradient.parts))
         self.checks.append(float(torch.cat(losses).mean()))
         logger.info(
             "    %4d batches, %4.1f min: held-out loss %.4f",
@@ -382,33 +381,33 @@ def measure(network, space, batches, parts):
         Training loss, space-time cosine, area under the ROC curve, distance of the strongest
         location from the strongest source (mm).
     """
-    scores = []
+    rows = []
     for batch in batches:
-        scores += parts(partial(_score, network, space, batch), len(batch.data))
-    return np.array(scores)
+        for some in parts.each(partial(_score, network, space, batch), len(batch.data)):
+            rows += some
+    return np.array(rows)
 
 
-def _score(network, space, whole, parts):
-    """Scores of the recordings of a batch, which is taken in parts."""
-    n_steps, rows = network.config.n_steps, []
-    for batch in map(whole.take, parts):
-        _, losses = batch_loss(network, space, batch, n_steps)
-        problem, data = pose_batch(network, space, batch)
-        *_, last = iterate(network, problem, n_steps)
-        currents = problem.objective.posterior_mean(last.point, data).cpu().double().numpy()
-        currents *= batch.orient_weights[:, None, :, None]
-        samples = zip(losses, currents, batch.currents, batch.peak, strict=True)
-        for loss, estimate, truth, peak in samples:
-            power, true_power = (np.square(x).sum(axis=(1, 2)) for x in (estimate, truth))
-            away = space.heads.positions - space.heads.positions[np.argmax(power)]
-            rows.append(
-                (
-                    float(loss),
-                    space_time_cosine(*(x.reshape(len(x), -1) for x in (estimate, truth))),
-                    auc(power, true_power > _ACTIVE * true_power.max()),
-                    float(np.linalg.norm(away[peak > 0], axis=1).min()),
-                )
+def _score(network, space, whole, part):
+    """Scores of some recordings of a batch, one row each; ``part`` is a slice."""
+    n_steps, batch, rows = network.config.n_steps, whole.take(part), []
+    _, losses = batch_loss(network, space, batch, n_steps)
+    problem, data = pose_batch(network, space, batch)
+    *_, last = iterate(network, problem, n_steps)
+    currents = problem.objective.posterior_mean(last.point, data).cpu().double().numpy()
+    currents *= batch.orient_weights[:, None, :, None]
+    samples = zip(losses, currents, batch.currents, batch.peak, strict=True)
+    for loss, estimate, truth, peak in samples:
+        power, true_power = (np.square(x).sum(axis=(1, 2)) for x in (estimate, truth))
+        away = space.heads.positions - space.heads.positions[np.argmax(power)]
+        rows.append(
+            (
+                float(loss),
+                space_time_cosine(*(x.reshape(len(x), -1) for x in (estimate, truth))),
+                auc(power, true_power > _ACTIVE * true_power.max()),
+                float(np.linalg.norm(away[peak > 0], axis=1).min()),
             )
+        )
     return rows
 
 

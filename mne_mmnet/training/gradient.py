@@ -42,10 +42,8 @@ class Gradient:
 
         Raises
         ------
-        MemoryError
-            If there is not enough memory for a single recording.
-        RuntimeError
-            If the device fails.
+        MemoryError, RuntimeError
+            As :class:`Parts` does.
         """
         return self.parts(partial(self._add_up, loss_of, n_batch), n_batch)
 

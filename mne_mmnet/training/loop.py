@@ -161,16 +161,19 @@ def final_loss(network, space, batch, parts):
     ----------
     network, space, batch
         As for :func:`batch_loss`.
-    parts : list of slice
-        Of the batch, one after the other.
+    parts : Parts
+        What fits the device.
 
     Returns
     -------
     loss : torch.Tensor of shape (n_batch,)
         Of each recording.
     """
-    n_steps = network.config.n_steps
-    return torch.cat([batch_loss(network, space, batch.take(part), n_steps)[1] for part in parts])
+
+    def compute(part):
+        return batch_loss(network, space, batch.take(part), network.config.n_steps)[1]
+
+    return torch.cat(parts.each(compute, len(batch.data)))
 
 
 class Feed:
@@ -344,10 +347,7 @@ def train(
     gradient = Gradient(learned)
 
     def validate():
-        losses = [
-            gradient.parts(partial(final_loss, average, space, batch), len(batch.data))
-            for space, batch in validation
-        ]
+        losses = [final_loss(average, space, batch, gradient.parts) for space, batch in validation]
         return float(torch.cat(losses).mean())
 
     def save(n_batches):

@@ -82,3 +82,25 @@ class Parts:
                 size,
                 self.most,
             )
+
+    def each(self, function, n_batch):
+        """Do something with every part of a batch.
+
+        Parameters
+        ----------
+        function : callable
+            Maps a slice of the batch to a result.
+        n_batch : int
+            Recordings of the batch.
+
+        Returns
+        -------
+        results : list
+            Of the parts, in order.
+
+        Raises
+        ------
+        MemoryError, RuntimeError
+            As a call does.
+        """
+        return self(lambda slices: [function(part) for part in slices], n_batch)
