@@ -19,6 +19,7 @@ PERFECT = dict(
     localization_error_mm=0.0,
     n_maxima=1.0,
     strongest_peak_error_mm=0.0,
+    strongest_region_error_mm=0.0,
     neighbourhood_localization_error_mm=0.0,
     time_error_ms=0.0,
     nmse=0.0,
@@ -98,6 +99,44 @@ def test_localization_error():
     np.testing.assert_allclose(found, [6.0, 0.0], atol=1e-12)
     found = metrics.neighbourhood_localization_error(estimate, seeds, peaks, at, edges, order=6)
     np.testing.assert_allclose(found, [distance[9, 3], distance[6, 12]])
+
+
+def test_strongest_region_error():
+    """By hand: the place of the most moment, to the centre of the largest patch at that time."""
+    estimate, truth = np.zeros((40, 3)), np.zeros((40, 3))
+    at = circle(40)
+    distance = cdist(at, at)
+    centres, peaks = at[[5, 20]], [1, 2]
+    truth[4:7, 1], truth[[20], 1] = 1.0, 2.0  # the patch of more moment, not the larger current
+    truth[4:7, 2], truth[[19, 20, 21], 2] = 1.0, -2.0
+    estimate[8, 1], estimate[30, 1], estimate[[29, 31], 1] = -3.0, 1.1, 1.1  # 3.3 against 3
+    estimate[21, 2] = 0.1
+    found = metrics.strongest_region_error(estimate, truth, centres, peaks, at)
+    np.testing.assert_allclose(found, [distance[30, 5], distance[21, 20]])
+    # the single location would be right
+    assert metrics.strongest_peak_error(estimate, [5], [1], at)[0] == distance[8, 5]
+    found = metrics.strongest_region_error(estimate, truth, centres, peaks, at, radius=5.0)
+    np.testing.assert_allclose(found, [distance[8, 5], distance[21, 20]])
+    # of equally strong regions the farthest counts
+    estimate[[8, 28], 2] = 0.1
+    found = metrics.strongest_region_error(estimate, truth, centres, peaks, at)
+    np.testing.assert_allclose(found[1], distance[8, 20])
+    found = metrics.strongest_region_error(0 * estimate, truth, centres, peaks, at)
+    np.testing.assert_allclose(found, [distance[5].max(), distance[20].max()])
+
+
+def test_steadiness():
+    """Mean over the pairs of estimates; their order and units are of no matter."""
+    at = np.array([[0.0, 0, 0], [30, 40, 0], [0, 40, 0], [0, 0, 200]])
+    maps = np.array([[1.0, 0, 0, 0], [0, -2.0, 1.0, 0], [0, 0, 3.0, 0]])
+    assert metrics.steadiness(maps, at) == pytest.approx((50 + 40 + 30) / 3)
+    assert metrics.steadiness(maps[::-1] * 1e-9, at) == pytest.approx(40.0)
+    assert metrics.steadiness([maps[0], maps[0]], at) == 0.0
+    # an estimate of zeros is nowhere: as far off as can be
+    assert metrics.steadiness([maps[0], 0 * maps[0]], at) == 200.0
+    for refused in (maps[0], maps[:1], maps[:, :3], maps * np.nan):
+        with pytest.raises(ValueError, match="maps must be"):
+            metrics.steadiness(refused, at)
 
 
 def test_time_error():
@@ -271,7 +310,10 @@ def test_estimate_of_zeros():
     for name in ("earth_movers_distance_mm", "spatial_dispersion_mm", "auc_far"):
         assert found[name] == pytest.approx(even[name])
     worst = metrics.score(np.random.default_rng(0).standard_normal(truth.shape), truth, **about)
-    for name in ("localization_error_mm", "strongest_peak_error_mm", "time_error_ms"):
+    for name in (
+        *("localization_error_mm", "strongest_peak_error_mm", "strongest_region_error_mm"),
+        "time_error_ms",
+    ):
         assert found[name] >= worst[name] > 0
 
 

@@ -19,6 +19,7 @@ from .maps import (
     space_time_cosine,
     spatial_dispersion,
 )
+from .regions import steadiness, strongest_region_error
 from .summary import confidence_interval, score
 from .transport import earth_movers_distance
 
@@ -39,6 +40,8 @@ __all__ = [
     "score",
     "space_time_cosine",
     "spatial_dispersion",
+    "steadiness",
     "strongest_peak_error",
+    "strongest_region_error",
     "time_error",
 ]

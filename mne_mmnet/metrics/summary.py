@@ -18,6 +18,7 @@ from .maps import (
     space_time_cosine,
     spatial_dispersion,
 )
+from .regions import strongest_region_error
 from .transport import earth_movers_distance
 
 
@@ -61,6 +62,9 @@ def score(estimate, truth, *, labels, seeds, peaks, positions, adjacency, sfreq)
         localization_error_mm=localization_error(estimate, seeds, peaks, positions, adjacency),
         n_maxima=count_maxima(estimate, peaks, adjacency),
         strongest_peak_error_mm=strongest_peak_error(estimate, seeds, peaks, positions),
+        strongest_region_error_mm=strongest_region_error(
+            estimate, truth, positions[seeds], peaks, positions
+        ),
         neighbourhood_localization_error_mm=neighbourhood_localization_error(
             estimate, seeds, peaks, positions, adjacency
         ),
