@@ -5,9 +5,11 @@ import copy
 import mne
 import numpy as np
 import pytest
+from scipy.spatial.distance import cdist
 
 from mne_cases import make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet.regions import Regions
 
 INFO, FWD = make_info(32), make_fwd()
 N_TIMES, SOURCE = 70, 40
@@ -55,6 +57,14 @@ def test_agreement(rng):
     gap = 1e3 * np.linalg.norm(where[0] - where[1])
     assert report.agreement.peak_distance_mm == pytest.approx(gap, abs=1e-6)
     assert gap < 20
+    within = cdist(FWD["source_rr"], FWD["source_rr"]) <= 0.015
+    strongest = [np.argmax([m[near].sum() for near in within]) for m in maps]
+    found = Regions(1e3 * FWD["source_rr"]).strongest(np.transpose(maps))
+    for place, naive in zip(found, strongest, strict=True):  # the same but for ties of a region
+        assert within[place, naive]
+    gap = 1e3 * np.linalg.norm(np.subtract(*FWD["source_rr"][found]))
+    assert report.agreement.region_distance_mm == pytest.approx(gap, abs=1e-6)
+    assert f"regions {gap:.0f} mm apart" in report.describe()
 
 
 def test_agreement_is_prepared_once(rng, monkeypatch):
@@ -81,7 +91,7 @@ def test_agreement_of_a_single_source(rng):
     fwd = mne.forward.restrict_forward_to_stc(FWD, keep)
     _, report = apply_mmnet_inverse(simulate(rng)[0], fwd, return_report=True)
     assert np.isnan(report.agreement.correlation)
-    assert report.agreement.peak_distance_mm == 0.0
+    assert report.agreement[1:] == (0.0, 0.0)
 
 
 def test_agreement_where_eloreta_fails(rng):

@@ -3,6 +3,7 @@
 import mne
 import numpy as np
 
+from ..regions import Regions
 from .report import Agreement
 
 _LAMBDA2 = 1.0 / 9.0
@@ -28,11 +29,11 @@ def compare_with_eloreta(operator, evoked, currents):
         The comparison.
     """
     if not currents.any():
-        return Agreement(0.0, float("nan"))
+        return Agreement(0.0, float("nan"), float("nan"))
     prepared = operator.prepared
     strength = np.linalg.norm(prepared.leadfield, axis=(0, 2))
     if strength.min() <= _BLIND * strength.max():  # eLORETA divides by it
-        return Agreement(float("nan"), float("nan"))
+        return Agreement(float("nan"), float("nan"), float("nan"))
     with mne.use_log_level("error"):
         picked = evoked.copy().pick(list(prepared.ch_names))
         if "eeg" in picked:
@@ -41,8 +42,13 @@ def compare_with_eloreta(operator, evoked, currents):
         stc = mne.minimum_norm.apply_inverse(picked, inverse, _LAMBDA2, "eLORETA", prepared=True)
     theirs = np.linalg.norm(stc.data, axis=1)
     ours = np.linalg.norm(currents, axis=(1, 2))
-    gap = prepared.positions[np.argmax(ours)] - prepared.positions[np.argmax(theirs)]
-    return Agreement(_correlate(ours, theirs), float(np.linalg.norm(gap)))
+    maps = np.stack([ours, theirs], axis=1)
+    regions = Regions(prepared.positions).strongest(maps)
+    peak_gap, region_gap = (
+        float(np.linalg.norm(np.subtract(*prepared.positions[rows])))
+        for rows in (maps.argmax(axis=0), regions)
+    )
+    return Agreement(_correlate(ours, theirs), peak_gap, region_gap)
 
 
 def _prepare_eloreta(operator, evoked):

@@ -17,10 +17,14 @@ class Agreement(NamedTuple):
         or where some sources have no field, for which there is no eLORETA.
     peak_distance_mm : float
         Between the two strongest locations. NaN where no current is found, or there is no eLORETA.
+    region_distance_mm : float
+        Between the places where the two maps have most moment within 15 mm, as in
+        :func:`find_sources`: read this one. NaN likewise.
     """
 
     correlation: float
     peak_distance_mm: float
+    region_distance_mm: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +124,8 @@ class SolverReport:
         if self.agreement is not None:
             lines.append(
                 f"eLORETA: correlation of the maps {self.agreement.correlation:.2f}, strongest "
-                f"locations {self.agreement.peak_distance_mm:.0f} mm apart"
+                f"regions {self.agreement.region_distance_mm:.0f} mm apart (locations "
+                f"{self.agreement.peak_distance_mm:.0f} mm)"
             )
         inside = "inside" if self.domain_score == 0 else f"outside by {self.domain_score:.2f}"
         lines.append(f"Training domain: {inside}")
