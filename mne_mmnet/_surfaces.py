@@ -17,10 +17,11 @@ import mne
 import nibabel
 import numpy as np
 
+from ._cortex import N_VERTICES, wall_vertices
 from ._files import writing
 
 # Raise it whenever the files below change: the caches of other layouts are left alone.
-LAYOUT = 1
+LAYOUT = 2
 SUBJECT = "fsaverage5"
 MARKER = "mne_mmnet.json"
 
@@ -60,6 +61,7 @@ def template_files():
     """
     kinds = [*_SURFACES, *_MORPHS, "sphere.reg"]
     files = [f"surf/{hemi}.{kind}" for hemi in ("lh", "rh") for kind in kinds]
+    files += [f"label/{hemi}.cortex.label" for hemi in ("lh", "rh")]
     files += [f"bem/{shell}.surf" for shell in _SHELLS]
     files += [f"bem/{SUBJECT}-{name}.fif" for name in _MNE_FILES]
     return [*files, MARKER]
@@ -267,10 +269,11 @@ def _write_files(directory):
     from nilearn.datasets import fetch_surf_fsaverage
 
     bundle = fetch_surf_fsaverage("fsaverage5")
-    surf_dir, bem_dir = directory / "surf", directory / "bem"
-    surf_dir.mkdir()
-    bem_dir.mkdir()
-    for hemi, side in (("lh", "left"), ("rh", "right")):
+    surf_dir, bem_dir, label_dir = (directory / name for name in ("surf", "bem", "label"))
+    for folder in (surf_dir, bem_dir, label_dir):
+        folder.mkdir()
+    walls = wall_vertices()
+    for (hemi, side), wall in zip((("lh", "left"), ("rh", "right")), walls, strict=True):
         for name, key in _SURFACES.items():
             image = nibabel.load(bundle[f"{key}_{side}"])
             rr, tris = image.agg_data("pointset"), image.agg_data("triangle")
@@ -280,6 +283,10 @@ def _write_files(directory):
         for name, key in _MORPHS.items():
             values = np.asarray(nibabel.load(bundle[f"{key}_{side}"]).agg_data())
             nibabel.freesurfer.write_morph_data(surf_dir / f"{hemi}.{name}", values)
+        white, _ = mne.read_surface(surf_dir / f"{hemi}.white")
+        cortex = np.setdiff1d(np.arange(N_VERTICES), wall)
+        label = mne.Label(cortex, 1e-3 * white[cortex], hemi=hemi, subject=SUBJECT)
+        mne.write_label(label_dir / f"{hemi}.cortex.label", label)
     shells, tris = template_shells()
     for name, rr in shells.items():
         _write_surface(bem_dir / f"{name}.surf", 1e3 * rr, tris)

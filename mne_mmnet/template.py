@@ -17,7 +17,16 @@ from mne.utils import ProgressBar, _validate_type, logger, verbose, warn
 
 from . import _surfaces
 from ._cache import find_cached, keep_in_cache
+from ._cortex import leave_out_wall, on_cortex
 from ._files import whole_file
+
+__all__ = [
+    "fetch_template",
+    "find_template",
+    "make_template_bem",
+    "make_template_forward",
+    "on_cortex",
+]
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
 # m: an electrode this far from the scalp is worth a warning; MNE's measured montages reach 28 mm
@@ -66,7 +75,8 @@ def fetch_template(subjects_dir=None, *, verbose=None):
     Notes
     -----
     The subject has ``surf/{lh,rh}.{white,pial,inflated,sphere,sphere.reg,curv,sulc}`` with 10242
-    vertices for each hemisphere, and in ``bem`` the closed, nested surfaces
+    vertices for each hemisphere, ``label/{lh,rh}.cortex.label``, all but the medial wall (not used
+    here, see :func:`on_cortex`), and in ``bem`` the closed, nested surfaces
     ``inner_skull.surf``, ``outer_skull.surf`` and ``outer_skin.surf`` (2562 vertices each, mm),
     the scalp, the fiducials and the coregistration. Coordinates are those of fsaverage (surface
     RAS, which equal MNI305). It has no MRI volumes and no parcellation.
@@ -249,11 +259,11 @@ def _pick_electrodes(info):
     return mne.pick_info(info, picks[known], copy=True)
 
 
-def _make_source_space(spacing, subject, subjects_dir):
+def _make_source_space(spacing, subject, subjects_dir, medial_wall):
     """Set up the source space, or check the given one."""
     if not isinstance(spacing, mne.SourceSpaces):
         try:
-            return mne.setup_source_space(
+            src = mne.setup_source_space(
                 subject, spacing, subjects_dir=subjects_dir, add_dist=False
             )
         except RuntimeError as exc:
@@ -262,6 +272,9 @@ def _make_source_space(spacing, subject, subjects_dir):
                 "on fsaverage5 are 'ico5' and 'oct6'; MNE's own fsaverage "
                 "(mne.datasets.fetch_fsaverage) has more vertices."
             ) from exc
+        if not medial_wall:
+            leave_out_wall(src)
+        return src
     for space in spacing:
         name = space.get("subject_his_id")
         if name not in (None, "", "fsaverage", _surfaces.SUBJECT):
@@ -305,6 +318,7 @@ def make_template_forward(
     conductivity=_CONDUCTIVITY,
     subjects_dir=None,
     mindist=0.0,
+    medial_wall=False,
     n_jobs=None,
     verbose=None,
 ):
@@ -317,8 +331,8 @@ def make_template_forward(
         or digitised. Bad channels without a position are left out. Not modified.
     spacing : str | int | instance of mne.SourceSpaces
         Spacing of the cortical sources as in :func:`mne.setup_source_space` (``"ico3"``: 642 for
-        each hemisphere, ``"ico4"``: 2562, ``"oct5"``: 1026, ...), or a source space of the
-        template subject.
+        each hemisphere, ``"ico4"``: 2562, ``"oct5"``: 1026, ..., before the medial wall is left
+        out), or a source space of the template subject, which is used as it is.
     bem : instance of mne.bem.ConductorModel | None
         The head model. None makes that of :func:`make_template_bem` from the next two
         parameters, which are not used otherwise.
@@ -330,6 +344,9 @@ def make_template_forward(
         Where to look for MNE's own fsaverage, see :func:`find_template`.
     mindist : float
         Least distance (mm) of the sources from the inner skull; nearer ones are left out.
+    medial_wall : bool
+        Whether to keep the sources on the medial wall, where the hemispheres are cut apart and
+        there is no cortex: 109 of the 1284 of ``"ico3"``. See :func:`on_cortex`.
     %(n_jobs)s
     %(verbose)s
 
@@ -360,6 +377,7 @@ def make_template_forward(
     """
     _validate_type(info, mne.Info, "info")
     _validate_type(bem, (ConductorModel, None), "bem")
+    _validate_type(medial_wall, bool, "medial_wall")
     info = _pick_electrodes(info)
     bar = ProgressBar(4, mesg="Template forward")
     # MNE's own account of each step would tear the bar apart
@@ -371,7 +389,7 @@ def make_template_forward(
                 ico=bem_ico, conductivity=conductivity, subjects_dir=subjects_dir
             )
         bar.update(2)
-        src = _make_source_space(spacing, subject, subjects_dir)
+        src = _make_source_space(spacing, subject, subjects_dir, medial_wall)
         bar.update(3)
         fwd = mne.make_forward_solution(
             info, "fsaverage", src, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs

@@ -11,7 +11,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import mne_cases
 import mne_mmnet
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
-from mne_mmnet._mne import describe_source_space
+from mne_mmnet._mne import describe_source_space, locate_sources
 from mne_mmnet.network import CosineConfig, CosineNetwork
 from mne_mmnet.weights import read_model, save_model
 
@@ -42,7 +42,7 @@ def model(fwd, tmp_path_factory):
     return path
 
 
-def make_evoked(fwd, n_channels=32, n_times=30, scale=1.0, seed=0):
+def make_evoked(fwd, n_channels=32, n_times=30, scale=1.0, seed=0, source=40):
     """One dipole of 20 nA·m along its normal, in noise of a tenth."""
     info = mne_cases.make_info(n_channels)
     fixed = mne.convert_forward_solution(fwd, force_fixed=True, verbose=False)
@@ -50,7 +50,7 @@ def make_evoked(fwd, n_channels=32, n_times=30, scale=1.0, seed=0):
     rows = [fixed["sol"]["row_names"].index(name) for name in info["ch_names"]]
     gain = fixed["sol"]["data"][rows]
     wave = np.sin(np.linspace(0, 3, n_times))
-    signal = 2e-8 * scale * gain[:, [40]] * wave
+    signal = 2e-8 * scale * gain[:, [source]] * wave
     data = signal + 0.1 * signal.std() * rng.standard_normal(signal.shape)
     data -= data.mean(axis=0)
     return mne.EvokedArray(data, info, tmin=-0.1, verbose=False)
@@ -135,15 +135,80 @@ def test_windows(fwd, model):
         assert np.isfinite(stc.data).all()
 
 
-def test_template_family():
-    """fsaverage and fsaverage5 share their grid's places; other subjects do not."""
-    from mne_mmnet.inverse.routes import _is_same_space
+def restrict(fwd, *vertices):
+    """Keep the given vertices of a forward solution."""
+    n_sources = sum(map(len, vertices))
+    ones = np.ones((n_sources, 1))
+    keep = mne.SourceEstimate(ones, list(vertices), 0, 1, subject=mne_cases.SUBJECT)
+    return mne.forward.restrict_forward_to_stc(fwd, keep)
 
-    space = dict(subject="fsaverage5", n_sources=1284, vertices_sha256="a")
-    assert _is_same_space({**space, "subject": "fsaverage"}, space)
-    assert not _is_same_space({**space, "subject": "sample"}, space)
-    assert not _is_same_space({**space, "vertices_sha256": "b"}, space)
-    assert not _is_same_space(space, {})
+
+def test_locate_sources():
+    """All of a space, some of it, or none; fsaverage and fsaverage5 share their places."""
+    grid = [np.arange(42), np.arange(42)]
+    space = describe_source_space(grid, "fsaverage5")
+    for subject in ("fsaverage", "fsaverage5"):
+        assert_array_equal(locate_sources(grid, subject, space), np.arange(84))
+        some = [np.array([3, 41]), np.array([0, 5])]
+        assert_array_equal(locate_sources(some, subject, space), [3, 41, 42, 47])
+        one_sided = [np.array([], int), np.array([7])]
+        assert_array_equal(locate_sources(one_sided, subject, space), [49])
+    assert locate_sources(grid, "sample", space) is None
+    assert locate_sources([np.arange(42), np.array([0, 42])], "fsaverage", space) is None
+    assert locate_sources([np.arange(3)], "fsaverage", space) is None
+    assert locate_sources([np.array([], int)] * 2, "fsaverage", space) is None
+    assert locate_sources(grid, "fsaverage", {}) is None
+    # of a space that is not icosahedral nothing is known but the digest
+    other = [np.arange(0, 80, 2), np.arange(42)]
+    space = describe_source_space(other, "sample")
+    assert_array_equal(locate_sources(other, "sample", space), np.arange(82))
+    assert locate_sources([other[0], other[1][:5]], "sample", space) is None
+    # a damaged card
+    for size in (10**15, -2, 84.0, "84", None):
+        found = locate_sources(some, "fsaverage", dict(space, subject="fsaverage", n_sources=size))
+        assert found is None
+
+
+def test_part_of_the_source_space(fwd, model):
+    """Sources that are left out carry no current: the same networks answer for the others."""
+    rng = np.random.default_rng(2)
+    half = mne_cases.N_USED
+    vertices = [np.sort(rng.choice(half, n, replace=False)) for n in (half - 20, half - 31)]
+    places = np.concatenate([vertices[0], half + vertices[1]])
+    whole = read_model(model).network
+    before = torch.random.get_rng_state()
+    part = whole.restrict(places)
+    assert torch.equal(torch.random.get_rng_state(), before)
+    assert part.config.n_sources == len(places)
+
+    def embed(x):
+        full = torch.zeros(len(x), 2 * half, x.shape[2])
+        full[:, places] = x
+        return full
+
+    x, gradient = torch.randn(2, 3, len(places), 11, generator=torch.manual_seed(0))
+    for restricted, full in zip(part.regulariser(x), whole.regulariser(embed(x)), strict=True):
+        full = full[:, places] if full.shape[1] == 2 * half else full
+        assert_allclose(restricted, full, rtol=1e-4, atol=1e-6)
+    states = part.curvature.initial_state(x), whole.curvature.initial_state(x)
+    for _ in range(3):  # the recurrence, too
+        ours, state = part.curvature(gradient, x, states[0])
+        theirs, other = whole.curvature(embed(gradient), embed(x), states[1])
+        assert_allclose(ours, theirs[:, places], rtol=1e-4, atol=1e-6)
+        states = state, other
+    # and the call, of a source whose place in the forward solution has moved
+    source = int(places[90])
+    evoked = make_evoked(fwd, source=source)
+    stc, report = apply_mmnet_inverse(
+        evoked, restrict(fwd, *vertices), model=model, return_report=True
+    )
+    assert report.descended
+    assert report.explained > 0.5
+    assert [len(numbers) for numbers in stc.vertices] == [half - 20, half - 31]
+    # the weights are untrained, the depth-weighted minimum norm that they start from is not
+    peak = places[np.abs(stc.data).max(axis=1).argmax()]
+    rr = fwd["source_rr"]
+    assert np.linalg.norm(rr[peak] - rr[source]) < 0.03
 
 
 def test_other_source_spaces_are_refused(fwd, model):
@@ -151,11 +216,17 @@ def test_other_source_spaces_are_refused(fwd, model):
     evoked = make_evoked(fwd)
     with pytest.raises(ValueError, match=r"mmnet-base.*fine_tune"):
         apply_mmnet_inverse(evoked, mne_cases.make_fwd("volume", 64), model=model)
-    keep = mne.SourceEstimate(
-        np.ones((200, 1)), [np.arange(100), np.arange(100)], 0, 1, subject=mne_cases.SUBJECT
+    beyond = fwd["src"].copy()
+    for space in beyond:
+        vertices = np.append(np.arange(99), mne_cases.N_USED)
+        space["inuse"][:] = 0
+        space["inuse"][vertices] = 1
+        space.update(vertno=vertices, nuse=100)
+    other = mne.make_forward_solution(
+        fwd["info"], mne.Transform("head", "mri"), beyond, mne_cases.SPHERE, mindist=0.0
     )
     with pytest.raises(ValueError, match=r"with 324 sources.*with 200"):
-        apply_mmnet_inverse(evoked, mne.forward.restrict_forward_to_stc(fwd, keep), model=model)
+        apply_mmnet_inverse(evoked, other, model=model)
 
 
 @pytest.mark.parametrize(
@@ -183,6 +254,7 @@ def test_shipped_model():
     assert network.config.n_steps >= 4
     info = mne_cases.make_info(32)
     fwd = mne_mmnet.make_template_forward(info, subjects_dir=mne_mmnet.fetch_template())
+    assert fwd["nsource"] == 1175 < network.config.n_sources  # without the medial wall
     fixed = mne.convert_forward_solution(fwd, force_fixed=True, surf_ori=True, verbose=False)
     rng = np.random.default_rng(1)
     errors = []

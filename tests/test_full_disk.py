@@ -250,7 +250,7 @@ def test_read_only_cache(disk, monkeypatch):
 
     with pytest.warns(RuntimeWarning, match="Read-only file system"):
         assert keep_in_cache("new", write).read_text() == "new"
-    assert find_cached("old") == disk / "v1" / "old"
+    assert find_cached("old") == disk / f"v{_surfaces.LAYOUT}" / "old"
     with pytest.raises(UnwritableError, match="Read-only file system. Nothing was written"):
         save_model(random_network(0, 0.1), disk / "mine", domain={}, provenance={})
 
@@ -306,6 +306,7 @@ def test_two_processes_fill_the_cache_at_once(cache, tmp_path):
         assert process.returncode == 0, err
         assert out.strip() == "True"
     assert len(list(meeting.iterdir())) == 4  # they did meet
-    (solution,) = (cache / "v1" / "bem").iterdir()
+    cache = cache / f"v{_surfaces.LAYOUT}"
+    (solution,) = (cache / "bem").iterdir()
     assert solution.stat().st_size == 1_000_000
-    assert [path.name for path in (cache / "v1" / "subjects").iterdir()] == ["fsaverage5"]
+    assert [path.name for path in (cache / "subjects").iterdir()] == ["fsaverage5"]

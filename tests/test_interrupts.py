@@ -227,7 +227,7 @@ except KeyboardInterrupt:
 def test_cache(tmp_path):
     """Stopped while the subject is written, then while the head model is computed."""
     cache, computing = tmp_path / "cache", tmp_path / "computing"
-    subjects, bem = (cache / "v1" / part for part in ("subjects", "bem"))
+    subjects, bem = (cache / f"v{_surfaces.LAYOUT}" / part for part in ("subjects", "bem"))
     env = dict(MNE_MMNET_CACHE=str(cache), SUBJECTS_DIR=str(tmp_path / "none"))
     argv = ["-c", BUILD, str(computing)]
     Program(argv, **env).interrupt_when(lambda: any(subjects.glob(".*/*/surf/lh.pial")))

@@ -13,16 +13,19 @@ import pytest
 from mne.transforms import apply_trans, invert_transform
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import mne_mmnet
-from mne_mmnet import _surfaces
+from mne_mmnet import _cortex, _surfaces
+from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import heads
 from mne_mmnet.template import (
     fetch_template,
     find_template,
     make_template_bem,
     make_template_forward,
+    on_cortex,
 )
 
 # one worker builds the head model once for all of these
@@ -347,6 +350,127 @@ def test_own_fsaverage_is_used(subjects_dir, tmp_path, bem, info, fwd, monkeypat
         make_template_bem(conductivity=(0.3, 0.01, 0.3), subjects_dir=own)
 
 
+# Medial wall ------------------------------------------------------------------------------------
+
+
+def _edges(src):
+    """Edges of the source graph as pairs of (hemisphere, vertex)."""
+    names = [(side, vertex) for side, space in enumerate(src) for vertex in space["vertno"]]
+    rows, cols = source_graph(src).nonzero()
+    return {(names[a], names[b]) for a, b in zip(rows, cols, strict=True)}
+
+
+def test_wall(subjects_dir):
+    """One piece on each medial side, as large as FreeSurfer's own, written as its complement."""
+    for hemi, wall in zip(("lh", "rh"), _cortex.wall_vertices(), strict=True):
+        surf = subjects_dir / "fsaverage5" / "surf"
+        rr, tris = mne.read_surface(surf / f"{hemi}.white")
+        assert len(wall) == (888 if hemi == "lh" else 881)
+        inside = np.isin(np.arange(len(rr)), wall)
+        for member in (inside, ~inside):
+            pairs = np.concatenate([tris[:, [0, 1]], tris[:, [1, 2]]])
+            pairs = pairs[member[pairs].all(axis=1)]
+            mesh = coo_array((np.ones(len(pairs)), pairs.T), shape=(len(rr),) * 2)
+            pieces = connected_components(mesh, directed=False)[1]
+            assert len(np.unique(pieces[member])) == 1
+        # mm from the midline; the amygdala and the hippocampus are farthest
+        assert np.median(np.abs(rr[wall, 0])) < 20
+        assert np.abs(rr[wall, 0]).max() < 42
+        label = mne.read_label(subjects_dir / "fsaverage5" / "label" / f"{hemi}.cortex.label")
+        assert label.hemi == hemi
+        assert_array_equal(label.vertices, np.flatnonzero(~inside))
+        assert_allclose(1e3 * label.pos, rr[label.vertices], atol=1e-3)
+
+
+@pytest.mark.parametrize("spacing", ["ico3", "oct4", "ico2"])
+def test_no_sources_on_the_medial_wall(bem, spacing):
+    """They are gone and nothing else is: lead field, graph, MNE's own adjacency."""
+    info = _make_info("easycap-M1", ["C3", "C4", "Oz"])
+    fwd = make_template_forward(info, spacing)
+    whole = make_template_forward(info, spacing, medial_wall=True)
+    cortex = on_cortex(whole["src"])
+    assert 0.06 < np.mean(~cortex) < 0.10
+    assert on_cortex(fwd["src"]).all()
+    gain = whole["sol"]["data"][:, np.repeat(cortex, 3)]
+    assert_allclose(fwd["sol"]["data"], gain, rtol=1e-6, atol=1e-6 * np.abs(gain).max())
+    kept = {(side, v) for side, space in enumerate(fwd["src"]) for v in space["vertno"]}
+    assert len(kept) == cortex.sum()
+    edges = {(a, b) for a, b in _edges(whole["src"]) if a in kept and b in kept}
+    assert _edges(fwd["src"]) == edges
+    adjacency = source_graph(fwd["src"])
+    assert connected_components(adjacency)[0] == 2
+    theirs = mne.spatial_src_adjacency(fwd["src"]).tocsr()  # no warning about holes
+    theirs.setdiag(0)
+    assert (theirs != (adjacency > 0)).nnz == 0
+
+
+def test_medial_wall_is_no_bridge(bem):
+    """Without triangles between sources, those on the two sides of the wall are not joined."""
+    info = _make_info("easycap-M1", ["C3", "C4", "Oz"])
+    made = [make_template_forward(info, 12, medial_wall=wall) for wall in (False, True)]
+    (without, whole), kept = (_edges(fwd["src"]) for fwd in made), on_cortex(made[1]["src"])
+    names = [(side, v) for side, space in enumerate(made[1]["src"]) for v in space["vertno"]]
+    kept = {name for name, keep in zip(names, kept, strict=True) if keep}
+    among = {(a, b) for a, b in whole if a in kept and b in kept}
+    assert among <= without
+    assert len(without - among) < 0.01 * len(among)  # along the rim
+    assert connected_components(source_graph(made[0]["src"]))[0] == 2
+
+
+def test_wall_survives_a_file(bem, tmp_path):
+    fwd = make_template_forward(_make_info("easycap-M1", ["C3", "C4", "Oz"]), "ico2")
+    mne.write_forward_solution(tmp_path / "a-fwd.fif", fwd)
+    again = mne.read_forward_solution(tmp_path / "a-fwd.fif")
+    assert _edges(again["src"]) == _edges(fwd["src"])
+    assert on_cortex(again["src"]).all()
+
+
+def test_on_cortex_of_finer_surfaces(subjects_dir, tmp_path):
+    """Vertices that fsaverage5 does not have belong with the nearest one that it has."""
+    surf = tmp_path / "fsaverage" / "surf"
+    shutil.copytree(subjects_dir / "fsaverage5" / "surf", surf)
+    for hemi in ("lh", "rh"):
+        for kind in ("white", "sphere"):
+            rr, tris = mne.read_surface(surf / f"{hemi}.{kind}")
+            # each edge halved, as FreeSurfer and MNE do it
+            pairs = np.sort(tris[:, [0, 1, 1, 2, 2, 0]].reshape(-1, 2), axis=1)
+            pairs, index = np.unique(pairs, axis=0, return_inverse=True)
+            middle = len(rr) + index.reshape(-1, 3)
+            a, b, c = tris.T
+            d, e, f = middle.T
+            tris = np.concatenate(
+                [np.column_stack(t) for t in ((a, d, f), (d, b, e), (f, e, c), (d, e, f))]
+            )
+            rr = np.concatenate([rr, rr[pairs].mean(axis=1)])
+            mne.write_surface(surf / f"{hemi}.{kind}", rr, tris, overwrite=True)
+    src = mne.setup_source_space("fsaverage", "all", subjects_dir=tmp_path, add_dist=False)
+    before = src.copy()
+    cortex = np.split(on_cortex(src), 2)
+    for space, old, mine, wall in zip(src, before, cortex, _cortex.wall_vertices(), strict=True):
+        assert mne.utils.object_diff(space, old) == ""
+        coarse = ~np.isin(np.arange(10242), wall)
+        assert_array_equal(mine[:10242], coarse)
+        # halfway between two of a kind lies one more
+        tris = space["tris"][-20480:]
+        assert tris.min() >= 10242
+        rows = space["tris"][:20480]
+        d, f = rows[:, 1], rows[:, 2]
+        both = coarse[rows[:, 0]]
+        share = mine[np.concatenate([d[both], f[both]])].mean()
+        assert 0.98 < share < 1.0
+        assert abs(mine.mean() - coarse.mean()) < 0.01
+
+
+def test_on_cortex_of_others(subjects_dir):
+    volume = mne.setup_volume_source_space(pos=40.0)
+    with pytest.raises(ValueError, match=r"type 'discrete'.*cortex label"):
+        on_cortex(volume)
+    src = mne.setup_source_space("fsaverage5", "oct1", subjects_dir=subjects_dir, add_dist=False)
+    src[1]["subject_his_id"] = "sample"
+    with pytest.raises(ValueError, match="subject 'sample'"):
+        on_cortex(src)
+
+
 # Head model -------------------------------------------------------------------------------------
 
 
@@ -419,9 +543,9 @@ def test_other_heads_attenuate_as_expected(info, fwd, cache, kwargs, low, high):
 def test_forward(info, fwd):
     assert fwd["src"].kind == "surface"
     assert [space["subject_his_id"] for space in fwd["src"]] == ["fsaverage5"] * 2
-    assert [space["nuse"] for space in fwd["src"]] == [642, 642]
+    assert [space["nuse"] for space in fwd["src"]] == [642 - 54, 642 - 55]
     assert fwd["sol"]["row_names"] == info["ch_names"]
-    assert fwd["sol"]["data"].shape == (32, 3 * 1284)
+    assert fwd["sol"]["data"].shape == (32, 3 * 1175)
     gain = fwd["sol"]["data"]
     assert np.isfinite(gain).all()
     rms = np.sqrt(np.mean((gain - gain.mean(axis=0)) ** 2))
@@ -451,7 +575,7 @@ def test_postcentral_topography(info, fwd, hemi):
     # crown of the postcentral gyrus, mm in fsaverage's coordinates
     crown = np.array([-48 if hemi == 0 else 48, -22, 52]) / 1e3
     source = np.argmin(np.linalg.norm(rr - crown, axis=1))
-    assert (source >= 642) == bool(hemi)
+    assert (source >= fwd["src"][0]["nuse"]) == bool(hemi)
     topography = fixed["sol"]["data"][:, source]
     topography = topography - topography.mean()
     peak = np.argmax(np.abs(topography))
@@ -474,7 +598,7 @@ def test_second_call_is_the_same_and_info_unchanged(info, fwd):
     assert mne.utils.object_diff(info, before) == ""
 
 
-@pytest.mark.parametrize(("spacing", "n_sources"), [("oct3", 132), ("ico2", 324), (12, None)])
+@pytest.mark.parametrize(("spacing", "n_sources"), [("oct3", 121), ("ico2", 297), (12, None)])
 def test_spacing(bem, spacing, n_sources):
     fwd = make_template_forward(_make_info("easycap-M1", ["C3", "C4", "Oz"]), spacing)
     assert n_sources is None or fwd["nsource"] == n_sources
@@ -489,8 +613,10 @@ def test_spacing_too_fine(bem, info):
 def test_given_source_space(bem, info, fwd, subjects_dir):
     src = mne.setup_source_space("fsaverage5", "ico3", subjects_dir=subjects_dir, add_dist=False)
     before = src.copy()
-    same = make_template_forward(info, src)
-    assert_array_equal(same["sol"]["data"], fwd["sol"]["data"])
+    same = make_template_forward(info, src)  # as it is, medial wall and all
+    assert same["nsource"] == 1284
+    cortex = np.repeat(on_cortex(same["src"]), 3)
+    assert_allclose(same["sol"]["data"][:, cortex], fwd["sol"]["data"], rtol=1e-6, atol=1e-6)
     for space, old in zip(src, before, strict=True):
         assert space.keys() == old.keys()
         assert space["coord_frame"] == old["coord_frame"]

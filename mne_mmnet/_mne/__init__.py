@@ -7,16 +7,19 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 from .channels import MIN_CHANNELS, select_channels
 from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
 from .gain import PreparedForward, noise_scale, prepare_data, prepare_forward
-from .graph import describe_source_space, source_graph
+from .graph import source_graph
+from .spaces import TEMPLATES, describe_source_space, locate_sources
 from .stc import make_residual, make_scalar_stc, make_stc, restrict_to_label
 
 __all__ = [
     "MIN_CHANNELS",
+    "TEMPLATES",
     "PreparedForward",
     "check_evoked",
     "check_pick_ori",
     "check_reference",
     "describe_source_space",
+    "locate_sources",
     "make_residual",
     "make_scalar_stc",
     "make_stc",

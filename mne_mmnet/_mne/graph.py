@@ -1,7 +1,5 @@
 """The graph of the source space: which sources are neighbours, and how far apart (mm)."""
 
-import hashlib
-
 import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
@@ -13,6 +11,9 @@ _GRID_RADIUS = 1.8
 _N_NEIGHBOURS = 6
 # An edge longer than so many typical ones joins separate pieces of a source space.
 _LONGEST_EDGE = 3.0
+# A cell ends so many typical distances between sources from its own: across a gap, such as the
+# medial wall, there are no neighbours. Regular spacings need 2 of them.
+_CELL_REACH = 2.5
 # Sources at the same place: a stored zero would not count as an edge everywhere.
 _SHORTEST_EDGE_MM = 1e-3
 
@@ -85,9 +86,11 @@ def _cell_edges(space):
     lengths = np.maximum(lengths, _SHORTEST_EDGE_MM)
     n_vertices = len(space["rr"])
     mesh = sparse.coo_array((lengths, pairs.T), shape=(n_vertices, n_vertices)).tocsr()
-    _, _, cells = csgraph.dijkstra(
+    spacing = np.median(_nearest_distance(cKDTree(space["rr"][space["vertno"]] * 1e3)))
+    distances, _, cells = csgraph.dijkstra(
         mesh, directed=False, indices=space["vertno"], return_predecessors=True, min_only=True
     )
+    cells[distances > _CELL_REACH * spacing] = -1
     pairs = cells[pairs]
     pairs = pairs[(pairs >= 0).all(axis=1) & (pairs[:, 0] != pairs[:, 1])]
     return _relabel(_unique(pairs), space)
@@ -175,29 +178,3 @@ def _edges_to_adjacency(edges, positions):
     adjacency = (upper + upper.T).tocsr()
     adjacency.sort_indices()
     return adjacency
-
-
-def describe_source_space(vertices, subject):
-    """Name a source space, so that what was made for it can be matched with it.
-
-    Parameters
-    ----------
-    vertices : list of array
-        Vertex numbers in each source space.
-    subject : str | None
-        The subject that they belong to.
-
-    Returns
-    -------
-    description : dict
-        Subject, number of sources and a digest of the vertex numbers.
-    """
-    digest = hashlib.sha256()
-    for numbers in vertices:
-        digest.update(np.int64(len(numbers)).tobytes())
-        digest.update(np.ascontiguousarray(numbers, np.int64).tobytes())
-    return dict(
-        subject=subject,
-        n_sources=sum(len(numbers) for numbers in vertices),
-        vertices_sha256=digest.hexdigest(),
-    )

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from mne.utils import _check_option, logger
 
-from .._mne import describe_source_space
+from .._mne import locate_sources
 from ..network import CosineNetwork, EvidenceNetwork, confidence_levels
 from ..objective import factor_dtype
 from ..solver import (
@@ -27,7 +27,6 @@ from .threads import fitting_threads
 _READ_OUT = 512
 # depth weights of sources are limited to this ratio of norms, as in mne.forward
 _DEPTH_LIMIT = 10.0
-_TEMPLATES = ("fsaverage", "fsaverage5")
 
 
 class Spread(NamedTuple):
@@ -241,7 +240,7 @@ def _log_depth_prior(leadfield, depth):
 
 @dataclass(frozen=True, eq=False)
 class CosineRoute:
-    """The paper's objective: one source space, fixed orientation, any montage.
+    """The paper's objective: one source space or part of it, fixed orientation, any montage.
 
     Parameters
     ----------
@@ -288,9 +287,10 @@ class CosineRoute:
                 "mne.pick_types_forward(fwd, meg=False, eeg=True)."
             )
         space = card.domain.get("source_space", {})
-        if not _is_same_space(describe_source_space(prepared.vertices, prepared.subject), space):
+        places = locate_sources(prepared.vertices, prepared.subject, space)
+        if places is None:
             raise ValueError(
-                f"The weights of {card.name} belong to one source space, "
+                f"The weights of {card.name} belong to one source space and parts of it, "
                 f"{space.get('subject')!r} with {space.get('n_sources')} sources (make_template_"
                 f"forward makes it); this one is {prepared.subject!r} with {prepared.n_sources}. "
                 "Use model='mmnet-base', which takes any source space, or retrain the weights for "
@@ -306,6 +306,12 @@ class CosineRoute:
                 f"The depth weighting of {card.name} is learned; leave depth at 'auto', or use "
                 "model='mmnet-base'."
             )
+        if len(places) < network.config.n_sources:
+            logger.info(
+                f"    {network.config.n_sources - len(places)} of the "
+                f"{network.config.n_sources} sources of {card.name} are not in the source space"
+            )
+            network = network.restrict(places)
         leadfield = prepared.leadfield[:, :, 0]
         return cls(network, CosineModel.build(leadfield, device), leadfield)
 
@@ -359,20 +365,6 @@ class CosineRoute:
         residual = data - self.leadfield @ currents
         kept = currents if rows is None else currents[:, rows]
         return Solution(kept[:, :, None, :], residual, certificate, None)
-
-
-def _is_same_space(found, wanted):
-    """Whether two source spaces hold the same places.
-
-    The icosahedral grids of fsaverage and fsaverage5 are nested: the same numbers are the same
-    places.
-    """
-
-    def plain(space):
-        subject = "fsaverage" if space.get("subject") in _TEMPLATES else space.get("subject")
-        return {**space, "subject": subject}
-
-    return plain(found) == plain(wanted)
 
 
 ROUTES = {"evidence": EvidenceRoute, "cosine": CosineRoute}

@@ -1,7 +1,7 @@
 """The paper's two learned parts: the regulariser and the recurrent curvature network."""
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import torch
 from torch import nn
@@ -10,6 +10,18 @@ from .autoencoder import Autoencoder
 from .conv_lstm import ConvLSTMCell
 
 METRICS = ("structured", "diagonal")
+# Axis along which a tensor's entries belong to sources; hidden channels may follow them there.
+_SOURCE_AXIS = {
+    "regulariser.kernels.0": 1,
+    "regulariser.kernels.2": 0,
+    "curvature.offset": 0,
+    "curvature.of_gradient.gates.weight": 1,
+    "curvature.of_iterate.gates.weight": 1,
+    "curvature.decode_gradient.weight": 0,
+    "curvature.decode_gradient.bias": 0,
+    "curvature.decode_iterate.weight": 0,
+    "curvature.decode_iterate.bias": 0,
+}
 # what the untrained network answers
 _FACTOR_START = {"structured": 0.3, "diagonal": 30.0}
 
@@ -160,3 +172,31 @@ class CosineNetwork(nn.Module):
             self.config.n_sources, self.config.width, self.config.kernel, self.config.smoothing
         )
         self.curvature = CurvatureLSTM(self.config)
+
+    def restrict(self, sources):
+        """Return the network of some of the sources; the others carry no current.
+
+        It answers as this one does where gradient and iterate are zero at the others, whose
+        outputs are dropped.
+
+        Parameters
+        ----------
+        sources : array of int, shape (n_kept,)
+            Which ones, ascending.
+
+        Returns
+        -------
+        network : CosineNetwork
+            Shares no memory with this one; in evaluation mode, not trainable.
+        """
+        config = replace(self.config, n_sources=len(sources))
+        tensors = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
+        for name, axis in _SOURCE_AXIS.items():
+            whole = tensors[name]
+            hidden = torch.arange(self.config.n_sources, whole.shape[axis])
+            kept = torch.cat([torch.as_tensor(sources, dtype=torch.long), hidden])
+            tensors[name] = whole.index_select(axis, kept.to(whole.device))
+        with torch.device("meta"):  # nothing is drawn, and the user's random numbers stay
+            network = CosineNetwork(config)
+        network.load_state_dict(tensors, assign=True)
+        return network.eval().requires_grad_(False)

@@ -174,7 +174,7 @@ def make_head_archive(
             warnings.filterwarnings(
                 "ignore", message=".*from the scalp.*", category=RuntimeWarning
             )
-            fwd = make_template_forward(info, src, bem=bem, verbose="error")
+            fwd = make_template_forward(info, src, bem=bem, medial_wall=True, verbose="error")
         gain = fwd["sol"]["data"].reshape(len(electrodes), -1, 3)
         gains.append(gain.astype(np.float32))
     adjacency = source_graph(fwd["src"])

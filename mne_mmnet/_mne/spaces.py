@@ -1,0 +1,81 @@
+"""Source spaces by name: what weights were made for, and where in it given sources are."""
+
+import hashlib
+
+import numpy as np
+
+TEMPLATES = ("fsaverage", "fsaverage5")
+"""Subjects whose vertices are those of fsaverage, as far as they go."""
+
+# vertices of an icosahedral grid, up to those of fsaverage
+_ICO_SIZES = [10 * 4**grade + 2 for grade in range(8)]
+
+
+def describe_source_space(vertices, subject):
+    """Name a source space, so that what was made for it can be matched with it.
+
+    Parameters
+    ----------
+    vertices : list of array
+        Vertex numbers in each source space.
+    subject : str | None
+        The subject that they belong to.
+
+    Returns
+    -------
+    description : dict
+        Subject, number of sources and a digest of the vertex numbers.
+    """
+    digest = hashlib.sha256()
+    for numbers in vertices:
+        digest.update(np.int64(len(numbers)).tobytes())
+        digest.update(np.ascontiguousarray(numbers, np.int64).tobytes())
+    return dict(
+        subject=subject,
+        n_sources=sum(len(numbers) for numbers in vertices),
+        vertices_sha256=digest.hexdigest(),
+    )
+
+
+def locate_sources(vertices, subject, description):
+    """Find sources in a source space that is known by its description.
+
+    Parameters
+    ----------
+    vertices : list of array
+        Vertex numbers in each source space.
+    subject : str | None
+        The subject that they belong to. The icosahedral grids of fsaverage and fsaverage5 are
+        nested: the same numbers are the same places.
+    description : dict
+        From :func:`describe_source_space`.
+
+    Returns
+    -------
+    places : array of int, shape (n_sources,) | None
+        Their numbers among the described sources, ascending; None where they are not, or cannot
+        be told to be, among these.
+
+    Notes
+    -----
+    Vertex numbers are only known by their digest. All sources are recognised in any space; some
+    of them where the space is icosahedral, because its numbers then count from 0.
+    """
+    if _family(subject) != _family(description.get("subject")):
+        return None
+    n_sources = description.get("n_sources")
+    digest = description.get("vertices_sha256")
+    found = describe_source_space(vertices, subject)
+    if (found["n_sources"], found["vertices_sha256"]) == (n_sources, digest):
+        return np.arange(n_sources)
+    half = next((size for size in _ICO_SIZES if 2 * size == n_sources), 0)  # of a hemisphere
+    if len(vertices) != 2 or not 0 < found["n_sources"] < 2 * half:
+        return None
+    whole = describe_source_space([np.arange(half), np.arange(half)], subject)
+    if whole["vertices_sha256"] != digest or np.concatenate(vertices).max() >= half:
+        return None
+    return np.concatenate([vertices[0], half + vertices[1]])
+
+
+def _family(subject):
+    return TEMPLATES[0] if subject in TEMPLATES else subject
