@@ -10,6 +10,9 @@ from .inverse import apply_mmnet_inverse as apply_mmnet_inverse
 from .inverse import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
 from .inverse import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
 from .inverse import make_mmnet_operator as make_mmnet_operator
+from .places import FoundSource as FoundSource
+from .places import SourceTable as SourceTable
+from .places import find_sources as find_sources
 from .report import make_report as make_report
 from .solver import minimize as minimize
 from .template import fetch_template as fetch_template

@@ -13,10 +13,12 @@ from .._mne import source_graph
 from ..baselines.classical import minimum_norm
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator, template_loose
 from ..metrics import local_maxima, localization_errors
+from ..places import find_sources
+from ..places.anatomy import name_regions, to_mni152
+from ..regions import Regions
 from ..simulation.timecourses import power_law
 from ..template import find_template, make_template_bem, make_template_forward
 from ..viz import plot_sources
-from .atlas import find_peak, name_regions, surface_positions, to_mni152
 from .localize import HALF_WINDOW
 from .recording import read_median_nerve
 
@@ -75,14 +77,14 @@ def _median_nerve(args, out, subject, subjects_dir):
     stc = _run_mmnet(window, fwd, args, loose=template_loose(args.model))
     peers = {"mmnet": stc, "eLORETA": minimum_norm(window, fwd, loose=1.0, depth=None)}
 
-    positions = surface_positions(stc.vertices, subject, subjects_dir)
-    region = _postcentral_gyrus(subject, subjects_dir)
+    white, region = _postcentral_gyrus(subject, subjects_dir)
     for name, estimate in peers.items():
-        peak = find_peak(estimate, _N20, positions)
-        where = ", ".join(f"{x:.0f}" for x in to_mni152(peak.position)[0])
-        line = f"  {name:8s} N20 ({1e3 * peak.time:.1f} ms): {peak.hemisphere} ({where}) mm MNI152"
+        (source,) = find_sources(estimate, fwd, time=_N20, n_sources=1, atlas=None)
+        where = ", ".join(f"{x:.0f}" for x in source.mni_mm)
+        line = f"  {name:8s} N20 ({1e3 * source.time:.1f} ms): {source.side} ({where}) mm MNI152"
         if region is not None:
-            distance = np.linalg.norm(region - peak.position, axis=1).min()
+            place = white[source.source_space][source.vertex]
+            distance = np.linalg.norm(white[0][region] - place, axis=1).min()
             line += f", {distance:.0f} mm from the left postcentral gyrus (AAL)"
         print(line)
     write_stc(stc, out / "median_nerve-stc.h5")
@@ -97,13 +99,11 @@ def _median_nerve(args, out, subject, subjects_dir):
 
 
 def _postcentral_gyrus(subject, subjects_dir):
-    """Positions (mm) of the left white surface's vertices in AAL's postcentral gyrus."""
-    path = subjects_dir / subject / "surf" / "lh.white"
-    positions = mne.read_surface(path, verbose="error")[0]
-    names = name_regions(positions, nearest=False)
-    if names is None:
-        return None
-    return positions[np.array(names) == "Postcentral_L"]
+    """Read both white surfaces (mm); which of the left one's vertices lie in AAL's gyrus."""
+    surf = subjects_dir / subject / "surf"
+    white = [mne.read_surface(surf / f"{hemi}.white", verbose="error")[0] for hemi in ("lh", "rh")]
+    names = name_regions(to_mni152(white[0]), nearest=False)
+    return white, None if names is None else np.array(names) == "Postcentral_L"
 
 
 def _simulation(args, out, subject, subjects_dir):
@@ -119,6 +119,7 @@ def _simulation(args, out, subject, subjects_dir):
     peers = {"mmnet": stc, "eLORETA": minimum_norm(evoked, fwd, depth=None)}
     adjacency = source_graph(fwd["src"])
     positions = 1e3 * fwd["source_rr"]
+    regions = Regions(positions)
     for name, estimate in peers.items():
         for number, (position, peak_time) in enumerate(
             zip(truth["positions"], truth["times"], strict=True), 1
@@ -126,10 +127,10 @@ def _simulation(args, out, subject, subjects_dir):
             values = estimate.data[:, np.argmin(np.abs(estimate.times - peak_time))]
             peaks = local_maxima(values, adjacency)
             error = localization_errors(position, positions[peaks])[0]
-            strongest = np.linalg.norm(positions[peaks[0]] - position)
+            region = np.linalg.norm(positions[regions.strongest(values)] - position)
             print(
                 f"  {name:8s} source {number} at {1e3 * peak_time:.0f} ms: nearest peak "
-                f"{error:.0f} mm away, strongest peak {strongest:.0f} mm, {len(peaks)} peaks"
+                f"{error:.0f} mm away, strongest region {region:.0f} mm, {len(peaks)} peaks"
             )
     write_stc(stc, out / "simulation-stc.h5")
     for number, peak_time in enumerate(truth["times"], 1):

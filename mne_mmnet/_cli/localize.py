@@ -11,17 +11,17 @@ from .._files import whole_file
 from .._io import read_evoked, read_file, short_name, write_stc
 from .._mne import check_reference
 from ..inverse import apply_mmnet_inverse, template_loose
+from ..places import find_sources
 from ..report import make_report
 from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from ..weights import read_card
-from .atlas import find_peak, name_regions, surface_positions, to_mni152
 
 HALF_WINDOW = 0.05
 
 
 def run(args):
-    """Localise, print where the peak is, write the estimate and a picture.
+    """Localise, print where the sources are, write the estimate and a picture.
 
     Parameters
     ----------
@@ -78,7 +78,15 @@ def _run(args):
         return_uncertainty=with_uncertainty,
     )
     print(f"Certificate: {report}")
-    _print_peak(stc, fwd, time, subject, subjects_dir)
+    sources = find_sources(
+        stc,
+        fwd,
+        time=time,
+        uncertainty=uncertainty[0] if uncertainty else None,
+        subject=subject,
+        subjects_dir=subjects_dir,
+    )
+    _print_sources(sources, subject)
 
     out = Path(args.out).expanduser()
     stem = short_name(args.evoked)
@@ -152,27 +160,12 @@ def _choose_window(evoked, time, tmin, tmax):
     return time, low, high
 
 
-def _print_peak(stc, fwd, time, subject, subjects_dir):
-    """Say where the estimate is largest at a time."""
-    if subjects_dir is not None and isinstance(stc, mne.SourceEstimate):
-        positions = surface_positions(stc.vertices, subject, subjects_dir)
-        peak = find_peak(stc, time, positions)
-        where = ", ".join(f"{x:.0f}" for x in to_mni152(peak.position)[0])
-        names = name_regions(peak.position)
-        region = names[0] if names else "(pip install mne_mmnet[demo] for names)"
-        print(
-            f"Peak at {1e3 * peak.time:.1f} ms: {peak.hemisphere} hemisphere, MNI152 ({where}) "
-            f"mm, region {region} (AAL), {1e9 * abs(peak.value):.2f} nA·m"
-        )
-        if subject == "fsaverage5":
-            print("These are coordinates of a template head: expect errors of centimetres.")
-        return
-    sample = int(np.argmin(np.abs(stc.times - time)))
-    source = int(np.argmax(np.abs(stc.data[:, sample])))
-    where = 1e3 * fwd["source_rr"][source]
-    hemisphere = "left" if where[0] < 0 else "right"
-    where = ", ".join(f"{x:.0f}" for x in where)
-    print(
-        f"Peak at {1e3 * stc.times[sample]:.1f} ms: {hemisphere} side, ({where}) mm in the "
-        f"forward solution's coordinates, {1e9 * abs(stc.data[source, sample]):.2f} nA·m"
-    )
+def _print_sources(sources, subject):
+    """Say where the sources are."""
+    print(f"Sources, the strongest first, with their moments within {sources.radius:g} mm:")
+    print(sources)
+    known = [row for row in sources if row.mni_mm is not None]
+    if known and all(row.region is None for row in known):
+        print("(pip install mne_mmnet[demo] for the names of regions)")
+    if known and subject == "fsaverage5":
+        print("These are coordinates of a template head: expect errors of centimetres.")
