@@ -13,9 +13,15 @@ from PIL import Image
 
 from mne_cases import make_evoked as make_noise
 from mne_cases import make_fwd, make_info, make_meg_fwd, make_meg_info
-from mne_mmnet import apply_mmnet_inverse, fetch_template, make_report, make_template_forward
+from mne_mmnet import (
+    apply_mmnet_inverse,
+    fetch_template,
+    find_sources,
+    make_report,
+    make_template_forward,
+)
 from mne_mmnet._cli import main
-from mne_mmnet.report.peaks import find_sources, find_times
+from mne_mmnet.report.peaks import find_times
 from mne_mmnet.weights import read_card
 from test_cli import make_evoked
 
@@ -44,6 +50,12 @@ def pictures(html):
         image = Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")
         found[unescape(title)] = np.asarray(image).astype(int)
     return found
+
+
+def peak_times(html):
+    """Times (s) of the maps."""
+    found = re.findall(r"Sources at (-?[0-9.]+) ms", html)
+    return [1e-3 * float(time) for time in dict.fromkeys(found)]
 
 
 def save(page, tmp_path):
@@ -80,6 +92,13 @@ def test_template(template, tmp_path):
     assert "heads.skull_ratio" in html
     assert f"{uncertainty.region(0.9).sum()} locations" in html
     assert "No concerns" in html
+    sources = find_sources(stc, fwd, time=peak_times(html), uncertainty=uncertainty)
+    header, *rows = sources.cells()
+    assert {"MNI152 (mm)", "region", "probability"} <= set(header)
+    for cells in (header, *rows):
+        for cell in cells:
+            assert f">{escape(cell)}</t" in html
+    assert f"within 15 mm {rows[0][-4]}" in html  # in the summary, too
     images = pictures(html)
     peak = 1e3 * stc.times[np.argmin(np.abs(stc.times - 0.1))]
     cortex = images[f"Sources at {peak:.1f} ms"]
@@ -139,6 +158,15 @@ def test_meg_and_eeg(tmp_path):
     assert titles <= set(pictures(html))
 
 
+def test_no_sources(template, tmp_path):
+    """An estimate of zeros has a report, which says so."""
+    evoked, fwd, stc, report, _ = template
+    nothing = stc.copy()
+    nothing.data[:] = 0.0
+    page = make_report(evoked, fwd, nothing, report, subjects_dir=fetch_template(), times=[0.1])
+    assert "the estimate is zero" in save(page, tmp_path)
+
+
 def test_one_sample(tmp_path):
     """A response of one sample has no curve, and the rest of the report."""
     fwd = make_fwd("volume")
@@ -181,18 +209,13 @@ def test_bad_input(template):
 
 
 def test_peaks():
-    """Peaks of the field, the strongest first; neighbours of a strong source are not shown."""
+    """Peaks of the field, in order."""
     evoked = make_noise(make_info(64), n_times=100)
     times = evoked.times
     wave = sum(a * np.exp(-0.5 * ((times - t) / 0.01) ** 2) for a, t in ((1, 0.05), (0.6, 0.2)))
     evoked.data = np.outer(np.linspace(-1e-6, 1e-6, len(evoked.ch_names)), wave)
     np.testing.assert_allclose(find_times(evoked, (times[0], times[-1])), [0.05, 0.2], atol=0.002)
     np.testing.assert_allclose(find_times(evoked, (0.1, 0.3)), [0.2], atol=0.002)
-    positions = 0.01 * np.arange(10)[:, np.newaxis] * [1, 0, 0]
-    data = np.zeros((10, 3))
-    data[[2, 3, 7], 1] = [-3.0, 2.9, 1.0]
-    assert find_sources(data, positions) == [2, 7]
-    assert find_sources(np.zeros((10, 3)), positions) == []
 
 
 def test_command_line(tmp_path, capsys):

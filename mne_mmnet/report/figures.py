@@ -114,15 +114,15 @@ def draw_topomaps(evoked, kind, times):
     return figure
 
 
-def draw_time_courses(stc, rows, labels, times):
-    """Draw the currents of some sources over time.
+def draw_time_courses(all_times, courses, labels, times):
+    """Draw the moments of some sources over time.
 
     Parameters
     ----------
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        The estimate.
-    rows : list of int
-        Its rows to draw.
+    all_times : array of shape (n_times,)
+        Times (s).
+    courses : list of array, shape (n_times,)
+        Moments (A·m).
     labels : list of str
         Where they are.
     times : list of float
@@ -135,13 +135,13 @@ def draw_time_courses(stc, rows, labels, times):
     """
     figure = make_figure((950, 380))
     axes = figure.add_axes((0.09, 0.14, 0.6, 0.8))
-    name, unit = choose_unit(float(np.abs(stc.data[rows]).max(initial=0.0)) or 1e-9)
-    for row, label in zip(rows, labels, strict=True):
-        axes.plot(1e3 * stc.times, stc.data[row] / unit, marker=_marker(stc.times), label=label)
+    name, unit = choose_unit(max((course.max() for course in courses), default=0.0) or 1e-9)
+    for course, label in zip(courses, labels, strict=True):
+        axes.plot(1e3 * all_times, course / unit, marker=_marker(all_times), label=label)
     _curve_style(axes, times=times)
     axes.axhline(0.0, color="0.7", lw=0.8, zorder=0)
-    axes.set_ylabel(f"current ({name})" if name else "value", fontsize=_FONT)
-    if rows:
+    axes.set_ylabel(f"moment ({name})" if name else "value", fontsize=_FONT)
+    if courses:
         axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False, fontsize=_FONT)
     return figure
 

@@ -6,6 +6,9 @@ from mne.utils import _validate_type, logger, verbose
 
 from .._version import __version__
 from ..inverse import SolverReport
+from ..places import find_sources
+from ..places.layout import lay_out
+from ..regions import Regions
 from ..viz import plot_objective, plot_sources
 from ..viz.projection import draw_projection
 from ..viz.surfaces import find_surfaces
@@ -13,8 +16,9 @@ from ..viz.values import check_region, find_sample
 from ..weights import ModelCard, read_card
 from . import words
 from .figures import draw_butterfly, draw_fit, draw_sensors, draw_time_courses, draw_topomaps
-from .peaks import channel_types, find_positions, find_sources, find_times
+from .peaks import channel_types, find_times
 
+_N_COURSES = 4
 _ESTIMATES = (
     mne.SourceEstimate,
     mne.VectorSourceEstimate,
@@ -106,22 +110,27 @@ def make_report(
     times = find_times(evoked, window) if times is None else [float(time) for time in times]
     samples = [find_sample(stc, time) for time in times]
     times = [float(stc.times[sample]) for sample in samples]
-    positions = find_positions(stc, fwd)
+    positions = lay_out(stc, fwd).positions
     check_region(uncertainty, stc, level)
+    subject = fwd["src"][0].get("subject_his_id") if subject is None else subject
+    place = dict(subject=subject, subjects_dir=subjects_dir)
+    sources = find_sources(stc, fwd, time=times, uncertainty=uncertainty, **place)
     name = evoked.comment or "response"
     page = mne.Report(title=title or f"{name}: {card.name}", verbose="error")
 
     logger.info("Writing a report ...")
-    _add_summary(page, evoked, fwd, stc, report, card)
+    _add_summary(page, evoked, fwd, stc, report, card, sources)
     _add_response(page, evoked, window, times)
-    subject = fwd["src"][0].get("subject_his_id") if subject is None else subject
+    _add_sources(page, sources)
     surfaces = _Surfaces(subject, subjects_dir, stc)
     _add_maps(page, fwd, stc, surfaces, samples, (positions, uncertainty, level))
-    rows = find_sources(stc.data, positions)
-    figure = draw_time_courses(stc, rows, [_place(positions[k]) for k in rows], times)
+    regions = Regions(1e3 * positions)
+    rows = regions.separate(np.sqrt(np.mean(stc.data**2, axis=1)), _N_COURSES)
+    courses = [np.abs(stc.data[regions.within(k)]).sum(axis=0) for k in rows]
+    figure = draw_time_courses(stc.times, courses, [_place(positions[k]) for k in rows], times)
     caption = (
-        "The strongest sources, no two within 25 mm; positions in mm "
-        f"({_frame(fwd)}: x to the right, y to the front, z up)."
+        f"Moments within {regions.radius:g} mm of the places where they are largest over the "
+        f"window; positions in mm ({_frame(fwd)}: x to the right, y to the front, z up)."
     )
     _show(page, "Sources", "Time courses of the strongest sources", figure, caption)
     caption = "Share of the whitened data's power that the sources explain, sample by sample."
@@ -179,7 +188,7 @@ class _Surfaces:
                 self.missing = f"No picture of the cortex: {error}"
 
 
-def _add_summary(page, evoked, fwd, stc, report, card):
+def _add_summary(page, evoked, fwd, stc, report, card, sources):
     kinds = ", ".join(f"{len(evoked.copy().pick(k).ch_names)} {k}" for k in channel_types(evoked))
     spaces = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
     rows = {
@@ -189,6 +198,7 @@ def _add_summary(page, evoked, fwd, stc, report, card):
         f"{len(stc.times)} samples of {1e3 * stc.tstep:.3g} ms",
         "sources": f"{len(stc.data)} of {fwd['nsource']}, "
         + " and ".join(dict.fromkeys(spaces.get(s["type"], s["type"]) for s in fwd["src"])),
+        "strongest source": _say_strongest(sources),
         "model": card.name,
         "explained": f"{100 * report.explained:.1f} % of the whitened data",
         "objective": f"{report.objective[0]:.2f} → {report.objective[-1]:.2f}, "
@@ -196,6 +206,34 @@ def _add_summary(page, evoked, fwd, stc, report, card):
         "mne_mmnet": __version__,
     }
     _say(page, "Summary", "Summary", words.verdict(report.concerns) + words.table(rows))
+
+
+def _say_strongest(sources):
+    """Put the strongest source of the times shown into words."""
+    if len(sources) == 0:
+        return "none"
+    header, *rows = sources.cells()
+    moments = [row.moment_nam for row in sources]
+    cells = dict(zip(header, rows[moments.index(max(moments))], strict=True))
+    return ", ".join(f"{name} {value}" for name, value in cells.items() if value)
+
+
+def _add_sources(page, sources):
+    if len(sources) == 0:
+        _say(page, "Sources", "Table of sources", words.paragraph(str(sources)))
+        return
+    radius = sources.radius
+    text = (
+        f"The strongest at each time first. A source is where the sizes of all currents within "
+        f"{radius:g} mm add up to most; others are more than {2 * radius:g} mm away from it. "
+        f"Extent: radius that holds half of what lies within {2 * radius:g} mm, of the estimate "
+        "rather than of the cortex behind it. Share: of the whole estimate at that time."
+    )
+    if any(row.probability is not None for row in sources):
+        text += (
+            f" Probability: that the strongest source over the window lies within {radius:g} mm."
+        )
+    _say(page, "Sources", "Table of sources", words.grid(sources.cells()) + words.paragraph(text))
 
 
 def _add_response(page, evoked, window, times):
@@ -235,8 +273,8 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
         stamp = f"{1e3 * stc.times[sample]:.1f} ms"
         strongest = int(np.argmax(np.abs(stc.data[:, sample])))
         caption = (
-            f"Strongest: {_place(positions[strongest])} mm, {_frame(fwd)}, "
-            f"{1e9 * stc.data[strongest, sample]:.3g} nA·m."
+            f"Largest single current: {_place(positions[strongest])} mm, {_frame(fwd)}, "
+            f"{1e9 * stc.data[strongest, sample]:.3g} nA·m; the table of sources sums them up."
         )
         if surfaces.missing is None:
             image = plot_sources(

@@ -1,13 +1,12 @@
-"""When and where there is most to see."""
+"""When there is most to see."""
 
 import mne
 import numpy as np
 from scipy.signal import find_peaks
 
-_N_PEAKS, _N_SOURCES = 3, 4
-# peaks nearer in time (s), standing out by less than this share of the highest, or nearer in space
-# (m) are left
-_APART, _LEAST, _DISTANCE = 0.005, 0.3, 0.025
+_N_PEAKS = 3
+# peaks nearer in time (s), or standing out by less than this share of the highest, are left
+_APART, _LEAST = 0.005, 0.3
 
 
 def channel_types(evoked):
@@ -57,50 +56,3 @@ def find_times(evoked, window):
         found = np.array([np.argmax(power)])
     highest = found[np.argsort(power[found])[::-1][:_N_PEAKS]]
     return [float(times[k]) for k in sorted(highest)]
-
-
-def find_positions(stc, fwd):
-    """Find the positions of an estimate's sources.
-
-    Parameters
-    ----------
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        The estimate.
-    fwd : mne.Forward
-        Its forward solution.
-
-    Returns
-    -------
-    positions : array of shape (n_sources, 3)
-        In metres, in the forward solution's coordinates.
-    """
-    if len(stc.vertices) != len(fwd["src"]):
-        raise ValueError(
-            f"stc has {len(stc.vertices)} source spaces, fwd has {len(fwd['src'])}. Give the "
-            "forward solution that the estimate was made with."
-        )
-    pairs = zip(fwd["src"], stc.vertices, strict=True)
-    return np.concatenate([space["rr"][np.asarray(v, int)] for space, v in pairs])
-
-
-def find_sources(data, positions):
-    """Find the strongest sources that are not neighbours.
-
-    Parameters
-    ----------
-    data : array of shape (n_sources, n_times)
-        Their currents.
-    positions : array of shape (n_sources, 3)
-        Their positions (m).
-
-    Returns
-    -------
-    rows : list of int
-        Of four sources or fewer, the strongest first.
-    """
-    strength = np.abs(data).max(axis=1)
-    rest, rows = strength.copy(), []
-    while len(rows) < _N_SOURCES and rest.max() > _LEAST / 3 * strength.max():
-        rows.append(int(np.argmax(rest)))
-        rest[np.linalg.norm(positions - positions[rows[-1]], axis=1) < _DISTANCE] = 0.0
-    return rows

@@ -55,6 +55,28 @@ def table(rows):
     return f'<table class="table table-sm" style="width: auto">{cells}</table>'
 
 
+def grid(rows):
+    """Make a table with a header.
+
+    Parameters
+    ----------
+    rows : list of list of str
+        The header, then the rows.
+
+    Returns
+    -------
+    html : str
+        The table.
+    """
+    header, *body = ([escape(cell) for cell in row] for row in rows)
+    head = "".join(f"<th scope='col'>{cell}</th>" for cell in header)
+    lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
+    return (
+        '<table class="table table-sm" style="width: auto">'
+        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+    )
+
+
 def _flatten(rows, prefix=""):
     for name, value in rows.items():
         if isinstance(value, dict) and value:
