@@ -5,17 +5,19 @@
 Recordings of ``limits_suite.py``; mmnet as shipped, beside MNE's eLORETA (λ² = 1/9, the same
 lead field and covariance). For every group and level:
 
-- ``error``: mm from the true centre to the strongest location (rms over the window), mean with a
-  95 % bootstrap interval; ``missed``: share of recordings in which it is more than 20 mm.
+- ``region``: mm from the true centre to the strongest region (most moment within 15 mm, of the rms
+  over the window), mean with a 95 % bootstrap interval; ``error``: to the strongest single
+  location; ``missed``: share of recordings in which that is more than 20 mm.
 - ``in 50``, ``in 90``: share of recordings whose confidence region of that level holds the true
   location; ``radius 90``: of a disc of that region's area, mm, median.
 - ``warned``: share of recordings with any warning of the library.
 
-Sources are *found* where one of those that a report lists (``mne_mmnet.report``: four at most, a
-tenth of the strongest at least, 25 mm apart) lies within 20 mm; each counts once. *Extent* is the
+Sources are *found* where one of those that ``mne_mmnet.find_sources`` would list (of the rms: five
+at most, a fifth of the strongest at least, more than 30 mm apart) lies within 20 mm; each counts
+once. *Extent* is the
 radius of a disc whose area is that of all locations above half of the largest rms. *Scalp* is the
 largest potential without noise, for 50 nA·m. Noise: (samples of the covariance, how much stronger
-the noise is later); *listed* is the number of sources in a report. Writes
+the noise is later); *listed* is the number of sources listed. Writes
 ``limits.txt`` and ``limits.png``.
 """
 
@@ -49,7 +51,7 @@ import mne_mmnet
 from mne_mmnet._files import whole_file
 from mne_mmnet.dictionary import PatchScale
 from mne_mmnet.metrics import confidence_interval
-from mne_mmnet.report.peaks import find_sources
+from mne_mmnet.regions import Regions
 from mne_mmnet.weights import read_card
 
 RESULTS = Path(__file__).parent / "results"
@@ -127,17 +129,19 @@ def measure(group, bench, recording):
     if len(recording.centres) and group != "deep, volume":
         answers["eLORETA"] = eloreta(recording, fwd, loose or 0)
     out = dict(recording.facts, warned=bool(said), said=said)
-    out["listed"] = len(find_sources(currents, 1e-3 * positions))
+    regions = Regions(positions)
     out["peak_nam"] = 1e9 * np.abs(currents).max()
     peaks = {}
     for name, answer in answers.items():
         rms = np.sqrt(np.mean(answer**2, axis=1))
         peaks[name] = positions[rms.argmax()]
         out[f"extent {name}"] = (rms >= 0.5 * rms.max()).sum() * bench.area
+        listed = positions[regions.separate(rms)]
+        out[f"listed {name}"] = len(listed)
         if len(recording.centres) == 0:
             continue
         out[f"error {name}"] = cdist(peaks[name][None], recording.centres).min()
-        listed = positions[find_sources(answer, 1e-3 * positions)]
+        out[f"region {name}"] = cdist(listed[:1], recording.centres).min()
         distance = cdist(recording.centres, listed)
         # as many pairs as possible: far ones cost one too much
         rows, cols = linear_sum_assignment(np.where(distance <= NEAR, distance, 1e3))
@@ -204,6 +208,8 @@ def strata(records):
 # column: how a record answers, factor, decimals, whether with an interval
 COLUMNS = {
     "SNR, dB": (lambda r: r["snr_db"], 0, np.median),
+    "region": (lambda r: r["region mmnet"], 1, None),
+    "eLORETA's": (lambda r: r["region eLORETA"], 1, None),
     "error": (lambda r: r["error mmnet"], 1, None),
     "eLORETA": (lambda r: r["error eLORETA"], 1, None),
     "missed %": (lambda r: 100.0 * (r["error mmnet"] > NEAR), 0, None),
@@ -224,7 +230,7 @@ _FOUND = {
 }
 _PEAK = {"peak, nA·m": (lambda r: r["peak_nam"], 1, np.median)}
 _SCALP = {"scalp, µV": (lambda r: r["peak_uv"], 1, np.median)}
-_LISTED = {"listed": (lambda r: r["listed"], 1, None)}
+_LISTED = {"listed": (lambda r: r["listed mmnet"], 1, None)}
 EXTRA = {
     "extent": {"true": (lambda r: np.sqrt(r["area"] / np.pi), 0, np.median)} | _EXTENT,
     "count": _FOUND,

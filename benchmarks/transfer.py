@@ -44,6 +44,7 @@ from mne_mmnet.metrics import (
     local_maxima,
     localization_errors,
     score,
+    strongest_region_error,
 )
 from mne_mmnet.weights import read_card
 
@@ -56,6 +57,7 @@ LEAD = {
     "auc": True,
     "space_time_cosine": True,
     "localization_error_mm": False,
+    "strongest_region_error_mm": False,
     "strongest_peak_error_mm": False,
 }
 # seconds: no method came near it; a hanging one is a failure
@@ -91,8 +93,10 @@ class Store:
                 self.records[tuple(record["key"])] = record
 
     def find(self, factors):
-        """Return the result of a case, if it is of the same data."""
+        """Return the result of a case, if it is of the same data and has all scores."""
         record = self.records.get(_key(factors))
+        if record and not set(LEAD) <= set(record["scores"]):
+            return None
         if record and np.allclose(record["fingerprint"], factors["fingerprint"], rtol=1e-6):
             return record
         return None
@@ -158,6 +162,10 @@ def score_case(estimate, case, setup):
         best = setup.positions[size == size.max()]
         strongest.append(localization_errors(best, case.centres).max())
     per_patch = dict(localization_error_mm=nearest, strongest_peak_error_mm=strongest)
+    region = strongest_region_error(
+        estimate, case.truth, case.centres, case.peaks, setup.positions
+    )
+    scores["strongest_region_error_mm"] = float(region.mean())
     scores |= {name: float(np.mean(values)) for name, values in per_patch.items()}
     return scores, {name: [float(v) for v in values] for name, values in per_patch.items()}
 
@@ -211,7 +219,7 @@ def collect(cases, stores, chance):
         found[name] = {key: record for key, record in records.items() if record}
         stale = [key for key in cases if key in store.records and key not in found[name]]
         if stale:
-            print(f"{len(stale)} results of {name} are of other data: run it again.")
+            print(f"{len(stale)} results of {name} are of other data or lack scores: run again.")
         for record in found[name].values():
             scores = record["scores"]
             scores["chance_localization_error_mm"] = chance(scores["n_maxima"])

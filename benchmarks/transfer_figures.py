@@ -20,6 +20,7 @@ LABELS = {
     "auc": "ROC AUC (close/far balanced)",
     "space_time_cosine": "Space-time cosine",
     "localization_error_mm": "Nearest-peak error (mm)",
+    "strongest_region_error_mm": "Strongest-region error (mm)",
     "strongest_peak_error_mm": "Strongest-peak error (mm)",
 }
 _DEPTHS = (0.0, 12.0, 18.0, 26.0, 36.0, 62.0)
@@ -45,7 +46,9 @@ def figure_factors(path, found, cases, metrics):
     keys = sorted(set.intersection(*(set(found[name]) for name in names)))
     factors = _factors(cases, keys)
     shape = (len(metrics), len(factors))
-    figure = Figure(figsize=(20, 15), dpi=80, facecolor="white", layout="constrained")
+    figure = Figure(
+        figsize=(20, 3 * len(metrics)), dpi=80, facecolor="white", layout="constrained"
+    )
     grid = figure.subplots(*shape, sharey="row", squeeze=False)
     for row, metric in zip(grid, metrics, strict=True):
         for axes, (title, ticks, members) in zip(row, factors, strict=True):
@@ -61,6 +64,7 @@ def figure_factors(path, found, cases, metrics):
         # in two lines: a row is not as high as a label is long
         label = LABELS[metric].replace(" distance", "\ndistance").replace(" (close", "\n(close")
         label = label.replace("-peak ", "-peak\n").replace("-time ", "-time\n")
+        label = label.replace("-region ", "-region\n")
         row[0].set_ylabel(f"{label} {arrow}", fontsize=14)
         if not metrics[metric]:
             row[0].set_ylim(bottom=0.0)

@@ -117,6 +117,11 @@ def test_strongest_region_error():
     assert metrics.strongest_peak_error(estimate, [5], [1], at)[0] == distance[8, 5]
     found = metrics.strongest_region_error(estimate, truth, centres, peaks, at, radius=5.0)
     np.testing.assert_allclose(found, [distance[8, 5], distance[21, 20]])
+    # the truth on a grid of its own
+    order = np.random.default_rng(0).permutation(40)
+    options = dict(true_positions=at[order])
+    again = metrics.strongest_region_error(estimate, truth[order], centres, peaks, at, **options)
+    np.testing.assert_allclose(again, [distance[30, 5], distance[21, 20]])
     # of equally strong regions the farthest counts
     estimate[[8, 28], 2] = 0.1
     found = metrics.strongest_region_error(estimate, truth, centres, peaks, at)

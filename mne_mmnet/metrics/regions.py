@@ -12,7 +12,9 @@ from scipy.spatial.distance import cdist
 from ..regions import REGION_MM, Regions
 
 
-def strongest_region_error(estimate, truth, centres, peaks, positions, *, radius=REGION_MM):
+def strongest_region_error(
+    estimate, truth, centres, peaks, positions, *, radius=REGION_MM, true_positions=None
+):
     """Distance from the place of the strongest region to the patch of the largest true moment.
 
     At each peak time, from the place of the estimate's largest moment within 15 mm to the centre
@@ -23,8 +25,10 @@ def strongest_region_error(estimate, truth, centres, peaks, positions, *, radius
 
     Parameters
     ----------
-    estimate, truth : array of shape (n_sources, n_times)
-        Estimated and true currents (each in any unit); the absolute values count.
+    estimate : array of shape (n_sources, n_times)
+        Estimated currents (any unit); the absolute values count.
+    truth : array of shape (n_true_sources, n_times)
+        True currents, likewise.
     centres : array of shape (n_patches, 3)
         Centre of each true patch (mm), which may lie between the sources.
     peaks : array of int, shape (n_patches,)
@@ -33,6 +37,8 @@ def strongest_region_error(estimate, truth, centres, peaks, positions, *, radius
         Positions of the sources (mm).
     radius : float
         Radius of a region (mm).
+    true_positions : array of shape (n_true_sources, 3) | None
+        Positions of the true currents (mm). None is those of the estimate.
 
     Returns
     -------
@@ -42,7 +48,7 @@ def strongest_region_error(estimate, truth, centres, peaks, positions, *, radius
     """
     centres = np.atleast_2d(centres)
     regions = Regions(positions, radius)
-    owner = KDTree(centres).query(positions)[1]
+    owner = KDTree(centres).query(positions if true_positions is None else true_positions)[1]
     errors = []
     for peak in peaks:
         moments = np.bincount(owner, np.abs(truth[:, peak]), minlength=len(centres))
