@@ -64,7 +64,7 @@ print(report.describe())
 #   that something was not explained, or that the covariance is too small; 0.5 that noise was
 #   explained too, or that the covariance is too large.
 # * *eLORETA*: a method without training as a witness. It is smooth and this estimate is focal, so
-#   0.3 is a usual correlation. Peaks some 10 mm apart agree; 60 mm apart is a reason to look.
+#   0.3 is a usual correlation. Regions some 10 mm apart agree; 60 mm apart is a reason to look.
 # * *Training domain*: whether number of channels and signal-to-noise ratio are such as the
 #   network has seen.
 # * *Concerns*: what speaks against the answer. They are warnings, too.
