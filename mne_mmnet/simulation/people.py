@@ -1,0 +1,276 @@
+"""Lead fields of a population of people, computed once and cached, one file a source space."""
+
+import hashlib
+import json
+import warnings
+from dataclasses import asdict
+from pathlib import Path
+
+import mne
+import numpy as np
+from mne.io.constants import FIFF
+from mne.transforms import apply_trans, invert_transform
+from mne.utils import ProgressBar, logger, verbose
+from scipy.spatial import cKDTree
+
+from .. import _surfaces
+from .._cache import find_cached, keep_in_cache
+from .._cortex import leave_out_wall
+from .._files import check_writable
+from .._mne import describe_source_space, source_graph
+from ..template import fetch_template, find_template, make_template_bem
+from .heads import _DEPTH_MM, _electrode_info, _standard_layouts
+from .people_archive import PeopleArchive
+from .person import PeopleVariety, Person, digitise
+
+_FORMAT = 1
+_TRANS = _surfaces._MNE_DATA / "fsaverage" / "fsaverage-trans.fif"
+# brain, skull and scalp, in the order of the conductivities
+_SHELLS = (
+    int(FIFF.FIFFV_BEM_SURF_ID_BRAIN),
+    int(FIFF.FIFFV_BEM_SURF_ID_SKULL),
+    int(FIFF.FIFFV_BEM_SURF_ID_HEAD),
+)
+# S/m: what an own head model assumes, whatever the skull
+_NOMINAL_RATIO, _BRAIN = 50.0, 0.3
+# thalami and brain stem in the template's surface coordinates (m): centres and their spread
+_DEEP_CENTRES = ((-0.012, -0.02, 0.008), (0.012, -0.02, 0.008), (0.0, -0.028, -0.022))
+_DEEP_SPREAD, _N_DEEP = (0.006, 0.006, 0.009), 8
+
+
+def deep_places():
+    """Places (m) in thalami and brain stem, whose fields no cortical source makes."""
+    rng = np.random.default_rng(0)
+    centres = np.repeat(_DEEP_CENTRES, _N_DEEP, axis=0)
+    return centres + rng.standard_normal(centres.shape) * _DEEP_SPREAD
+
+
+class _Template:
+    """The template's geometry: surfaces, sources and electrodes in MRI coordinates (m)."""
+
+    def __init__(self, spacing, info, electrodes):
+        fetch_template(verbose="error")
+        subject, subjects_dir = find_template(verbose="error")
+        self.info, self.centre = info, _surfaces.CENTRE
+        self.is_volume = spacing.startswith("vol")
+        if self.is_volume:
+            self.src = mne.setup_volume_source_space(
+                pos=float(spacing[3:]), bem=make_template_bem(), mindist=_DEPTH_MM
+            )
+        else:
+            self.src = mne.setup_source_space(
+                subject, spacing, subjects_dir=subjects_dir, add_dist=False
+            )
+            leave_out_wall(self.src)
+        deep = deep_places()
+        upwards = np.tile([0.0, 0.0, 1.0], (len(deep), 1))
+        self.deep = mne.setup_volume_source_space(pos=dict(rr=deep, nn=upwards))
+        self.surfs = mne.make_bem_model(subject, 3, _conductivity(_NOMINAL_RATIO), subjects_dir)
+        inner = self.surfs[2]
+        self.depths = [
+            _surfaces.distance_to_surface(space["rr"], inner["rr"], inner["tris"])
+            if space["type"] != "surf"
+            else _depth_in_use(space, inner)
+            for space in [*self.src, *self.deep]
+        ]
+        self.trans = mne.read_trans(_TRANS)
+        if self.trans["from"] == FIFF.FIFFV_COORD_HEAD:
+            self.trans = invert_transform(self.trans)
+        self.electrodes = apply_trans(invert_transform(self.trans), electrodes)
+
+    def leadfields(self, electrodes, ratio, thickness, deform, deform_brain):
+        """Lead fields of the cortex (or volume) and of deep places, V/(A·m).
+
+        Parameters
+        ----------
+        electrodes : array of shape (n_electrodes, 3)
+            In m.
+        ratio, thickness : float
+            Of the skull.
+        deform, deform_brain : callable
+            Map points of the template to those of the head; the second is told their depths, too.
+        """
+        surfs = [dict(surf) for surf in self.surfs]
+        for surf in surfs:
+            surf["sigma"] = np.float64(_conductivity(ratio)[_SHELLS.index(int(surf["id"]))])
+        if thickness != 1.0:
+            surfs = _surfaces.reshape_skull(surfs, 3, thickness)
+        for surf in surfs:
+            surf["rr"] = deform(surf["rr"])
+        bem = mne.make_bem_solution(surfs)
+        src = (self.src + self.deep).copy()
+        for space, depth in zip(src, self.depths, strict=True):
+            space["rr"] = deform_brain(space["rr"], depth)
+        info = self.info.copy()
+        for channel, place in zip(info["chs"], apply_trans(self.trans, electrodes), strict=True):
+            channel["loc"][:3] = place
+        with warnings.catch_warnings():
+            # people's heads are not where the montage says: its electrodes are put on their scalp
+            warnings.filterwarnings("ignore", category=RuntimeWarning)
+            fwd = mne.make_forward_solution(
+                info, self.trans, src, bem, meg=False, eeg=True, mindist=0.0
+            )
+        gain = fwd["sol"]["data"].reshape(len(electrodes), fwd["nsource"], 3)
+        gain = _fill(gain, src, fwd["src"]).astype(np.float32)
+        n_deep = sum(space["nuse"] for space in self.deep)
+        return gain[:, :-n_deep], gain[:, -n_deep:]
+
+
+def _fill(gain, src, kept):
+    """Give sources that MNE left out, for they touch the skull, the field of their neighbour."""
+    inside = np.concatenate(
+        [np.isin(a["vertno"], b["vertno"]) for a, b in zip(src, kept, strict=True)]
+    )
+    if (~inside).sum() > 0.01 * len(inside):
+        raise RuntimeError(f"{(~inside).sum()} of {len(inside)} sources lie outside the brain.")
+    places = np.concatenate([space["rr"][space["vertno"]] for space in src])
+    _, nearest = cKDTree(places[inside]).query(places)
+    return gain[:, nearest]
+
+
+def _conductivity(ratio):
+    return _BRAIN, _BRAIN / ratio, _BRAIN
+
+
+def _depth_in_use(space, inner):
+    """Depth (m) of the vertices in use; the others, which no one asks for, count as deep."""
+    depth = np.ones(len(space["rr"]))
+    used = space["vertno"]
+    depth[used] = _surfaces.distance_to_surface(space["rr"][used], inner["rr"], inner["tris"])
+    return depth
+
+
+def _draw_leadfields(template, variety, seed):
+    """One person's lead fields: the true ones, and those that a user could have."""
+    person = Person.draw(variety, *seed)
+    centre = template.centre
+
+    def deform(points):
+        return person.deform(points, centre)
+
+    def deform_brain(points, depth):
+        return person.deform_brain(points, centre, depth)
+
+    worn = person.place_cap(template.electrodes, centre)
+    skull = deform(template.surfs[0]["rr"])
+    worn = _on_surface(worn, skull)
+    found = digitise(worn, variety.digitised_mm, person.seed)
+    true, deep = template.leadfields(
+        worn, person.skull_ratio, person.skull_thickness, deform, deform_brain
+    )
+    own, _ = template.leadfields(
+        found, _NOMINAL_RATIO, person.skull_thickness, deform, deform_brain
+    )
+
+    def rescale(points, depth=None):
+        return centre + person.fitted_scale * (points - centre)
+
+    fitted, _ = template.leadfields(found, _NOMINAL_RATIO, 1.0, rescale, rescale)
+    about = dict(
+        scale=person.scale.tolist(),
+        skull_ratio=person.skull_ratio,
+        skull_thickness=person.skull_thickness,
+        electrode_mm=person.electrode_mm,
+    )
+    return dict(true=true, own=own, fitted=fitted, deep=deep), about
+
+
+def _on_surface(points, rr):
+    """Nearest vertices would jump; electrodes are moved along their ray to the scalp's radius."""
+    centre = rr.mean(axis=0)
+    directions = rr - centre
+    radius = np.linalg.norm(directions, axis=1)
+    tree = cKDTree(directions / radius[:, None])
+    away = points - centre
+    length = np.linalg.norm(away, axis=1)
+    distance, nearest = tree.query(away / length[:, None], k=3)
+    weight = 1.0 / np.maximum(distance, 1e-6)
+    found = (weight * radius[nearest]).sum(axis=1) / weight.sum(axis=1)
+    return centre + away * (found / length)[:, None]
+
+
+@verbose
+def make_people(
+    path=None, *, n_people=8, spacing="ico3", seed=0, variety=None, n_electrodes=None, verbose=None
+):
+    """Lead fields of a population of people.
+
+    Parameters
+    ----------
+    path : path-like | None
+        File to read, or to write where it does not exist. None is a file in the user's cache.
+    n_people : int
+        Number of people.
+    spacing : str
+        Source-space spacing, as in :func:`mne_mmnet.make_template_forward`, or ``"vol12"`` for a
+        volume grid of 12 mm (any number). Cortical ones leave the medial wall out.
+    seed : int
+        Of the population: person k is drawn from (seed, k), whatever the spacing.
+    variety : PeopleVariety | None
+        How they differ. None is the default.
+    n_electrodes : int | None
+        As many of the electrodes of the 10–5 system, Biosemi 256 and HydroCel 256, which None
+        keeps all: of fine source spaces they take much room.
+    %(verbose)s
+
+    Returns
+    -------
+    people : PeopleArchive
+        The lead fields.
+    """
+    variety = PeopleVariety() if variety is None else variety
+    if path is None:
+        key = json.dumps([_FORMAT, n_people, spacing, seed, n_electrodes, asdict(variety)])
+        digest = hashlib.sha256(key.encode()).hexdigest()[:12]
+        name = f"people/people-{spacing}-{digest}.npz"
+        if found := find_cached(name):
+            return PeopleArchive.read(found)
+    elif Path(path).exists():
+        return PeopleArchive.read(path)
+    else:
+        check_writable(path)  # before minutes of work
+    info, positions, groups = _electrode_info()
+    if n_electrodes is not None:
+        chosen = np.random.default_rng(0).permutation(len(positions))[:n_electrodes]
+        chosen = np.sort(chosen)
+        info, positions, groups = mne.pick_info(info, chosen), positions[chosen], groups[chosen]
+    logger.info(f"Computing the lead fields of {n_people} people ({len(positions)} electrodes) …")
+    with mne.use_log_level("error"):
+        template = _Template(spacing, info, positions)
+
+        def same(points, depth=None):
+            return points
+
+        standard, _ = template.leadfields(template.electrodes, _NOMINAL_RATIO, 1.0, same, same)
+    drawn, about = [], []
+    for person in ProgressBar(range(n_people), mesg=f"People, {spacing}"):
+        with mne.use_log_level("error"):
+            gains, description = _draw_leadfields(template, variety, (seed, person))
+        drawn.append(gains)
+        about.append(description)
+    src = template.src
+    places = np.concatenate([space["rr"][space["vertno"]] for space in src])
+    archive = PeopleArchive(
+        standard=standard,
+        **{kind: np.stack([gains[kind] for gains in drawn]) for kind in drawn[0]},
+        electrodes=1e3 * positions,
+        groups=groups,
+        positions=1e3 * apply_trans(template.trans, places),
+        normals=apply_trans(
+            template.trans,
+            np.concatenate([space["nn"][space["vertno"]] for space in src]),
+            move=False,
+        ),
+        adjacency=source_graph(src),
+        source_space=describe_source_space(
+            [space["vertno"] for space in src], src[0].get("subject_his_id")
+        ),
+        is_volume=template.is_volume,
+        layouts=_standard_layouts(positions, groups),
+        about=about,
+    )
+    if path is None:
+        keep_in_cache(name, archive.save)
+    else:
+        archive.save(path)
+    return archive

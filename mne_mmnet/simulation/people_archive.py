@@ -1,0 +1,157 @@
+"""Lead fields of a population of people as one file, readable where there is no MNE."""
+
+import json
+from dataclasses import dataclass, field
+from functools import cached_property
+
+import numpy as np
+from scipy import sparse
+
+from .._files import whole_file
+from .archive import _DAMAGE, _LAYOUT
+
+_GAINS = ("standard", "true", "own", "fitted", "deep")
+_PLAIN = (*_GAINS, "electrodes", "groups", "positions", "normals")
+
+
+@dataclass(frozen=True)
+class PeopleArchive:
+    """Lead fields of one source space on the template and on several people's heads.
+
+    Parameters
+    ----------
+    standard : array of shape (n_electrodes, n_sources, 3), float32
+        The template's, V/(A·m), along x, y, z; electrodes where the montage has them.
+    true : array of shape (n_people, n_electrodes, n_sources, 3), float32
+        People's own, electrodes where they are.
+    own : array of shape (n_people, n_electrodes, n_sources, 3), float32
+        What a careful laboratory has of them: their anatomy, digitised electrodes, nominal
+        conductivities.
+    fitted : array of shape (n_people, n_electrodes, n_sources, 3), float32
+        The template scaled to their digitised electrodes.
+    deep : array of shape (n_people, n_electrodes, n_deep, 3), float32
+        Thalami and brain stem of people.
+    electrodes : array of shape (n_electrodes, 3)
+        Nominal positions in mm (head coordinates).
+    groups : array of shape (n_electrodes,), int
+        The montage that an electrode belongs to.
+    positions, normals : array of shape (n_sources, 3)
+        The template's source locations (mm) and unit normals.
+    adjacency : scipy.sparse.csr_array of shape (n_sources, n_sources)
+        Edge lengths of the source-space graph in mm.
+    source_space : dict | None
+        What :func:`mne_mmnet._mne.describe_source_space` says.
+    is_volume : bool
+        Whether the sources fill a volume: their normals mean nothing.
+    layouts : dict of str to array of int
+        Electrodes nearest to those of standard layouts.
+    about : list of dict
+        Skull, scales and cap of each person.
+    """
+
+    standard: np.ndarray
+    true: np.ndarray
+    own: np.ndarray
+    fitted: np.ndarray
+    deep: np.ndarray
+    electrodes: np.ndarray
+    groups: np.ndarray
+    positions: np.ndarray
+    normals: np.ndarray
+    adjacency: sparse.csr_array
+    source_space: dict | None = None
+    is_volume: bool = False
+    layouts: dict[str, np.ndarray] = field(default_factory=dict)
+    about: list = field(default_factory=list)
+
+    @property
+    def n_people(self):
+        """Number of people."""
+        return len(self.true)
+
+    @cached_property
+    def surface_frames(self):
+        """Two tangential directions and the normal of each source, (n_sources, 3, 3)."""
+        # the columns of Q that follow the normal span its tangent plane
+        complete = np.linalg.qr(self.normals[:, :, None], mode="complete")[0]
+        return np.concatenate([complete.swapaxes(1, 2)[:, 1:], self.normals[:, None]], axis=1)
+
+    def save(self, path):
+        """Write to an ``.npz`` file, atomically."""
+        coo = self.adjacency.tocoo()
+        layouts = {f"{_LAYOUT}{name}": picks for name, picks in self.layouts.items()}
+        with whole_file(path) as scratch:
+            np.savez(
+                scratch,
+                **{name: getattr(self, name) for name in _PLAIN},
+                edges=np.stack([coo.row, coo.col]),
+                lengths=coo.data,
+                is_volume=self.is_volume,
+                words=np.array(json.dumps([self.source_space, self.about])),
+                **layouts,
+            )
+
+    @classmethod
+    def read(cls, path):
+        """Inverse of :meth:`save`.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        people : PeopleArchive
+            The lead fields.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged, or something else.
+        """
+        try:
+            # opened here, since NumPy leaves what it can't read open
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                plain = {name: file[name] for name in _PLAIN}
+                n_sources = len(plain["positions"])
+                graph = sparse.csr_array(
+                    (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
+                )
+                space, about = json.loads(str(file["words"]))
+                layouts = {
+                    key.removeprefix(_LAYOUT): file[key] for key in file if key.startswith(_LAYOUT)
+                }
+                found = cls(
+                    **plain,
+                    adjacency=graph,
+                    source_space=space,
+                    is_volume=bool(file["is_volume"]),
+                    layouts=layouts,
+                    about=about,
+                )
+            found._check_shapes()
+        except _DAMAGE as error:
+            raise ValueError(
+                f"{path} holds no people, or is damaged ({error}). Remove it, so that it is made "
+                "again, or give another file."
+            ) from error
+        return found
+
+    def _check_shapes(self):
+        n_electrodes, n_sources, _ = self.standard.shape
+        n_people, _, n_deep, _ = self.deep.shape
+        one = (n_people, n_electrodes, n_sources, 3)
+        wanted = dict(
+            true=one,
+            own=one,
+            fitted=one,
+            deep=(n_people, n_electrodes, n_deep, 3),
+            electrodes=(n_electrodes, 3),
+            groups=(n_electrodes,),
+            positions=(n_sources, 3),
+            normals=(n_sources, 3),
+        )
+        wrong = [name for name, shape in wanted.items() if getattr(self, name).shape != shape]
+        if wrong:
+            raise ValueError(f"wrong shape of {', '.join(wrong)}")
