@@ -226,7 +226,7 @@ def test_nave_with_covariance(case, stc_cov):
     smaller = mne.Covariance(case.cov.data / NAVE, case.cov.ch_names, [], [], 1000)
     assert_close(apply_mmnet_inverse(single, case.fwd, smaller), stc_cov)
     other = apply_mmnet_inverse(single, case.fwd, case.cov)
-    assert np.abs(other.data - stc_cov.data).max() > 1e-2 * np.abs(stc_cov.data).max()
+    assert np.abs(other.data - stc_cov.data).max() > 5e-3 * np.abs(stc_cov.data).max()
 
 
 def test_nave_without_covariance(case, stc):
@@ -407,7 +407,10 @@ def test_morph(case, stc, subjects_dir, tmp_path):
     back = mne.compute_source_morph(
         dense, "fsaverage5", "fsaverage5", subjects_dir=tmp_path, spacing=3, smooth="nearest"
     ).apply(dense)
-    assert_close(back, stc, 1e-6)
+    assert len(back.data) == 1284  # the medial wall, too
+    for hemi, vertices in enumerate(stc.vertices):
+        ours, theirs = ((one.lh_data, one.rh_data)[hemi] for one in (back, stc))
+        assert_allclose(ours[vertices], theirs, atol=1e-6 * np.abs(stc.data).max())
 
 
 def test_label_time_course(case, stc, subjects_dir):

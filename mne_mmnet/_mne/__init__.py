@@ -6,19 +6,26 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 
 from .channels import MIN_CHANNELS, select_channels
 from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
+from .electrodes import electrode_positions, find_nominal
 from .gain import PreparedForward, noise_scale, prepare_data, prepare_forward
 from .graph import source_graph
+from .head import HEADS, HeadKind, describe_head, resolve_head, template_scales
 from .spaces import TEMPLATES, describe_source_space, locate_sources
 from .stc import make_residual, make_scalar_stc, make_stc, restrict_to_label
 
 __all__ = [
+    "HEADS",
     "MIN_CHANNELS",
     "TEMPLATES",
+    "HeadKind",
     "PreparedForward",
     "check_evoked",
     "check_pick_ori",
     "check_reference",
+    "describe_head",
     "describe_source_space",
+    "electrode_positions",
+    "find_nominal",
     "locate_sources",
     "make_residual",
     "make_scalar_stc",
@@ -26,8 +33,10 @@ __all__ = [
     "noise_scale",
     "prepare_data",
     "prepare_forward",
+    "resolve_head",
     "resolve_loose",
     "restrict_to_label",
     "select_channels",
     "source_graph",
+    "template_scales",
 ]
