@@ -258,6 +258,25 @@ def reshape_skull(surfs, ico, thickness):
     ]
 
 
+def scale_shells(surfs, scales):
+    """Scale the shells of a head model along the axes.
+
+    Parameters
+    ----------
+    surfs : list of dict
+        As :func:`mne.make_bem_model` gives them (m, MRI coordinates); not modified.
+    scales : sequence of float, length 3
+        To the right, to the front, up.
+
+    Returns
+    -------
+    surfs : list of dict
+        New shells, in the same order.
+    """
+    keys = ("id", "sigma", "coord_frame", "tris", "np", "ntri")
+    return [dict({key: surf[key] for key in keys}, rr=surf["rr"] * scales) for surf in surfs]
+
+
 def _write_surface(fname, rr, tris):
     """Write one surface; vertices in mm."""
     mne.write_surface(fname, rr, tris, volume_info=_VOLUME_INFO)

@@ -12,13 +12,14 @@ from pathlib import Path
 import mne
 import numpy as np
 from mne.bem import ConductorModel
-from mne.transforms import apply_trans, invert_transform
-from mne.utils import ProgressBar, _validate_type, logger, verbose, warn
+from mne.transforms import Transform, apply_trans, invert_transform
+from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose, warn
 
 from . import _surfaces
 from ._cache import find_cached, keep_in_cache
 from ._cortex import leave_out_wall, on_cortex
 from ._files import whole_file
+from ._fit_template import fit_template, scale_source_space, why_not_scaled
 
 __all__ = [
     "fetch_template",
@@ -29,6 +30,7 @@ __all__ = [
 ]
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
+_STANDARD = (_CONDUCTIVITY, 1.0, (1.0, 1.0, 1.0))  # conductivity, skull thickness, scales
 # m: an electrode this far from the scalp is worth a warning; MNE's measured montages reach 28 mm
 _FAR = 0.03
 _FSAVERAGE_SURF = ("surf/lh.white", "surf/rh.white", "surf/lh.sphere", "surf/rh.sphere")
@@ -138,13 +140,10 @@ def _has(directory, names):
     return all((directory / name).is_file() for name in names)
 
 
-def _check_conductivity(conductivity):
-    values = np.atleast_1d(np.asarray(conductivity, float))
+def _check_positive(name, given, meaning):
+    values = np.atleast_1d(np.asarray(given, float))
     if values.shape != (3,) or not (np.isfinite(values) & (values > 0)).all():
-        raise ValueError(
-            "conductivity must be three positive numbers (S/m) for brain, skull and scalp, "
-            f"got {conductivity!r}."
-        )
+        raise ValueError(f"{name} must be three positive numbers{meaning}, got {given!r}.")
     return tuple(values.tolist())
 
 
@@ -155,6 +154,7 @@ def make_template_bem(
     conductivity=_CONDUCTIVITY,
     subjects_dir=None,
     skull_thickness=1.0,
+    scales=(1.0, 1.0, 1.0),
     cache=None,
     verbose=None,
 ):
@@ -169,14 +169,16 @@ def make_template_bem(
         Conductivities of brain, skull and scalp (S/m).
     subjects_dir : path-like | None
         Where to look for MNE's own fsaverage, see :func:`find_template`. Its ready-made solution
-        is taken when it has one, whatever ``ico``, as long as conductivity and skull thickness
-        are the standard ones.
+        is taken when it has one, whatever ``ico``, as long as conductivity, skull thickness and
+        scales are the standard ones.
     skull_thickness : float
         Multiplies the thickness of the skull, of which at least 2 mm remain. The scalp keeps its
         thickness and moves with the skull.
+    scales : array-like of shape (3,)
+        Multiply the head along its axes: to the right, to the front, up.
     cache : bool | None
         Whether to keep the solution in the user's cache (15 MB at ico 3) and take it from there.
-        None keeps that of standard conductivity and thickness only.
+        None keeps that of standard conductivity, thickness and scales only.
     %(verbose)s
 
     Returns
@@ -187,31 +189,37 @@ def make_template_bem(
     Raises
     ------
     ValueError
-        If ``ico``, ``conductivity`` or ``skull_thickness`` makes no sense.
+        If ``ico``, ``conductivity``, ``skull_thickness`` or ``scales`` makes no sense.
     """
     if ico not in (3, 4):
         raise ValueError(f"ico must be 3 or 4, got {ico!r}.")
-    conductivity = _check_conductivity(conductivity)
+    conductivity = _check_positive(
+        "conductivity", conductivity, " (S/m) for brain, skull and scalp"
+    )
+    scales = _check_positive("scales", scales, " for right, front and up")
     if not (np.isfinite(skull_thickness) and skull_thickness > 0):
         raise ValueError(f"skull_thickness must be a positive factor, got {skull_thickness!r}.")
     subject, subjects_dir = find_template(subjects_dir)
-    standard = conductivity == _CONDUCTIVITY and skull_thickness == 1.0
+    shape = (conductivity, skull_thickness, scales)
+    standard = shape == _STANDARD
     solution = subjects_dir / subject / _FSAVERAGE_SOLUTION
     if subject == "fsaverage" and standard and solution.is_file():
         return mne.read_bem_solution(solution)
     if not _has(subjects_dir / subject, _SHELLS):
         raise ValueError(
             f"{subjects_dir / subject / 'bem'} lacks inner_skull.surf, outer_skull.surf or "
-            "outer_skin.surf, which this conductivity or skull_thickness needs. Complete it with "
-            "mne.datasets.fetch_fsaverage(), or use the standard values."
+            "outer_skin.surf, which this conductivity, skull_thickness or scales needs. Complete "
+            "it with mne.datasets.fetch_fsaverage(), or use the standard values."
         )
     keep = standard if cache is None else cache
-    name = _bem_name(subject, subjects_dir, ico, conductivity, skull_thickness)
+    name = _bem_name(subject, subjects_dir, ico, shape)
     if keep and (found := find_cached(name)):
         return mne.read_bem_solution(found)
     surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
     if skull_thickness != 1.0:
         surfs = _surfaces.reshape_skull(surfs, ico, skull_thickness)
+    if scales != _STANDARD[2]:
+        surfs = _surfaces.scale_shells(surfs, scales)
     bem = mne.make_bem_solution(surfs)
     if not keep:
         return bem
@@ -224,11 +232,11 @@ def make_template_bem(
     return mne.read_bem_solution(keep_in_cache(name, write))
 
 
-def _bem_name(subject, subjects_dir, ico, conductivity, skull_thickness):
+def _bem_name(subject, subjects_dir, ico, shape):
     """Name a solution's file by all it depends on: no other head is mistaken for it."""
     digest = hashlib.sha256()
-    if (conductivity, skull_thickness) != (_CONDUCTIVITY, 1.0):
-        digest.update(repr((conductivity, skull_thickness)).encode())
+    if shape != _STANDARD:
+        digest.update(repr(shape).encode())
     for name in _SHELLS:
         digest.update((subjects_dir / subject / name).read_bytes())
     return f"bem/{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
@@ -285,6 +293,24 @@ def _make_source_space(spacing, subject, subjects_dir, medial_wall):
     return spacing
 
 
+def _fit(fit, info, src, bem, subject, subjects_dir):
+    """Fit the template to the electrodes, if that is wanted and can be done."""
+    reason = why_not_scaled(src)
+    reason = f"the source space {reason}" if reason else ""
+    if bem is not None:
+        reason = "bem is given, whose solution is that of one size"
+    elif not _has(subjects_dir / subject, _SHELLS):
+        reason = f"{subjects_dir / subject / 'bem'} lacks the surfaces of the head"
+    if fit is False or (fit == "auto" and reason):
+        return None, ""
+    if reason:
+        raise ValueError(
+            f"The template cannot be fitted: {reason}. Use fit=False, or give spacing by name and "
+            "leave out bem."
+        )
+    return fit_template(info, subjects_dir / subject / _SHELLS[2], force=fit is True)
+
+
 def _warn_far_electrodes(fwd, bem):
     """Warn about electrodes far from the scalp onto which they were projected."""
     if bem["is_sphere"]:
@@ -319,6 +345,7 @@ def make_template_forward(
     subjects_dir=None,
     mindist=0.0,
     medial_wall=False,
+    fit="auto",
     n_jobs=None,
     verbose=None,
 ):
@@ -346,7 +373,15 @@ def make_template_forward(
         Least distance (mm) of the sources from the inner skull; nearer ones are left out.
     medial_wall : bool
         Whether to keep the sources on the medial wall, where the hemispheres are cut apart and
-        there is no cortex: 109 of the 1284 of ``"ico3"``. See :func:`on_cortex`.
+        there is no cortex: 109 of the 1284 of ``"ico3"``. See :func:`on_cortex`. Morph estimates
+        that lack them with ``smooth="nearest"``: by default,
+        :func:`mne.compute_source_morph` smooths until the wall is full, and all else with it.
+    fit : "auto" | bool
+        Whether to scale the template along its three axes, and to place it, so that digitised
+        electrodes, head-shape points and fiducials fit its scalp. "auto" does so where the
+        electrodes were measured, which is not so if they equal a built-in montage, and the points
+        settle the scales to 4 %% (some 20 electrodes with fiducials do); and where ``bem`` is not
+        given. It takes a few seconds more: the head model has to be solved for every size.
     %(n_jobs)s
     %(verbose)s
 
@@ -362,40 +397,54 @@ def make_template_forward(
         If ``info`` or ``bem`` is of another type.
     ValueError
         If there are no EEG channels, if some have no position, if a source space of another
-        subject is given, or if ``spacing`` is finer than the template's surfaces.
+        subject is given, if ``spacing`` is finer than the template's surfaces, or if ``fit`` is
+        asked for and cannot be.
 
     Warns
     -----
     RuntimeWarning
-        If electrodes are more than 30 mm away from the template's scalp.
+        If electrodes are more than 30 mm away from the template's scalp, or digitised points fit
+        no head, scaled by less than a quarter: then the template is used as it is.
 
     Notes
     -----
     Head coordinates, defined by nasion and preauricular points, are brought to the template by
-    MNE's standard coregistration of fsaverage (``trans="fsaverage"``), and the electrodes are
-    projected onto the scalp.
+    MNE's standard coregistration of fsaverage (``trans="fsaverage"``), or by the fit, and the
+    electrodes are projected onto the scalp. Points that are off, and those on the face, hardly
+    count in a fit. Vertex numbers and subject stay those of the template: a fitted forward
+    solution is plotted and morphed like any other.
     """
     _validate_type(info, mne.Info, "info")
     _validate_type(bem, (ConductorModel, None), "bem")
     _validate_type(medial_wall, bool, "medial_wall")
+    _validate_type(fit, (bool, str), "fit")
+    if isinstance(fit, str):
+        _check_option("fit", fit, ("auto",))
     info = _pick_electrodes(info)
     bar = ProgressBar(4, mesg="Template forward")
     # MNE's own account of each step would tear the bar apart
     with mne.use_log_level(max(logger.level, logging.WARNING)):
         subject, subjects_dir = find_template(subjects_dir)
+        src = _make_source_space(spacing, subject, subjects_dir, medial_wall)
         bar.update(1)
+        fitted, message = _fit(fit, info, src, bem, subject, subjects_dir)
+        trans, scales = "fsaverage", _STANDARD[2]
+        if fitted is not None:
+            trans, scales = Transform("head", "mri", fitted.trans), fitted.scales
+            src = scale_source_space(src, scales)
+        bar.update(2)
         if bem is None:
             bem = make_template_bem(
-                ico=bem_ico, conductivity=conductivity, subjects_dir=subjects_dir
+                ico=bem_ico, conductivity=conductivity, subjects_dir=subjects_dir, scales=scales
             )
-        bar.update(2)
-        src = _make_source_space(spacing, subject, subjects_dir, medial_wall)
         bar.update(3)
         fwd = mne.make_forward_solution(
-            info, "fsaverage", src, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
+            info, trans, src, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
         )
         bar.update(4)
     del bar  # ends its line
+    if message:
+        logger.info(message)
     omitted = sum(space["nuse"] for space in src) - fwd["nsource"]
     if omitted:
         logger.info(f"{omitted} sources outside the inner skull or too near to it are left out.")
