@@ -32,7 +32,7 @@ _SHELLS = (
     int(FIFF.FIFFV_BEM_SURF_ID_HEAD),
 )
 # S/m: what an own head model assumes, whatever the skull
-_NOMINAL_RATIO, _BRAIN = 50.0, 0.3
+NOMINAL_RATIO, _BRAIN = 50.0, 0.3
 # thalami and brain stem in the template's surface coordinates (m): centres and their spread
 _DEEP_CENTRES = ((-0.012, -0.02, 0.008), (0.012, -0.02, 0.008), (0.0, -0.028, -0.022))
 _DEEP_SPREAD, _N_DEEP = (0.006, 0.006, 0.009), 8
@@ -45,8 +45,20 @@ def deep_places():
     return centres + rng.standard_normal(centres.shape) * _DEEP_SPREAD
 
 
-class _Template:
-    """The template's geometry: surfaces, sources and electrodes in MRI coordinates (m)."""
+class TemplateHead:
+    """The template's geometry, of which people's heads are deformations.
+
+    Surfaces, sources and electrodes are in MRI coordinates (m).
+
+    Parameters
+    ----------
+    spacing : str
+        Source-space spacing, see :func:`make_people`.
+    info : instance of mne.Info
+        The electrodes' names.
+    electrodes : array of shape (n_electrodes, 3)
+        Where they are nominally, in head coordinates (m).
+    """
 
     def __init__(self, spacing, info, electrodes):
         fetch_template(verbose="error")
@@ -65,7 +77,7 @@ class _Template:
         deep = deep_places()
         upwards = np.tile([0.0, 0.0, 1.0], (len(deep), 1))
         self.deep = mne.setup_volume_source_space(pos=dict(rr=deep, nn=upwards))
-        self.surfs = mne.make_bem_model(subject, 3, _conductivity(_NOMINAL_RATIO), subjects_dir)
+        self.surfs = mne.make_bem_model(subject, 3, _conductivity(NOMINAL_RATIO), subjects_dir)
         inner = self.surfs[2]
         self.depths = [
             _surfaces.distance_to_surface(space["rr"], inner["rr"], inner["tris"])
@@ -78,6 +90,89 @@ class _Template:
             self.trans = invert_transform(self.trans)
         self.electrodes = apply_trans(invert_transform(self.trans), electrodes)
 
+    @property
+    def positions(self):
+        """Sources of the cortex (or volume) in head coordinates, mm."""
+        places = np.concatenate([space["rr"][space["vertno"]] for space in self.src])
+        return 1e3 * apply_trans(self.trans, places)
+
+    @property
+    def normals(self):
+        """Their normals in head coordinates; they mean nothing in a volume."""
+        normals = np.concatenate([space["nn"][space["vertno"]] for space in self.src])
+        return apply_trans(self.trans, normals, move=False)
+
+    def solve_bem(self, ratio, thickness, deform):
+        """Solve the boundary-element model of a head.
+
+        Parameters
+        ----------
+        ratio, thickness : float
+            Of the skull: brain over skull conductivity, factor of the thickness.
+        deform : callable
+            Maps points of the template to those of the head.
+
+        Returns
+        -------
+        bem : instance of ConductorModel
+            The solution.
+        """
+        surfs = [dict(surf) for surf in self.surfs]
+        for surf in surfs:
+            surf["sigma"] = np.float64(_conductivity(ratio)[_SHELLS.index(int(surf["id"]))])
+        if thickness != 1.0:
+            surfs = _surfaces.reshape_skull(surfs, 3, thickness)
+        for surf in surfs:
+            surf["rr"] = deform(surf["rr"])
+        return mne.make_bem_solution(surfs)
+
+    def forward(self, electrodes, bem, deform_brain, *, deep=False, normals=None, subject=None):
+        """Forward solution of a head, free orientation.
+
+        Parameters
+        ----------
+        electrodes : array of shape (n_electrodes, 3)
+            In m.
+        bem : instance of ConductorModel
+            What :meth:`solve_bem` made.
+        deform_brain : callable
+            Maps points of the template's brain, and their depths, to those of the head.
+        deep : bool
+            Whether to have the places deep in the brain, too, after all others.
+        normals : array of shape (n_sources, 3) | None
+            Normals of the head's cortex, in head coordinates. None is the template's, that are
+            not deformed.
+        subject : str | None
+            Whose cortex it is said to be. None is the template.
+
+        Returns
+        -------
+        fwd : instance of mne.Forward
+            Without the sources that touch the skull.
+        """
+        src = (self.src + self.deep).copy() if deep else self.src.copy()
+        for space, depth in zip(src, self.depths, strict=False):
+            space["rr"] = deform_brain(space["rr"], depth)
+        if normals is not None:
+            normals, start = apply_trans(invert_transform(self.trans), normals, move=False), 0
+            for space, _ in zip(src, self.src, strict=False):
+                # single vertices have them: those of patches would be averages of the template's
+                space["nn"][space["vertno"]] = normals[start : start + space["nuse"]]
+                space["pinfo"] = space["patch_inds"] = None
+                start += space["nuse"]
+        if subject is not None:
+            for space in src:
+                space["subject_his_id"] = subject
+        info = self.info.copy()
+        for channel, place in zip(info["chs"], apply_trans(self.trans, electrodes), strict=True):
+            channel["loc"][:3] = place
+        with warnings.catch_warnings():
+            # people's heads are not where the montage says: its electrodes are put on their scalp
+            warnings.filterwarnings("ignore", category=RuntimeWarning)
+            return mne.make_forward_solution(
+                info, self.trans, src, bem, meg=False, eeg=True, mindist=0.0
+            )
+
     def leadfields(self, electrodes, ratio, thickness, deform, deform_brain):
         """Lead fields of the cortex (or volume) and of deep places, V/(A·m).
 
@@ -89,31 +184,51 @@ class _Template:
             Of the skull.
         deform, deform_brain : callable
             Map points of the template to those of the head; the second is told their depths, too.
+
+        Returns
+        -------
+        cortex, deep : array of shape (n_electrodes, n_sources, 3), float32
+            Sources that touch the skull have the field of their neighbour.
         """
-        surfs = [dict(surf) for surf in self.surfs]
-        for surf in surfs:
-            surf["sigma"] = np.float64(_conductivity(ratio)[_SHELLS.index(int(surf["id"]))])
-        if thickness != 1.0:
-            surfs = _surfaces.reshape_skull(surfs, 3, thickness)
-        for surf in surfs:
-            surf["rr"] = deform(surf["rr"])
-        bem = mne.make_bem_solution(surfs)
-        src = (self.src + self.deep).copy()
-        for space, depth in zip(src, self.depths, strict=True):
-            space["rr"] = deform_brain(space["rr"], depth)
-        info = self.info.copy()
-        for channel, place in zip(info["chs"], apply_trans(self.trans, electrodes), strict=True):
-            channel["loc"][:3] = place
-        with warnings.catch_warnings():
-            # people's heads are not where the montage says: its electrodes are put on their scalp
-            warnings.filterwarnings("ignore", category=RuntimeWarning)
-            fwd = mne.make_forward_solution(
-                info, self.trans, src, bem, meg=False, eeg=True, mindist=0.0
-            )
+        bem = self.solve_bem(ratio, thickness, deform)
+        fwd = self.forward(electrodes, bem, deform_brain, deep=True)
         gain = fwd["sol"]["data"].reshape(len(electrodes), fwd["nsource"], 3)
-        gain = _fill(gain, src, fwd["src"]).astype(np.float32)
+        gain = _fill(gain, self.src + self.deep, fwd["src"]).astype(np.float32)
         n_deep = sum(space["nuse"] for space in self.deep)
         return gain[:, :-n_deep], gain[:, -n_deep:]
+
+
+class PersonHead:
+    """One person's head, as a deformation of the template's.
+
+    Parameters
+    ----------
+    template : TemplateHead
+        The template.
+    person : Person
+        Who.
+    digitised_mm : float
+        Root-mean-square error of digitised positions.
+
+    Attributes
+    ----------
+    worn, digitised : array of shape (n_electrodes, 3)
+        Electrodes where they are, and where a digitiser finds them (MRI coordinates, m).
+    """
+
+    def __init__(self, template, person, digitised_mm):
+        self.template, self.person = template, person
+        worn = person.place_cap(template.electrodes, template.centre)
+        self.worn = _on_surface(worn, self.deform(template.surfs[0]["rr"]))
+        self.digitised = digitise(self.worn, digitised_mm, person.seed)
+
+    def deform(self, points):
+        """Map points of the template's head to this one."""
+        return self.person.deform(points, self.template.centre)
+
+    def deform_brain(self, points, depth):
+        """Map points of the template's brain to this one."""
+        return self.person.deform_brain(points, self.template.centre, depth)
 
 
 def _fill(gain, src, kept):
@@ -143,29 +258,15 @@ def _depth_in_use(space, inner):
 def _draw_leadfields(template, variety, seed):
     """One person's lead fields: the true ones, and those that a user could have."""
     person = Person.draw(variety, *seed)
-    centre = template.centre
-
-    def deform(points):
-        return person.deform(points, centre)
-
-    def deform_brain(points, depth):
-        return person.deform_brain(points, centre, depth)
-
-    worn = person.place_cap(template.electrodes, centre)
-    skull = deform(template.surfs[0]["rr"])
-    worn = _on_surface(worn, skull)
-    found = digitise(worn, variety.digitised_mm, person.seed)
-    true, deep = template.leadfields(
-        worn, person.skull_ratio, person.skull_thickness, deform, deform_brain
-    )
-    own, _ = template.leadfields(
-        found, _NOMINAL_RATIO, person.skull_thickness, deform, deform_brain
-    )
+    head, centre = PersonHead(template, person, variety.digitised_mm), template.centre
+    thickness, maps = person.skull_thickness, (head.deform, head.deform_brain)
+    true, deep = template.leadfields(head.worn, person.skull_ratio, thickness, *maps)
+    own, _ = template.leadfields(head.digitised, NOMINAL_RATIO, thickness, *maps)
 
     def rescale(points, depth=None):
         return centre + person.fitted_scale * (points - centre)
 
-    fitted, _ = template.leadfields(found, _NOMINAL_RATIO, 1.0, rescale, rescale)
+    fitted, _ = template.leadfields(head.digitised, NOMINAL_RATIO, 1.0, rescale, rescale)
     about = dict(
         scale=person.scale.tolist(),
         skull_ratio=person.skull_ratio,
@@ -236,12 +337,12 @@ def make_people(
         info, positions, groups = mne.pick_info(info, chosen), positions[chosen], groups[chosen]
     logger.info(f"Computing the lead fields of {n_people} people ({len(positions)} electrodes) …")
     with mne.use_log_level("error"):
-        template = _Template(spacing, info, positions)
+        template = TemplateHead(spacing, info, positions)
 
         def same(points, depth=None):
             return points
 
-        standard, _ = template.leadfields(template.electrodes, _NOMINAL_RATIO, 1.0, same, same)
+        standard, _ = template.leadfields(template.electrodes, NOMINAL_RATIO, 1.0, same, same)
     drawn, about = [], []
     for person in ProgressBar(range(n_people), mesg=f"People, {spacing}"):
         with mne.use_log_level("error"):
@@ -249,18 +350,13 @@ def make_people(
         drawn.append(gains)
         about.append(description)
     src = template.src
-    places = np.concatenate([space["rr"][space["vertno"]] for space in src])
     archive = PeopleArchive(
         standard=standard,
         **{kind: np.stack([gains[kind] for gains in drawn]) for kind in drawn[0]},
         electrodes=1e3 * positions,
         groups=groups,
-        positions=1e3 * apply_trans(template.trans, places),
-        normals=apply_trans(
-            template.trans,
-            np.concatenate([space["nn"][space["vertno"]] for space in src]),
-            move=False,
-        ),
+        positions=template.positions,
+        normals=template.normals,
         adjacency=source_graph(src),
         source_space=describe_source_space(
             [space["vertno"] for space in src], src[0].get("subject_his_id")

@@ -1,0 +1,275 @@
+"""Localise with another commit of this package, in the same run: the one to compare with.
+
+    old = Revision("2482684")
+    old.localise(evoked, noise_cov, inversion, loose=0.2)     # currents or vectors, and levels
+
+A commit's package is exported from git into a cache folder and runs in a process of its own, by
+the same interpreter and with the same libraries, found before any installed version of the
+package. Arrays go to and fro in ``.npz`` files, forward solutions and infos as FIF, requests and
+replies as lines of JSON. The process lives until :meth:`Revision.close`.
+
+This file is what that process runs, too; hence it imports the package nowhere at its top.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+import time
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+
+ROOT = Path(__file__).parents[1]
+# forward solutions that are kept at hand: one for each montage of a run
+_KEPT = 4
+CACHE = Path.home() / ".cache" / "mne_mmnet" / "revisions"
+
+
+def export(revision, folder=CACHE, repository=ROOT):
+    """Write the package of a commit to disk.
+
+    Parameters
+    ----------
+    revision : str
+        Anything that git takes for a commit.
+    folder : path-like
+        Where exports are kept, each under its full hash.
+    repository : path-like
+        The git repository.
+
+    Returns
+    -------
+    path : pathlib.Path
+        A folder that holds ``mne_mmnet`` with its weights.
+    """
+    git = ["git", "-C", str(repository)]
+    sha = subprocess.run(
+        [*git, "rev-parse", "--verify", f"{revision}^{{commit}}"],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout.strip()
+    target = Path(folder) / sha
+    if target.exists():
+        return target
+    packed = subprocess.run(
+        [*git, "archive", "--format=tar", sha, "mne_mmnet", "pretrained"],
+        check=True,
+        capture_output=True,
+    ).stdout
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent) as scratch:
+        with tarfile.open(fileobj=io.BytesIO(packed)) as archive:
+            archive.extractall(scratch, filter="data")
+        # where an installed package has it (package_dir in setup.cfg)
+        shutil.move(Path(scratch, "pretrained"), Path(scratch, "mne_mmnet", "pretrained"))
+        with contextlib.suppress(OSError):  # another process was quicker
+            Path(scratch, "mne_mmnet").rename(_made(target) / "mne_mmnet")
+    return target
+
+
+def _made(path):
+    path.mkdir(exist_ok=True)
+    return path
+
+
+class Revision:
+    """A commit of this package, at work in a process of its own.
+
+    Parameters
+    ----------
+    revision : str | None
+        Anything that git takes for a commit. None needs a ``command``.
+    command : list of str | None
+        What serves instead: a process that runs :func:`serve`.
+    folder : path-like
+        Where exports are kept.
+    """
+
+    def __init__(self, revision=None, *, command=None, folder=CACHE):
+        environment = dict(os.environ)
+        if command is None:
+            tree = export(revision, folder)
+            environment["PYTHONPATH"] = str(tree)
+            # -P: nothing beside this file may be taken for a library
+            command = [sys.executable, "-P", __file__, "--serve", "--tree", str(tree)]
+        self._folder = tempfile.TemporaryDirectory(prefix="mne_mmnet-against-")
+        self._known, self._n_heads = {}, 0
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
+        )
+
+    def localise(self, evoked, noise_cov, inversion, **options):
+        """Run ``apply_mmnet_inverse`` of that commit.
+
+        Parameters
+        ----------
+        evoked : instance of mne.Evoked
+            The response.
+        noise_cov : instance of mne.Covariance | None
+            Its noise.
+        inversion : object
+            Has a forward solution ``free``; told apart by identity.
+        **options
+            Of ``apply_mmnet_inverse``, as JSON has them.
+
+        Returns
+        -------
+        found : dict of str to array
+            ``data``: currents (n_sources, n_times), or vectors (n_sources, 3, n_times) in head
+            coordinates where ``pick_ori`` is ``"vector"``; ``level`` and ``std`` with
+            ``return_uncertainty``.
+
+        Raises
+        ------
+        RuntimeError
+            If it failed there; says why.
+        """
+        folder, files = Path(self._folder.name), self._hand_over(inversion, evoked.info)
+        arrays = dict(data=evoked.data, tmin=evoked.tmin, nave=evoked.nave)
+        if noise_cov is not None:
+            arrays |= dict(covariance=noise_cov.data, nfree=noise_cov["nfree"])
+        np.savez(folder / "request.npz", **arrays)
+        request = {name: str(path) for name, path in files.items()} | dict(
+            data=str(folder / "request.npz"), out=str(folder / "reply.npz"), options=options
+        )
+        reply = self._ask(request)
+        if "error" in reply:
+            raise RuntimeError(reply["error"])
+        with np.load(folder / "reply.npz") as file:
+            return {name: file[name] for name in file.files}
+
+    def _hand_over(self, inversion, info):
+        """Files of a forward solution and of the electrodes."""
+        # the object is kept with its number, lest another one gets the same identity
+        if id(inversion) not in self._known:
+            number = self._n_heads
+            self._n_heads += 1
+            files = {n: Path(self._folder.name, f"{number}-{n}.fif") for n in ("fwd", "info")}
+            mne.write_forward_solution(files["fwd"], inversion.free)
+            mne.io.write_info(files["info"], info)
+            self._known[id(inversion)] = inversion, files
+            for path in _forget(self._known)[1].values() if len(self._known) > _KEPT else ():
+                path.unlink()
+        return self._known[id(inversion)][1]
+
+    def _ask(self, request):
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if not line:
+            raise RuntimeError(f"The other commit's process ended ({self._process.wait()}).")
+        return json.loads(line)
+
+    def close(self):
+        """End the process, and remove what was passed to it."""
+        with contextlib.suppress(BrokenPipeError):
+            self._process.stdin.close()
+        self._process.wait()
+        self._process.stdout.close()
+        self._folder.cleanup()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def serve(localise, requests, replies):
+    """Answer requests until there are no more.
+
+    Parameters
+    ----------
+    localise : callable
+        Maps evoked, forward solution, noise covariance (or None) and options to a dict of arrays.
+    requests, replies : text streams
+        Lines of JSON.
+    """
+    known = {}
+    for line in requests:
+        request = json.loads(line)
+        try:
+            evoked, noise_cov, fwd = _read(request, known)
+            np.savez(request["out"], **localise(evoked, fwd, noise_cov, request["options"]))
+            reply = dict(done=True)
+        except Exception as error:
+            # any failure is an answer, and told as such
+            reply = dict(error=f"{type(error).__name__}: {error}"[:300])
+        replies.write(json.dumps(reply) + "\n")
+        replies.flush()
+
+
+def _forget(known):
+    """Remove the oldest entry of a dict."""
+    return known.pop(next(iter(known)))
+
+
+def _read(request, known):
+    """Put together what was passed as files; forward solutions are read once."""
+    if request["fwd"] not in known:
+        known[request["fwd"]] = (
+            mne.read_forward_solution(request["fwd"]),
+            mne.io.read_info(request["info"]),
+        )
+        if len(known) > _KEPT:
+            _forget(known)
+    fwd, info = known[request["fwd"]]
+    with np.load(request["data"]) as file:
+        evoked = mne.EvokedArray(
+            file["data"], info.copy(), tmin=float(file["tmin"]), nave=int(file["nave"])
+        )
+        noise_cov = None
+        if "covariance" in file:
+            noise_cov = mne.Covariance(
+                file["covariance"], info["ch_names"], [], info["projs"], int(file["nfree"])
+            )
+    return evoked, noise_cov, fwd
+
+
+def _localise(evoked, fwd, noise_cov, options):
+    """Run ``apply_mmnet_inverse`` of whatever commit this process has."""
+    import mne_mmnet
+
+    found = mne_mmnet.apply_mmnet_inverse(evoked, fwd, noise_cov, **options)
+    if not options.get("return_uncertainty"):
+        return dict(data=found.data)
+    stc, uncertainty = found
+    return dict(
+        data=stc.data, level=uncertainty.confidence.data[:, 0], std=uncertainty.std.data[:, 0]
+    )
+
+
+def main():
+    """Serve."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--serve", action="store_true", required=True)
+    parser.add_argument("--tree", type=Path, help="what the package must come from")
+    args = parser.parse_args()
+    import mne_mmnet
+
+    if args.tree is not None and args.tree.resolve() not in Path(mne_mmnet.__file__).parents:
+        raise ImportError(f"{mne_mmnet.__file__} is not of {args.tree}.")
+    mne.set_log_level("error")
+    warnings.simplefilter("ignore")
+    # replies alone go to the pipe
+    replies, sys.stdout = sys.stdout, sys.stderr
+    started = time.perf_counter()
+    serve(_localise, sys.stdin, replies)
+    print(f"served for {time.perf_counter() - started:.0f} s", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()

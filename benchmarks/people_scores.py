@@ -1,0 +1,163 @@
+"""How estimates of ``benchmarks/people.py`` are scored, the same for all methods."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial.distance import cdist
+from transfer_suite import SFREQ
+
+from mne_mmnet.metrics import (
+    count_maxima,
+    earth_movers_distance,
+    localization_errors,
+    mean_power,
+    roc_auc,
+    space_time_cosine,
+    spatial_dispersion,
+    strongest_region_error,
+    time_error,
+)
+from mne_mmnet.metrics.localization import local_maxima
+
+# mm
+_TENT, _NEAR = 30.0, 25.0
+LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+# half-width, in standard deviations, of the interval that holds a Gaussian with that probability
+_WIDTHS = (0.1257, 0.2533, 0.3853, 0.5244, 0.6745, 0.8416, 1.0364, 1.2816, 1.6449)
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What a method found.
+
+    Parameters
+    ----------
+    size : array of shape (n_sources, n_times)
+        Strength of currents: lengths of vectors, or absolute values.
+    normal : array of shape (n_sources, n_times)
+        Currents along the normals.
+    level : array of shape (n_sources,) | None
+        Confidence level of the smallest region that holds a location.
+    std : array of shape (n_sources,) | None
+        Standard deviation of the currents, in their unit.
+    """
+
+    size: np.ndarray
+    normal: np.ndarray
+    level: np.ndarray | None = None
+    std: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, currents, inversion, **more):
+        """Make one of currents along the normals, or of vectors in head coordinates."""
+        currents = np.asarray(currents)
+        if currents.ndim == 2:
+            return cls(np.abs(currents), currents, **more)
+        normal = np.einsum("skt,sk->st", currents, inversion.normals)
+        return cls(np.linalg.norm(currents, axis=1), normal, **more)
+
+    def by_power(self):
+        """Return the same with sizes of the whole window's power."""
+        whole = np.sqrt(np.mean(self.size**2, axis=1, keepdims=True))
+        return Estimate(np.broadcast_to(whole, self.size.shape), self.normal, self.level, self.std)
+
+    @classmethod
+    def zeros(cls, shape):
+        """Make what a method that failed is scored as."""
+        return cls(np.zeros(shape), np.zeros(shape))
+
+
+def score(estimate, case, inversion):
+    """Score an estimate.
+
+    Parameters
+    ----------
+    estimate : Estimate
+        What was found.
+    case : Case
+        The truth.
+    inversion : Inversion
+        The grid.
+
+    Returns
+    -------
+    scores : dict of str to float
+        Metrics by name.
+    """
+    size, positions = estimate.size, inversion.positions
+    power, labels = mean_power(size), case.active.astype(int)
+    region = strongest_region_error(size, case.truth, case.centres, case.peaks, positions)
+    close, far, area = roc_auc(power, labels, positions)
+    nearest, strongest, tent = [], [], []
+    for centre, peak in zip(case.centres, case.peaks, strict=True):
+        one = size[:, peak]
+        found = local_maxima(one, inversion.adjacency)
+        farthest = np.linalg.norm(positions - centre, axis=1).max()
+        nearest.append(min(farthest, localization_errors(centre, positions[found])[0]))
+        # of equal values the farthest counts, as in mne_mmnet.metrics
+        strongest.append(localization_errors(positions[one == one.max()], case.centres).max())
+        tent.append(_tent_error(one, case, peak, positions))
+    scores = dict(
+        earth_movers_distance_mm=earth_movers_distance(power, mean_power(case.truth), positions),
+        auc=area,
+        auc_close=close,
+        auc_far=far,
+        space_time_cosine=space_time_cosine(estimate.normal, case.truth),
+        strongest_region_error_mm=np.mean(region),
+        tent_region_error_mm=np.mean(tent),
+        strongest_peak_error_mm=np.mean(strongest),
+        localization_error_mm=np.mean(nearest),
+        n_maxima=np.mean(count_maxima(size, case.peaks, inversion.adjacency)),
+        spatial_dispersion_mm=spatial_dispersion(power, labels, positions),
+        time_error_ms=np.mean(time_error(size, case.seeds, case.peaks, SFREQ)),
+    )
+    if case.factors["part"] == "dipole":
+        scores |= _moment(estimate, case, positions)
+    if estimate.level is not None:
+        scores |= _confidence(estimate, case, positions)
+    return {name: float(value) for name, value in scores.items()}
+
+
+def _tent_error(one, case, peak, positions):
+    """Like the strongest region's error, with moments weighted less the farther they are."""
+    weights = (1.0 - cdist(positions, positions) / _TENT).clip(0.0)
+    moments = weights @ one
+    owner = cdist(case.centres, positions).argmin(axis=0)
+    true = np.bincount(owner, np.abs(case.truth[:, peak]), minlength=len(case.centres))
+    places = positions[moments >= moments.max()]
+    return np.linalg.norm(places - case.centres[true.argmax()], axis=1).max()
+
+
+def _moment(estimate, case, positions):
+    """Moment found within 25 mm of a dipole, as a share of the true one."""
+    (peak,), (centre,) = case.peaks, case.centres
+    near = np.linalg.norm(positions - centre, axis=1) < _NEAR
+    true = case.truth[:, peak].sum()
+    return dict(
+        moment_of_lengths=estimate.size[near, peak].sum() / abs(true),
+        moment_along_normals=estimate.normal[near, peak].sum() / true,
+    )
+
+
+def _confidence(estimate, case, positions):
+    """Level at which regions reach the strongest source, their sizes, and intervals of currents.
+
+    The strongest source is the place of the largest mean power. Intervals: the share of locations
+    that truly have current where it lies inside, at the samples at which sources peak. With free
+    or loose orientation the standard deviation is that of all directions together.
+    """
+    level = estimate.level
+    place = mean_power(case.truth).argmax()
+    farthest = np.linalg.norm(positions - positions[level.argmin()], axis=1)
+    scores = dict(reached_at=level[place])
+    for nominal in (0.5, 0.9):
+        inside = level < nominal
+        scores[f"n_locations_{nominal:g}"] = inside.sum()
+        scores[f"radius_{nominal:g}_mm"] = farthest[inside].max(initial=0.0)
+    if estimate.std is not None:
+        rows = case.truth.any(axis=1)
+        off = np.abs(case.truth - estimate.normal)[rows][:, case.peaks]
+        std = estimate.std[rows][:, None]
+        for nominal, width in zip(LEVELS, _WIDTHS, strict=True):
+            scores[f"current_within_{nominal:g}"] = np.mean(off <= width * std)
+    return scores

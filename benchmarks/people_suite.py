@@ -1,0 +1,429 @@
+"""The simulated recordings of ``benchmarks/people.py``: other people's heads, finer sources.
+
+A recording is fixed by (seed, part, montage, person, number) alone.
+
+- **People**: 24 of a population that no model was trained on (``mne_mmnet.simulation.person``:
+  seed 2000; training has seed 0, validation 1000). Each has a size and shape of head and brain, a
+  skull, a cap that sits askew, and folds of their own.
+- **Sources**: ico4, normal to that person's cortex; 1 to 4 patches anywhere, each one vertex (a
+  quarter) or a Gaussian along the surface of 4 to 20 mm standard deviation (cut at 5 %), of 20 to
+  60 nA·m in all at its peak. Part ``dipole``: one vertex, 10 dB.
+- **Time courses**: 64 samples at 256 Hz; bumps and damped oscillations that peak between 40 and
+  200 ms; each two have the same Pearson correlation, 0 to 0.9.
+- **Noise**: sensor noise, in half of the cases correlated between neighbours, and 1/f background
+  activity of the brain, 0 to 80 % of its power, high-passed at 1 Hz; scaled to the SNR: mean power
+  of the signal over that of the noise, over channels and samples, in average reference.
+- **Covariance**: empirical, of 60 s before the window; or ``short``, of 1 to 60 s, regularised
+  where that is less than 20 samples a channel; or ``none``.
+
+They are inverted on the *template* (ico3, nominal electrodes), or on the person's *own head* as a
+careful laboratory has it: their anatomy and folds at ico3, electrodes digitised to 2 mm, nominal
+conductivities. Sources keep their vertex; errors are measured in the coordinates of the inversion.
+"""
+
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import mne
+import numpy as np
+from scipy import fft, sparse
+from scipy.sparse.csgraph import dijkstra
+from scipy.spatial.distance import cdist
+from transfer_suite import MONTAGES, N_TIMES, SFREQ, SNRS_DB, draw_courses, montage_info
+
+import mne_mmnet
+from mne_mmnet._files import whole_file
+from mne_mmnet._mne import source_graph
+from mne_mmnet.dictionary import PatchScale
+from mne_mmnet.simulation.noise import draw_noise
+from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
+from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
+
+SEED, POPULATION, N_PEOPLE = 2027, 2000, 24
+HEADS = ("template", "own")
+PARTS = ("main", "dipole")
+# recordings of a person in a montage
+N_RECORDINGS = {"main": 5, "dipole": 1}
+COVARIANCES = ("60 s", "short", "none")
+N_BASELINE = 60 * int(SFREQ)
+# nobody leaves the drifts of amplifiers and skin in
+_HIGH_PASS = 1.0
+# below so many samples a channel a covariance is regularised
+_FEW = 20
+# sources that near a true centre (mm) count as active: the grid of the inversion is 10 mm wide
+_TOLERANCE = 10.0
+_MAX_CORRELATION = 0.9
+
+
+@dataclass(frozen=True)
+class TrueHead:
+    """One person's head as it is: what recordings are made with.
+
+    ``gain`` (all electrodes × fine sources, V/(A·m)) is along the person's own ``normals``;
+    ``positions`` (mm) and normals are in head coordinates; ``digitised`` are the electrodes (m) as
+    a digitiser finds them.
+    """
+
+    gain: np.ndarray
+    normals: np.ndarray
+    positions: np.ndarray
+    digitised: np.ndarray
+
+
+class People:
+    """The population: lead fields of people, made when they are asked for.
+
+    Parameters
+    ----------
+    folder : path-like
+        Where they are kept.
+    variety : PeopleVariety | None
+        How people differ. None is the default.
+    fine, coarse : str
+        Spacing of simulated sources and of those of the inversion.
+    montages : sequence of str
+        Which caps; one head wears them all at once, and each electrode is askew by itself.
+    """
+
+    def __init__(self, folder, variety=None, *, fine="ico4", coarse="ico3", montages=MONTAGES):
+        self.folder, self.montages = Path(folder), tuple(montages)
+        self.variety = PeopleVariety() if variety is None else variety
+        self.spacings = dict(fine=fine, coarse=coarse)
+        self.infos = {montage: montage_info(montage) for montage in montages}
+
+    @cached_property
+    def _all(self):
+        """One info of the electrodes of all montages, and their places."""
+        # no colons: they divide names in FIF
+        names = [f"{m}/{name}" for m in self.montages for name in self.infos[m]["ch_names"]]
+        places = [ch["loc"][:3] for m in self.montages for ch in self.infos[m]["chs"]]
+        return mne.create_info(names, SFREQ, "eeg"), np.array(places)
+
+    @cached_property
+    def fine(self):
+        """Template geometry with the sources that are simulated."""
+        return TemplateHead(self.spacings["fine"], *self._all)
+
+    @cached_property
+    def coarse(self):
+        """Template geometry with the sources of the inversion."""
+        return TemplateHead(self.spacings["coarse"], *self._all)
+
+    @cached_property
+    def fine_graph(self):
+        """Neighbours among the simulated sources, on the template."""
+        return source_graph(self.fine.src)
+
+    def rows(self, montage):
+        """Rows of a montage among all electrodes."""
+        names = self._all[0]["ch_names"]
+        return [row for row, name in enumerate(names) if name.startswith(f"{montage}/")]
+
+    def _head(self, template, person):
+        drawn = Person.draw(self.variety, POPULATION, person)
+        return PersonHead(template, drawn, self.variety.digitised_mm)
+
+    @lru_cache(maxsize=2)  # noqa: B019 - there is one population in a run
+    def true(self, person):
+        """Head of a person as it is (:class:`TrueHead`)."""
+        path = self.folder / f"person{person:02d}-true.npz"
+        if not path.exists():
+            arrays = self._make_true(person)
+            with whole_file(path) as scratch, open(scratch, "wb") as file:
+                np.savez(file, **arrays)
+        with np.load(path) as file:
+            return TrueHead(**{name: file[name] for name in file.files})
+
+    def _make_true(self, person):
+        head = self._head(self.fine, person)
+        drawn, template = head.person, self.fine
+        maps = head.deform, head.deform_brain
+        gain, _ = template.leadfields(head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps)
+        rng = np.random.default_rng([*drawn.seed, 3])
+        degrees = rng.uniform(*self.variety.tilt)
+        normals = tilt_normals(rng, template.normals, template.positions, degrees)
+        places = [
+            head.deform_brain(space["rr"], depth)[space["vertno"]]
+            for space, depth in zip(template.src, template.depths, strict=False)
+        ]
+        to_head = template.trans
+        return dict(
+            gain=np.einsum("esk,sk->es", gain, normals),
+            normals=normals,
+            positions=1e3 * mne.transforms.apply_trans(to_head, np.concatenate(places)),
+            digitised=mne.transforms.apply_trans(to_head, head.digitised),
+        )
+
+    def _own_forward(self, person):
+        """Forward solution of a person's own head for all electrodes."""
+        path = self.folder / f"person{person:02d}-own-fwd.fif"
+        if not path.exists():
+            head, template = self._head(self.coarse, person), self.coarse
+            shared = join_grids(self.fine.src, template.src, self.fine_graph)[0]
+            bem = template.solve_bem(NOMINAL_RATIO, head.person.skull_thickness, head.deform)
+            fwd = template.forward(
+                head.digitised,
+                bem,
+                head.deform_brain,
+                normals=self.true(person).normals[shared],
+                subject=f"person{person:02d}",
+            )
+            with whole_file(path) as scratch:
+                mne.write_forward_solution(scratch, fwd)
+        return mne.read_forward_solution(path)
+
+    @lru_cache(maxsize=4)  # noqa: B019 - there is one population in a run
+    def inversion(self, head, montage, person):
+        """Make what a recording is inverted with; head is one of ``HEADS``."""
+        if head == "template":
+            return self._template(montage)
+        info, names = self.infos[montage].copy(), self.infos[montage]["ch_names"]
+        places = self.true(person).digitised[self.rows(montage)]
+        info.set_montage(
+            mne.channels.make_dig_montage(
+                dict(zip(names, places, strict=True)), coord_frame="head"
+            )
+        )
+        worn = [f"{montage}/{name}" for name in names]
+        fwd = mne.pick_channels_forward(self._own_forward(person), worn, ordered=True)
+        fwd["sol"]["row_names"] = list(names)
+        mne.rename_channels(fwd["info"], dict(zip(worn, names, strict=True)))
+        return Inversion(head, info, fwd, self, self.true(person).positions)
+
+    @lru_cache(maxsize=4)  # noqa: B019 - there is one population in a run
+    def _template(self, montage):
+        path = self.folder / f"{montage}-template-fwd.fif"
+        if not path.exists():
+            with whole_file(path) as scratch:
+                fwd = mne_mmnet.make_template_forward(self.infos[montage], self.spacings["coarse"])
+                mne.write_forward_solution(scratch, fwd)
+        fwd = mne.read_forward_solution(path)
+        return Inversion("template", self.infos[montage], fwd, self, self.fine.positions)
+
+
+class Inversion:
+    """A forward solution, and how its sources belong to those that are simulated.
+
+    Parameters
+    ----------
+    head : str
+        One of ``HEADS``.
+    info : instance of mne.Info
+        Electrodes as the inversion has them.
+    fwd : instance of mne.Forward
+        Free orientation.
+    people : People
+        The population.
+    fine_positions : array of shape (n_fine, 3)
+        Simulated sources in the inversion's coordinates (mm).
+    """
+
+    def __init__(self, head, info, fwd, people, fine_positions):
+        self.head, self.info, self.fine_positions = head, info, fine_positions
+        self.free = mne.convert_forward_solution(fwd, surf_ori=True)
+        self.fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
+        self.positions = 1e3 * self.fwd["source_rr"]
+        self.normals = self.fwd["source_nn"]
+        self.adjacency = source_graph(self.fwd["src"])
+        self.coarse_in_fine, self.coarse_of_fine = join_grids(
+            people.fine.src, self.fwd["src"], people.fine_graph
+        )
+        ones = np.ones(len(self.coarse_of_fine))
+        self._gather = sparse.csr_array(
+            (ones, (self.coarse_of_fine, np.arange(len(ones)))),
+            shape=(len(self.positions), len(ones)),
+        )
+
+    def to_coarse(self, currents):
+        """Moments of simulated sources, summed at the nearest source of the inversion."""
+        return self._gather @ currents
+
+
+def join_grids(fine, coarse, graph):
+    """For each coarse source the same fine one, and for each fine one the nearest coarse one.
+
+    Along the surface: straight through the head, the nearest one may lie on the other bank of a
+    sulcus, where the normals point the other way.
+    """
+    offset, members = 0, []
+    for few, many in zip(coarse, fine, strict=True):
+        found = np.searchsorted(many["vertno"], few["vertno"])
+        assert np.array_equal(many["vertno"][found], few["vertno"])
+        members.append(offset + found)
+        offset += many["nuse"]
+    same = np.concatenate(members)
+    _, _, owner = dijkstra(
+        graph, directed=False, indices=same, return_predecessors=True, min_only=True
+    )
+    rank = np.full(offset, -1)
+    rank[same] = np.arange(len(same))
+    assert (owner >= 0).all()
+    return same, rank[owner]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Electrodes' data (V), and the truth on the fine grid; see :func:`draw_recording`."""
+
+    data: np.ndarray
+    baseline: np.ndarray = field(repr=False)
+    n_short: int
+    currents: np.ndarray = field(repr=False)
+    centres: np.ndarray
+    profiles: np.ndarray = field(repr=False)
+    peaks: np.ndarray
+    factors: dict
+
+
+@dataclass(frozen=True)
+class Case:
+    """A recording as it is inverted with one head; positions in mm, currents in A·m.
+
+    ``truth``, ``seeds`` and ``active`` are on the grid of the inversion, ``centres`` of patches
+    where they really are; ``peaks`` are samples.
+    """
+
+    evoked: mne.Evoked
+    noise_cov: mne.Covariance | None
+    centres: np.ndarray
+    peaks: np.ndarray
+    truth: np.ndarray
+    seeds: np.ndarray
+    active: np.ndarray
+    factors: dict
+
+
+def draw_recording(people, part, montage, person, number):
+    """Simulate one recording.
+
+    Parameters
+    ----------
+    people : People
+        The population.
+    part, montage : str
+        One of ``PARTS`` and of the population's montages.
+    person, number : int
+        Who, and which of their recordings.
+
+    Returns
+    -------
+    recording : Recording
+        Data, baseline and truth.
+    """
+    address = [SEED, PARTS.index(part), MONTAGES.index(montage), person, number]
+    rng = np.random.default_rng(address)
+    single = part == "dipole"
+    # as many of each in a montage
+    snr_db = 10 if single else SNRS_DB[(person + number) % len(SNRS_DB)]
+    true, info = people.true(person), people.infos[montage]
+    gain = true.gain[people.rows(montage)].astype(float)
+    n_patches = 1 if single else int(rng.integers(1, 5))
+    correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
+    background = float(rng.uniform(0.0, 0.8))
+    centres = rng.choice(gain.shape[1], n_patches, replace=False)
+    extents = np.where(rng.uniform(size=n_patches) < 0.25, 0.0, rng.uniform(4.0, 20.0, n_patches))
+    extents = 0.0 * extents if single else extents
+    moments = 1e-9 * rng.uniform(20.0, 60.0, n_patches)
+    courses = draw_courses(rng, n_patches, correlation)
+    n_short = int(np.exp(rng.uniform(np.log(SFREQ), np.log(N_BASELINE))))
+
+    reach = dijkstra(people.fine_graph, directed=False, indices=centres, limit=60.0)
+    profiles = np.array(
+        [
+            (PatchScale("gaussian", extent) if extent else PatchScale("point"))(distance)
+            for extent, distance in zip(extents, reach, strict=True)
+        ]
+    )
+    weights = moments[:, None] * profiles / profiles.sum(axis=1, keepdims=True)
+    currents = weights.T @ courses
+    signal = gain @ currents
+    signal -= signal.mean(axis=0)
+    electrodes = 1e3 * np.array([channel["loc"][:3] for channel in info["chs"]])
+    noise = draw_noise(rng, gain, electrodes, N_BASELINE + N_TIMES, background)
+    noise = _high_pass(noise - noise.mean(axis=0))
+    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
+    data = signal + noise[:, N_BASELINE:]
+    return Recording(
+        data=data,
+        baseline=noise[:, :N_BASELINE],
+        n_short=n_short,
+        currents=currents,
+        centres=centres,
+        profiles=profiles,
+        peaks=np.abs(courses).argmax(axis=1),
+        factors=dict(
+            part=part,
+            montage=montage,
+            n_channels=len(info["ch_names"]),
+            person=person,
+            number=number,
+            snr_db=snr_db,
+            n_patches=n_patches,
+            correlation=correlation if n_patches > 1 else None,
+            background=background,
+            extent_mm=extents.tolist(),
+            moment_nam=(1e9 * moments).tolist(),
+            fingerprint=_fingerprint(data),
+        ),
+    )
+
+
+def make_case(recording, inversion, covariance="60 s"):
+    """Give a recording the head that it is inverted with.
+
+    Parameters
+    ----------
+    recording : Recording
+        The recording.
+    inversion : Inversion
+        Of the same montage and, if it is their own head, of the same person.
+    covariance : str
+        One of ``COVARIANCES``.
+
+    Returns
+    -------
+    case : Case
+        What methods are given, and the truth.
+    """
+    evoked = mne.EvokedArray(recording.data, inversion.info.copy())
+    evoked.set_eeg_reference(projection=True)
+    centres = inversion.fine_positions[recording.centres]
+    near = cdist(inversion.positions, centres).min(axis=1) <= _TOLERANCE
+    coarse = recording.profiles[:, inversion.coarse_in_fine]
+    return Case(
+        evoked=evoked,
+        noise_cov=_covariance(recording, evoked.info, covariance),
+        centres=centres,
+        peaks=recording.peaks,
+        truth=inversion.to_coarse(recording.currents),
+        seeds=inversion.coarse_of_fine[recording.centres],
+        active=near | (coarse >= 0.5).any(axis=0),
+        factors=recording.factors | dict(covariance=covariance, head=inversion.head),
+    )
+
+
+def _covariance(recording, info, kind):
+    """Covariance of the noise before the window, estimated as a user would."""
+    if kind == "none":
+        return None
+    baseline = recording.baseline
+    if kind == "short":
+        baseline = baseline[:, -recording.n_short :]
+    n_channels, n_samples = baseline.shape
+    data = baseline @ baseline.T / n_samples
+    cov = mne.Covariance(data, info["ch_names"], [], info["projs"], n_samples)
+    return mne.cov.regularize(cov, info, eeg=0.1) if n_samples < _FEW * n_channels else cov
+
+
+def _high_pass(noise):
+    """Remove what is slower than 1 Hz."""
+    spectrum = fft.rfft(noise)
+    spectrum[:, fft.rfftfreq(noise.shape[1], 1.0 / SFREQ) < _HIGH_PASS] = 0.0
+    return fft.irfft(spectrum, noise.shape[1])
+
+
+def _fingerprint(data):
+    """Two numbers that tell whether stored results belong to the same data."""
+    ramp = np.cos(np.arange(data.size)).reshape(data.shape)
+    return [1e6 * float(np.linalg.norm(data)), 1e6 * float(np.sum(ramp * data))]
