@@ -21,7 +21,9 @@ are kept in ``--work``, a line of JSON each, and only missing ones are computed:
 model (by its sha256) or of other data are not taken for the ones that are wanted. Writes
 ``people.csv`` (means, 95 % bootstrap intervals with people as clusters), ``people_lead.csv``
 (mmnet against the best peer of each cell and column, paired, which favours the peer),
-``people.rst`` and ``people.png``.
+``people.rst`` and ``people.png``; of the part ``dipole`` (shares of a moment that come back)
+``people_dipoles.csv``, and of ``--covariance short`` or ``none`` what a covariance is worth,
+``people_covariance.csv``.
 """
 
 import argparse
@@ -279,7 +281,7 @@ def main():
     if not args.no_report:
         from people_report import report
 
-        report(stores, args)
+        report(stores, args, (*SHOWN, BEST_CLASSICAL), tuple(OURS), tuple(OLD))
 
 
 if __name__ == "__main__":

@@ -112,50 +112,65 @@ def mixing_matrix(graph, extent, rows=None):
     return weights
 
 
-def synthesis_matrix(patches, frames=None, transport=False, centres=None):
+def synthesis_matrix(patches, frames=None, orient="fixed", centres=None, tangential=()):
     """Map from atom amplitudes to source currents, S = [S₀, S₁, …].
 
     Parameters
     ----------
     patches : list of scipy.sparse array of shape (n_sources, n_centres)
         From :func:`patch_matrices`.
-    frames : None | array of shape (n_sources, n_orient, 3)
-        Direction of each column of a location. None is one column a location.
-    transport : bool
-        How a patch carries an orientation to its neighbours. True is for surface frames (two
-        tangential columns, then the normal): a normal current stays normal, a tangential one is
-        projected on the neighbour's tangent plane. False keeps the columns' names, which is right
-        for one column and for the global x, y, z axes.
+    frames : None | array of shape (n_sources, 3, 3)
+        Direction of each column of a location: two tangents and the normal of a surface, or any
+        three where the orientation is free. None where it is fixed.
+    orient : "fixed" | "free" | "loose" | "evidence"
+        How a patch carries an orientation to its neighbours. Loose and evidence take the frames of
+        a surface along: a normal current stays normal, a tangential one is projected on the
+        neighbour's tangent plane. Free keeps the columns' names, which is right for the global x,
+        y, z axes. Evidence has atoms of one column along the normal for every scale, then atoms
+        of two tangential columns for some.
     centres : sequence of array of int | None
         As given there.
+    tangential : sequence of int
+        Scales that have tangential atoms (evidence only).
 
     Returns
     -------
-    synthesis : scipy.sparse.csr_array of shape (n_sources * n_orient, n_atoms * n_orient)
-        Atoms ordered by scale, then location; orientations vary fastest on both sides.
+    synthesis : scipy.sparse.csr_array of shape (n_sources * n_orient, n_columns)
+        Columns ordered by family of atoms, then location; an atom's columns are neighbours.
     """
-    n_orient = 1 if frames is None else frames.shape[1]
     if centres is None:
         centres = [np.arange(patch.shape[1]) for patch in patches]
-    if n_orient == 1:
+    if orient == "fixed":
         return sparse.csr_array(sparse.hstack(patches, format="csr"))
-    if not transport:
-        eye = sparse.eye_array(n_orient, format="csr")
+    if orient == "free":
+        eye = sparse.eye_array(3, format="csr")
         return sparse.csr_array(sparse.hstack([sparse.kron(p, eye) for p in patches]))
-    blocks = []
-    for patch, kept in zip(patches, centres, strict=True):
-        coo = patch.tocoo()
-        # R[p, a, b] = e_{i,a} · e_{j,b} for the edge i ← j
-        rotation = np.einsum("pak,pbk->pab", frames[coo.row], frames[kept[coo.col]])
-        rotation[:, :2, 2] = rotation[:, 2, :2] = 0.0
-        rotation[:, 2, 2] = 1.0
-        a, b = np.meshgrid(np.arange(3), np.arange(3), indexing="ij")
-        rows = 3 * coo.row[:, None, None] + a
-        cols = 3 * coo.col[:, None, None] + b
-        values = coo.data[:, None, None] * rotation
-        shape = (3 * patch.shape[0], 3 * patch.shape[1])
-        block = sparse.coo_array((values.ravel(), (rows.ravel(), cols.ravel())), shape=shape)
-        block = block.tocsr()
-        block.eliminate_zeros()
-        blocks.append(block)
+    if orient == "loose":
+        blocks = [
+            _transport(patch, frames, kept) for patch, kept in zip(patches, centres, strict=True)
+        ]
+    else:
+        normal = sparse.csr_array(np.array([[0.0], [0.0], [1.0]]))
+        blocks = [sparse.kron(patch, normal) for patch in patches]
+        for scale in tangential:
+            block = _transport(patches[scale], frames, centres[scale])
+            columns = np.arange(block.shape[1])
+            blocks.append(block[:, columns[columns % 3 < 2]])
     return sparse.csr_array(sparse.hstack(blocks, format="csr"))
+
+
+def _transport(patch, frames, kept):
+    """Patch with three columns a location, of surface frames, carried along the surface."""
+    coo = patch.tocoo()
+    # R[p, a, b] = e_{i,a} · e_{j,b} for the edge i ← j
+    rotation = np.einsum("pak,pbk->pab", frames[coo.row], frames[kept[coo.col]])
+    rotation[:, :2, 2] = rotation[:, 2, :2] = 0.0
+    rotation[:, 2, 2] = 1.0
+    a, b = np.meshgrid(np.arange(3), np.arange(3), indexing="ij")
+    rows = 3 * coo.row[:, None, None] + a
+    cols = 3 * coo.col[:, None, None] + b
+    values = coo.data[:, None, None] * rotation
+    shape = (3 * patch.shape[0], 3 * patch.shape[1])
+    block = sparse.coo_array((values.ravel(), (rows.ravel(), cols.ravel())), shape=shape).tocsr()
+    block.eliminate_zeros()
+    return block

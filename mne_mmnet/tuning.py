@@ -9,8 +9,9 @@ import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 from scipy import linalg
 
-from ._mne import describe_source_space, prepare_forward
-from .inverse.operator import pick_device
+from ._mne import describe_head, describe_source_space, prepare_forward
+from .inverse.operator import name_head, pick_device
+from .network import HEADS, ORIENTS
 from .simulation import HeadArchive, SimulationConfig
 from .training.command import list_versions
 from .training.fine_tune import FineTuneConfig, fine_tune_network, small_batches
@@ -105,6 +106,7 @@ def fine_tune(
     info = _info_of(fwd) if info is None else info
     asked = prepare_forward(info, fwd, noise_cov, loose=loose)
     archive = make_archive(info, fwd, asked, noise_cov)
+    head = describe_head(info, fwd)
     bar = ProgressBar(100, mesg="Fine-tuning")
 
     def progress(share):
@@ -114,16 +116,19 @@ def fine_tune(
         folder = Path(scratch if directory is None else directory).expanduser()
         folder.mkdir(parents=True, exist_ok=True)
         tune = _TUNERS[base.card.kind]
-        tuned = tune(base, archive, asked, minutes, seed, folder, device, progress)
+        tuned = tune(base, archive, asked, head, minutes, seed, folder, device, progress)
     logger.info("[done]")
     return tuned
 
 
-def _tune_evidence(base, archive, asked, minutes, seed, folder, device, progress):
-    shares = {"free": float(asked.orient == "free"), "loose": float(asked.orient == "loose")}
+def _tune_evidence(base, archive, asked, head, minutes, seed, folder, device, progress):
     n_channels = len(asked.ch_names)
     simulation = SimulationConfig(
-        n_channels=(n_channels, n_channels), layouts=0.0, own_head=True, **shares
+        n_channels=(n_channels, n_channels),
+        layouts=0.0,
+        heads=(*(float(name == name_head(head)) for name in HEADS), 0.0),
+        orients=tuple(float(asked.orient == name) for name in ORIENTS),
+        deep=0.0,  # such fields are not known of a head that is not one's own
     )
     config = FineTuneConfig(simulation=simulation, minutes=float(minutes), seed=seed)
     config = small_batches(config, asked.n_sources, asked.n_orient)
@@ -161,7 +166,7 @@ def _tune_evidence(base, archive, asked, minutes, seed, folder, device, progress
     return Model(network, card)
 
 
-def _tune_cosine(base, archive, asked, minutes, seed, folder, device, progress):
+def _tune_cosine(base, archive, asked, head, minutes, seed, folder, device, progress):
     if asked.orient != "fixed":
         raise ValueError(
             f"{base.card.name} estimates currents along the cortex's normals, orientation is "

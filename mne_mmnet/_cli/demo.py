@@ -11,7 +11,7 @@ from .. import dictionary
 from .._io import write_stc
 from .._mne import source_graph
 from ..baselines.classical import minimum_norm
-from ..inverse import apply_mmnet_inverse, make_mmnet_operator, template_loose
+from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..metrics import local_maxima, localization_errors
 from ..places import find_sources
 from ..places.anatomy import name_regions, to_mni152
@@ -74,7 +74,7 @@ def _median_nerve(args, out, subject, subjects_dir):
     fwd = make_template_forward(evoked.info)
     window = evoked.copy().crop(_N20 - HALF_WINDOW, _N20 + HALF_WINDOW)
     # the folds of a template are not the subject's: orientations are left free
-    stc = _run_mmnet(window, fwd, args, loose=template_loose(args.model))
+    stc = _run_mmnet(window, fwd, args)
     peers = {"mmnet": stc, "eLORETA": minimum_norm(window, fwd, loose=1.0, depth=None)}
 
     white, region = _postcentral_gyrus(subject, subjects_dir)

@@ -10,7 +10,7 @@ import numpy as np
 from .._files import whole_file
 from .._io import read_evoked, read_file, short_name, write_stc
 from .._mne import check_reference
-from ..inverse import apply_mmnet_inverse, template_loose
+from ..inverse import apply_mmnet_inverse
 from ..places import find_sources
 from ..report import make_report
 from ..template import find_template, make_template_forward
@@ -51,11 +51,8 @@ def _run(args):
         print("No --fwd: making a forward solution on the template head.")
         fwd = make_template_forward(evoked.info, args.spacing)
         subject, subjects_dir = find_template()
-        # the folds of a template are not the subject's: orientations are left free
-        loose = template_loose(args.model) if args.loose is None else args.loose
     else:
         fwd = read_file(mne.read_forward_solution, args.fwd, "a forward solution")
-        loose = args.loose
         subject, subjects_dir = fwd["src"][0].get("subject_his_id"), None
         if subject in ("fsaverage", "fsaverage5"):
             found, subjects_dir = find_template()
@@ -73,7 +70,7 @@ def _run(args):
         cov,
         model=args.model,
         device=args.device,
-        loose=loose,
+        loose=args.loose,
         return_report=True,
         return_uncertainty=with_uncertainty,
     )

@@ -159,28 +159,31 @@ def resolve_loose(src, loose, *, fixed):
     ----------
     src : instance of SourceSpaces
         The source spaces.
-    loose : None | float | "auto" | dict
-        None is 0 (fixed, signed) on surface source spaces and 1 (free) on all others.
-        Everything else means what it means to MNE: a number in [0, 1], ``"auto"`` (0.2 on
-        surface source spaces, 1 on all others), or a dict with keys ``"surface"``,
-        ``"volume"`` and ``"discrete"``, one for each kind that ``src`` has.
+    loose : None | float | "evidence" | "auto" | dict
+        None and "evidence" leave it to the data on surface source spaces (fixed, where the
+        forward solution is), and are 1 (free) on all others. Everything else means what it means
+        to MNE: a number in [0, 1], ``"auto"`` (0.2 on surface source spaces, 1 on all others), or
+        a dict with keys ``"surface"``, ``"volume"`` and ``"discrete"``, one for each kind that
+        ``src`` has.
     fixed : bool
         Whether the forward solution has fixed orientation, which leaves no choice.
 
     Returns
     -------
     loose : dict
-        The value for each kind of source space in ``src``.
+        The value for each kind of source space in ``src``: a number or ``"evidence"``.
     """
     _validate_type(loose, (None, "numeric", str, dict), "loose")
     if isinstance(loose, str):
-        _check_option("loose", loose, ["auto"])
+        _check_option("loose", loose, ["auto", "evidence"])
     kinds = sorted({_KINDS[space["type"]] for space in src})
     by_default = loose is None or isinstance(loose, str)
     if by_default and fixed:
         loose = 0.0
     elif by_default and src.kind == "surface":
-        loose = 0.0 if loose is None else 0.2
+        if loose != "auto":
+            return {"surface": "evidence"}
+        loose = 0.2
     elif by_default:
         loose = 1.0
     if not isinstance(loose, dict):

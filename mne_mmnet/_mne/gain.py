@@ -7,6 +7,7 @@ import numpy as np
 from mne.utils import _validate_type, logger
 from scipy import sparse
 
+from ..lead_errors import deep_fields
 from .channels import count_channels, make_whitener, select_channels
 from .checks import _KINDS, check_compensation, check_finite, resolve_loose, summarize_names
 from .graph import source_graph
@@ -38,7 +39,8 @@ class PreparedForward:
         Lead field in V, T or T/m per A·m, neither projected nor whitened.
     frames : array of shape (n_sources, n_orient, 3)
         Direction of each column, unit vectors: with fixed orientation the normal; with loose
-        orientation two tangents and the normal; with free orientation x, y and z.
+        orientation, or one that the evidence settles, two tangents and the normal; with free
+        orientation x, y and z.
     orient_weights : array of shape (n_sources, n_orient)
         Square root of the prior variance of each column relative to that of the normal.
     normals : array of shape (n_sources, 3)
@@ -55,10 +57,10 @@ class PreparedForward:
         Kind of the source spaces.
     subject : str | None
         The subject that the source spaces belong to.
-    orient : "fixed" | "loose" | "free"
+    orient : "fixed" | "loose" | "free" | "evidence"
         Orientation constraint.
     loose : dict
-        Prior variance of tangential currents for each kind of source space.
+        Prior variance of tangential currents for each kind of source space, or "evidence".
     use_cps : bool
         Whether normals are averages over cortical patches where patches are known.
     noise_is_known : bool
@@ -67,6 +69,11 @@ class PreparedForward:
     noise_nfree : float
         Samples that the noise covariance is a plain average of; infinite where it is regularised
         or not measured.
+    noise_samples : float
+        Samples that it was estimated from, whatever was done to it then; infinite where that is
+        unknown.
+    deep : array of shape (n_rank, n_fields)
+        Whitened fields of sources deep inside the head, of any unit; none reach MEG.
 
     Attributes
     ----------
@@ -100,6 +107,8 @@ class PreparedForward:
     use_cps: bool
     noise_is_known: bool
     noise_nfree: float
+    noise_samples: float
+    deep: np.ndarray
     n_rank: int = field(init=False)
     n_channels: int = field(init=False)
     n_sources: int = field(init=False)
@@ -140,10 +149,8 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
     noise_cov : instance of Covariance | None
         The noise covariance; MEG needs one. With None, EEG channels are only re-referenced and
         brought to one scale, and the noise level is left to the solver.
-    loose : None | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones. None is 0 (fixed,
-        signed) on surface source spaces and 1 (free) on all others; anything else means what
-        it means to MNE.
+    loose : None | float | "evidence" | "auto" | dict
+        As in :func:`mne_mmnet._mne.checks.resolve_loose`.
     rank : None | "info" | "full" | dict
         Rank of the noise covariance, as in :func:`mne.cov.compute_whitener`.
     use_cps : bool
@@ -199,9 +206,26 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
         use_cps=use_cps,
         noise_is_known=noise_cov is not None,
         noise_nfree=_count_samples(noise_cov),
+        noise_samples=_samples(noise_cov),
+        deep=whitener @ _deep_fields(fwd, ch_types),
     )
     logger.info("[done]")
     return prepared
+
+
+def _samples(cov):
+    # MNE's ad hoc covariances have none
+    return float(cov["nfree"]) if cov is not None and cov["nfree"] > 1 else np.inf
+
+
+def _deep_fields(fwd, ch_types):
+    """Fields of deep sources at EEG electrodes; zero at MEG sensors, and with few electrodes."""
+    is_eeg = np.array(ch_types) == "eeg"
+    places = np.array([channel["loc"][:3] for channel in fwd["info"]["chs"]])
+    found = deep_fields(1e3 * places[is_eeg]) if is_eeg.sum() > 4 else np.zeros((is_eeg.sum(), 8))
+    fields = np.zeros((len(is_eeg), found.shape[1]))
+    fields[is_eeg] = found
+    return fields
 
 
 def _count_samples(cov):
@@ -311,7 +335,8 @@ def _orient(fwd, loose, fixed_fwd, use_cps):
     for space in fwd["src"]:
         lengths = np.linalg.norm(space["nn"][space["vertno"]], axis=1)
         # MNE would make up a direction where there is none
-        if loose[_KINDS[space["type"]]] < 1 and not np.allclose(lengths, 1, atol=1e-2):
+        kind = loose[_KINDS[space["type"]]]
+        if (kind == "evidence" or kind < 1) and not np.allclose(lengths, 1, atol=1e-2):
             raise ValueError(
                 "The source space has normals that aren't unit vectors, and loose < 1 needs "
                 "them. Use loose=1.0, or a source space with normals."
@@ -323,6 +348,8 @@ def _orient(fwd, loose, fixed_fwd, use_cps):
     frames = fwd["source_nn"].astype(float).reshape(n_sources, 3, 3)
     normals = frames[:, 2].copy()
     values = set(loose.values())
+    if values == {"evidence"}:
+        return gain, frames, normals, "evidence"
     if values == {0.0}:
         return gain[:, :, 2:].copy(), frames[:, 2:].copy(), normals, "fixed"
     if values == {1.0}:
@@ -334,7 +361,8 @@ def _orient(fwd, loose, fixed_fwd, use_cps):
 def _orient_weights(src, loose, n_orient):
     weights = []
     for space in src:
-        tangential = np.sqrt(loose[_KINDS[space["type"]]])
+        kind = loose[_KINDS[space["type"]]]
+        tangential = 1.0 if kind == "evidence" else np.sqrt(kind)
         row = [1.0] if n_orient == 1 else [tangential, tangential, 1.0]
         weights.append(np.tile(row, (space["nuse"], 1)))
     return np.concatenate(weights)

@@ -12,7 +12,7 @@ import mne
 from .._files import UnwritableError
 from .._io import read_evoked, read_file, short_name, write_stc
 from .._mne import check_reference
-from ..inverse import apply_mmnet_inverse, make_mmnet_operator, template_loose
+from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..template import make_template_forward
 from .records import Record, write_record
 
@@ -199,10 +199,8 @@ class _Channels:
 def _prepare(channels, files, settings):
     """Operator of a montage and files, which may serve many recordings."""
     fwd, cov = files
-    loose = settings.loose
     if fwd is None:
         forward = make_template_forward(channels.info, settings.spacing)
-        loose = template_loose(settings.model) if loose is None else loose
     else:
         forward = read_file(mne.read_forward_solution, fwd[0], "a forward solution")
     noise_cov = None if cov is None else read_file(mne.read_cov, cov[0], "a noise covariance")
@@ -211,7 +209,7 @@ def _prepare(channels, files, settings):
         forward,
         noise_cov,
         model=settings.model,
-        loose=loose,
+        loose=settings.loose,
         depth=settings.depth,
         device=settings.device,
     )

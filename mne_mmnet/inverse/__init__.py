@@ -1,7 +1,6 @@
 """What users call: an operator, and sources from evoked responses, epochs, raw data, streams."""
 
 from .apply import apply_mmnet_inverse as apply_mmnet_inverse
-from .arguments import template_loose as template_loose
 from .epochs import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
 from .operator import MMNetOperator as MMNetOperator
 from .operator import make_mmnet_operator as make_mmnet_operator

@@ -63,7 +63,8 @@ def _prepare_eloreta(operator, evoked):
             evoked.info,
             operator.fwd,
             cov,
-            loose=operator.prepared.loose,
+            # MNE has nothing that settles orientations; 0.2 is its own default
+            loose={k: 0.2 if v == "evidence" else v for k, v in operator.prepared.loose.items()},
             depth=None,
             use_cps=operator.prepared.use_cps,
         )

@@ -27,6 +27,7 @@ def apply_mmnet_inverse(
     *,
     model="mmnet-base",
     loose=None,
+    head="auto",
     depth="auto",
     rank=None,
     pick_ori=None,
@@ -62,7 +63,7 @@ def apply_mmnet_inverse(
         to the response of interest.
     fwd : mne.Forward | MMNetOperator
         The forward solution, or what :func:`make_mmnet_operator` made of it. An operator has
-        settled ``noise_cov``, ``model``, ``loose``, ``depth``, ``rank``, ``use_cps`` and
+        settled ``noise_cov``, ``model``, ``loose``, ``head``, ``depth``, ``rank``, ``use_cps`` and
         ``device``: giving them again is an error.
     noise_cov : mne.Covariance | None
         Noise covariance of single trials; data are multiplied by √nave on its account. MEG
@@ -70,10 +71,15 @@ def apply_mmnet_inverse(
         brain, are estimated from the data, and ``evoked.nave`` is not used.
     model : str | path-like | Model
         Name of a pretrained model, path of a saved one, or what :func:`fine_tune` made.
-    loose : None | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones. None fixes the orientation
-        on surfaces (signed estimates) and frees it elsewhere; other values have MNE's meaning
-        ("auto" is 0.2 on surfaces and 1 elsewhere).
+    loose : None | "evidence" | float | "auto" | dict
+        Prior variance of tangential currents relative to normal ones. None and "evidence" have
+        the data settle the orientation on surfaces (fixed where the forward solution is, and with
+        ``mmnet-cosine``) and free it elsewhere; other values have MNE's meaning: 0 is fixed, along
+        the normals, with signed estimates, 1 is free, "auto" is 0.2 on surfaces and 1 elsewhere.
+    head : "auto" | "own" | "template"
+        Whose lead field it is, which decides how far it is trusted: the subject's own, or that of
+        a template in the subject's place. "auto" tells from the source space's subject and the
+        electrodes' positions; say "own" where a recording was simulated with the lead field.
     depth : "auto" | None | float
         Exponent of the depth weighting, with MNE's meaning; "auto" leaves it to the learned
         prior. See :func:`make_mmnet_operator`.
@@ -145,6 +151,7 @@ def apply_mmnet_inverse(
         noise_cov=noise_cov,
         model=model,
         loose=loose,
+        head=head,
         depth=depth,
         rank=rank,
         use_cps=use_cps,

@@ -4,7 +4,6 @@ import mne
 from mne.utils import _check_option, _validate_type
 
 from .._mne import check_pick_ori, restrict_to_label
-from ..weights import Model, read_card
 from .operator import MMNetOperator, make_mmnet_operator
 
 # what a prepared operator has settled, with the values that mean "not given"
@@ -12,6 +11,7 @@ _SETTLED = dict(
     noise_cov=None,
     model="mmnet-base",
     loose=None,
+    head="auto",
     depth="auto",
     rank=None,
     use_cps=True,
@@ -79,23 +79,3 @@ def check_n_steps(n_steps):
 def _is_unset(name, value):
     unset = _SETTLED[name]
     return value is unset or (isinstance(value, str) and value == unset)
-
-
-def template_loose(model):
-    """Return the orientation constraint that suits a template head.
-
-    The folds of a template are not the subject's: orientations are left free, unless the model
-    knows normals only.
-
-    Parameters
-    ----------
-    model : str | path-like | Model
-        The model.
-
-    Returns
-    -------
-    loose : float | None
-        For ``loose`` of :func:`apply_mmnet_inverse`.
-    """
-    card = model.card if isinstance(model, Model) else read_card(model)
-    return None if card.kind == "cosine" else 1.0

@@ -9,7 +9,7 @@ import mne
 import torch
 from mne.utils import _validate_type, fill_doc, logger, verbose
 
-from .._mne import PreparedForward, prepare_forward
+from .._mne import HeadKind, PreparedForward, prepare_forward, resolve_head
 from ..weights import Model, ModelCard, read_model
 from .concerns import outside, say_foreign, say_outside, warn
 from .fallback import Fallback, prepare_route
@@ -62,6 +62,8 @@ class MMNetOperator:
     ----------
     prepared : PreparedForward
         Channels, whitener, lead field and source space.
+    head : HeadKind
+        Whose lead field it is.
     route : EvidenceRoute | CosineRoute
         Lead field and network on the device.
     card : ModelCard
@@ -75,6 +77,7 @@ class MMNetOperator:
     """
 
     prepared: PreparedForward
+    head: HeadKind
     route: EvidenceRoute | CosineRoute
     card: ModelCard
     fwd: mne.Forward
@@ -95,7 +98,7 @@ class MMNetOperator:
     def __repr__(self):
         return (
             f"<MMNetOperator | {self.card.name}, {len(self.prepared.ch_names)} channels, "
-            f"{self.prepared.n_sources} sources ({self.prepared.orient}), "
+            f"{self.prepared.n_sources} sources ({self.prepared.orient}), {self.head.kind} head, "
             f"{self.device}>"
         )
 
@@ -144,6 +147,7 @@ def make_mmnet_operator(
     *,
     model="mmnet-base",
     loose=None,
+    head="auto",
     depth="auto",
     rank=None,
     use_cps=True,
@@ -164,10 +168,15 @@ def make_mmnet_operator(
         from the data.
     model : str | path-like | Model
         Name of a pretrained model, path of a saved one, or what :func:`fine_tune` made.
-    loose : None | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones. None fixes the orientation
-        on surfaces (signed estimates) and frees it elsewhere; other values have MNE's meaning
-        ("auto" is 0.2 on surfaces and 1 elsewhere).
+    loose : None | "evidence" | float | "auto" | dict
+        Prior variance of tangential currents relative to normal ones. None and "evidence" have
+        the data settle the orientation on surfaces (fixed where the forward solution is, and with
+        ``mmnet-cosine``) and free it elsewhere; other values have MNE's meaning: 0 is fixed, along
+        the normals, with signed estimates, 1 is free, "auto" is 0.2 on surfaces and 1 elsewhere.
+    head : "auto" | "own" | "template"
+        Whose lead field it is, which decides how far it is trusted: the subject's own, or that of
+        a template in the subject's place. "auto" tells from the source space's subject and the
+        electrodes' positions; say "own" where a recording was simulated with the lead field.
     depth : "auto" | None | float
         Exponent of the depth weighting, with MNE's meaning: prior variances grow as the lead
         field's squared norm to the power −depth, None being 0. "auto" leaves it to the learned
@@ -206,9 +215,13 @@ def make_mmnet_operator(
     device = pick_device(device)
     model = read_model(model)
     card = model.card
+    if loose is None and card.kind == "cosine" and fwd["src"].kind == "surface":
+        loose = 0.0  # which knows normals only
     with numpy_on_one_thread():
         prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
-        prepare = partial(_prepare_route, model, prepared, depth)
+        head = resolve_head(head, info, fwd)
+        logger.info(f"    Lead field of {head}")
+        prepare = partial(_prepare_route, model, prepared, depth, name_head(head))
         route = prepare_route(prepare, device)
     n_channels = len(prepared.ch_names)
     if outside(card, "n_channels", n_channels) > 0:
@@ -216,10 +229,23 @@ def make_mmnet_operator(
     if foreign := say_foreign(card, prepared):
         warn(foreign)
     logger.info("[done]")
-    return MMNetOperator(prepared, route, card, fwd, noise_cov, prepare)
+    return MMNetOperator(prepared, head, route, card, fwd, noise_cov, prepare)
 
 
-def _prepare_route(model, prepared, depth, device):
+def name_head(head):
+    """Name a head as the network knows it, one of :data:`mne_mmnet.network.facts.HEADS`.
+
+    Parameters
+    ----------
+    head : HeadKind
+        What is known of it.
+    """
+    if head.kind == "own":
+        return "own"
+    return "fitted" if head.is_fitted or head.electrodes == "digitised" else "template"
+
+
+def _prepare_route(model, prepared, depth, head, device):
     """Put a model and a lead field on a device."""
     network, card = read_model(model, device)
-    return ROUTES[card.kind].prepare(network, card, prepared, depth, device)
+    return ROUTES[card.kind].prepare(network, card, prepared, depth, head, device)

@@ -22,6 +22,7 @@ def apply_mmnet_inverse_raw(
     *,
     model="mmnet-base",
     loose=None,
+    head="auto",
     depth="auto",
     rank=None,
     pick_ori=None,
@@ -55,8 +56,12 @@ def apply_mmnet_inverse_raw(
         Noise covariance. With None the noise of each window is estimated from it.
     model : str | path-like | Model
         As in :func:`apply_mmnet_inverse`, like ``loose`` and ``depth``.
-    loose : None | float | "auto" | dict
+    loose : None | "evidence" | float | "auto" | dict
         Prior variance of tangential currents relative to normal ones.
+    head : "auto" | "own" | "template"
+        Whose lead field it is, which decides how far it is trusted: the subject's own, or that of
+        a template in the subject's place. "auto" tells from the source space's subject and the
+        electrodes' positions; say "own" where a recording was simulated with the lead field.
     depth : "auto" | None | float
         Exponent of the depth weighting.
     %(rank_none)s
@@ -140,6 +145,7 @@ def apply_mmnet_inverse_raw(
         noise_cov=noise_cov,
         model=model,
         loose=loose,
+        head=head,
         depth=depth,
         rank=rank,
         use_cps=use_cps,

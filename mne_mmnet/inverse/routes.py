@@ -8,7 +8,8 @@ import torch
 from mne.utils import _check_option, logger
 
 from .._mne import locate_sources
-from ..network import CosineNetwork, EvidenceNetwork, confidence_levels
+from ..lead_errors import SHARES
+from ..network import CosineNetwork, EvidenceNetwork, confidence_levels, describe
 from ..objective import factor_dtype
 from ..solver import (
     Certificate,
@@ -88,6 +89,8 @@ class EvidenceRoute:
         A·m per unit of the solver's currents.
     noise_is_known : bool
         Whether whitened data have unit noise variance.
+    facts : torch.Tensor of shape (1, n_facts)
+        What the network is told of head, orientations and noise covariance.
     leadfield : torch.Tensor of shape (n_rank, n_sources * n_orient)
         Of the solver's currents, on the device.
     orient_weights : array of shape (n_sources, n_orient)
@@ -99,11 +102,12 @@ class EvidenceRoute:
     log_prior: torch.Tensor | None
     unit: float
     noise_is_known: bool
+    facts: torch.Tensor
     leadfield: torch.Tensor
     orient_weights: np.ndarray
 
     @classmethod
-    def prepare(cls, network, card, prepared, depth, device):
+    def prepare(cls, network, card, prepared, depth, head, device):
         """Build the dictionary.
 
         Parameters
@@ -116,6 +120,8 @@ class EvidenceRoute:
             The lead field.
         depth : "auto" | None | float
             Exponent of the depth weighting.
+        head : str
+            Whose lead field it is, one of :data:`mne_mmnet.network.facts.HEADS`.
         device : torch.device
             Where to compute.
         """
@@ -124,11 +130,14 @@ class EvidenceRoute:
             f"Building the dictionary: {config.n_scales} scales × {prepared.n_sources} sources"
         )
         frames = prepared.frames if prepared.n_orient == 3 else None
-        transport = prepared.orient == "loose"
-        graph = build_source_graph(prepared.adjacency, config, frames, transport, device)
+        graph = build_source_graph(prepared.adjacency, config, frames, prepared.orient, device)
         weighted = prepared.leadfield * prepared.orient_weights
         model, unit = build_source_model(
-            torch.as_tensor(weighted, dtype=torch.float64)[None], graph
+            torch.as_tensor(weighted, dtype=torch.float64)[None],
+            graph,
+            config.n_errors,
+            SHARES[head],
+            torch.as_tensor(prepared.deep, dtype=torch.float64)[None],
         )
         log_prior = _log_depth_prior(weighted, depth)
         if log_prior is not None:
@@ -140,6 +149,7 @@ class EvidenceRoute:
             log_prior,
             unit,
             prepared.noise_is_known,
+            describe(1, head, prepared.orient, prepared.noise_samples, prepared.n_rank, device),
             torch.as_tensor(
                 unit * weighted.reshape(len(weighted), -1), dtype=torch.float32, device=device
             ),
@@ -149,7 +159,7 @@ class EvidenceRoute:
     @property
     def device(self):
         """Where it computes."""
-        return self.model.atoms.device
+        return self.model.columns.device
 
     def solve(self, data, n_steps=None, uncertainty=False, rows=None):
         """Estimate the currents of a batch.
@@ -170,7 +180,7 @@ class EvidenceRoute:
         solution : Solution
             Currents, certificate and noise.
         """
-        size = self.model.atoms.numel() * len(data)
+        size = self.model.columns.numel() * len(data)
         with torch.inference_mode(), fitting_threads(size):
             exact = torch.as_tensor(np.ascontiguousarray(data), dtype=torch.float64)
             scaled, amplitude = normalise_data(exact)
@@ -181,6 +191,7 @@ class EvidenceRoute:
                 scaled,
                 amplitude.to(self.device, factor_dtype(self.device)),
                 torch.full((len(scaled),), float(self.noise_is_known), device=self.device),
+                self.facts.expand(len(scaled), -1),
                 log_prior=self.log_prior,
             )
             last, certificate = certify(iterate(self.network, problem, n_steps))
@@ -257,7 +268,7 @@ class CosineRoute:
     leadfield: np.ndarray
 
     @classmethod
-    def prepare(cls, network, card, prepared, depth, device):
+    def prepare(cls, network, card, prepared, depth, head, device):
         """Check that the weights fit the source space, and prepare the lead field.
 
         Parameters
@@ -270,6 +281,8 @@ class CosineRoute:
             The lead field.
         depth : "auto"
             The learned one; there is no other.
+        head : str
+            Not used: these weights know the template only.
         device : torch.device
             Where to compute.
 

@@ -25,7 +25,7 @@ class EvidenceMajorant(Majorant):
 
     Parameters
     ----------
-    a, b : torch.Tensor of shape (n_batch, n_atoms + 2)
+    a, b : torch.Tensor of shape (n_batch, n_atoms + 3)
         Coefficients, non-negative.
     """
 
@@ -36,12 +36,12 @@ class EvidenceMajorant(Majorant):
 
     @property
     def gradient(self):
-        """Gradient of J, a − b, shape (n_batch, n_atoms + 2)."""
+        """Gradient of J, a − b, shape (n_batch, n_atoms + 3)."""
         return self.a - self.b
 
     @property
     def curvature(self):
-        """Curvature of the majorant at 0 for o = 1, a + b, shape (n_batch, n_atoms + 2)."""
+        """Curvature of the majorant at 0 for o = 1, a + b, shape (n_batch, n_atoms + 3)."""
         return self.a + self.b
 
     def increase(self, step, factor=1.0):
@@ -49,9 +49,9 @@ class EvidenceMajorant(Majorant):
 
         Parameters
         ----------
-        step : torch.Tensor of shape (n_batch, n_atoms + 2)
+        step : torch.Tensor of shape (n_batch, n_atoms + 3)
             δ.
-        factor : torch.Tensor of shape (n_batch, n_atoms + 2) | float
+        factor : torch.Tensor of shape (n_batch, n_atoms + 3) | float
             o.
         """
         factor = torch.as_tensor(factor, dtype=step.dtype, device=step.device)
@@ -67,7 +67,7 @@ class EvidenceMajorant(Majorant):
 
         Parameters
         ----------
-        factor : torch.Tensor of shape (n_batch, n_atoms + 2) | float
+        factor : torch.Tensor of shape (n_batch, n_atoms + 3) | float
             o > 0.
         max_step : float
             Bound of |δ|.

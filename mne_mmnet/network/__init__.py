@@ -15,4 +15,7 @@ from .cosine import CosineConfig as CosineConfig
 from .cosine import CosineNetwork as CosineNetwork
 from .curvature import CurvatureCell as CurvatureCell
 from .evidence import EvidenceNetwork as EvidenceNetwork
+from .facts import HEADS as HEADS
+from .facts import ORIENTS as ORIENTS
+from .facts import describe as describe
 from .hyperprior import Hyperprior as Hyperprior

@@ -32,7 +32,7 @@ class ConfidenceHead(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         width = config.confidence
-        n_in = config.n_scales * N_STEP_FEATURES + config.context
+        n_in = config.n_kinds * N_STEP_FEATURES + config.context
         n_in += N_GLOBAL_FEATURES + _N_POSTERIOR_FEATURES
         self.encode = nn.Linear(n_in, width)
         self.blocks = nn.ModuleList(LookAround(width, width) for _ in range(2))

@@ -21,6 +21,13 @@ class NetworkConfig:
     ----------
     scales : tuple of PatchScale
         The dictionary's scales; the first must be the point.
+    tangential : tuple of int
+        Scales that have atoms of tangential currents, too, where the evidence settles the
+        orientation.
+    region_extent : float
+        Spacing (mm) of the regions whose sources share the errors of their lead fields.
+    n_errors : int
+        Error columns of a region, 0 for a lead field without errors.
     thinning : float
         Spacing of the atoms of a scale, as a share of its extent.
     near_extent, far_extent : float
@@ -50,6 +57,9 @@ class NetworkConfig:
     """
 
     scales: tuple[PatchScale, ...] = _DEFAULT_SCALES
+    tangential: tuple[int, ...] = (0, 3)
+    region_extent: float = 25.0
+    n_errors: int = 4
     thinning: float = 0.75
     near_extent: float = 8.0
     far_extent: float = 25.0
@@ -59,12 +69,12 @@ class NetworkConfig:
     state: int = 16
     context: int = 12
     confidence: int = 32
-    n_preview: int = 4
+    n_preview: int = 3
     factor_min: float = 0.1
     factor_max: float = 2.0
     max_step: float = 4.0
-    n_steps: int = 5
-    n_polish: int = 10
+    n_steps: int = 3
+    n_polish: int = 4
 
     def __post_init__(self):
         if not self.scales or self.scales[0].profile != "point":
@@ -74,25 +84,34 @@ class NetworkConfig:
                 "The curvature factor's range must satisfy 0 < factor_min < 1 <= factor_max, got "
                 f"{self.factor_min} and {self.factor_max}."
             )
-        extents = ("thinning", "near_extent", "far_extent", "max_step")
+        if not set(self.tangential) <= set(range(self.n_scales)):
+            raise ValueError(f"tangential must name scales, got {self.tangential}.")
+        extents = ("thinning", "near_extent", "far_extent", "max_step", "region_extent")
         sizes = ("hidden", "blocks", "read", "state", "context", "confidence")
         for name in (*extents, *sizes, "n_preview", "n_steps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
         if self.n_preview < 3:  # its middle and its last iterate are features
             raise ValueError(f"n_preview must be at least 3, got {self.n_preview}.")
-        if self.n_polish < 0:
-            raise ValueError(f"n_polish must be >= 0, got {self.n_polish}.")
+        for name in ("n_polish", "n_errors"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
 
     @property
     def n_scales(self):
         """Number of dictionary scales."""
         return len(self.scales)
 
+    @property
+    def n_kinds(self):
+        """Number of places a location: an atom of each scale, and the tangential ones."""
+        return self.n_scales + len(self.tangential)
+
     def to_dict(self):
         """Return plain types, for a model card."""
         plain = asdict(self)
         plain["scales"] = [[scale.profile, scale.extent] for scale in self.scales]
+        plain["tangential"] = list(self.tangential)
         return plain
 
     @classmethod
@@ -100,4 +119,5 @@ class NetworkConfig:
         """Inverse of :meth:`to_dict`; an unknown key is a TypeError."""
         plain = dict(plain)
         plain["scales"] = tuple(PatchScale(*scale) for scale in plain["scales"])
+        plain["tangential"] = tuple(plain["tangential"])
         return cls(**plain)

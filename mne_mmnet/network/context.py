@@ -12,6 +12,7 @@ import torch
 
 from ..objective import factor_dtype, symmetric_eigen
 from ..source_model import SourceModel
+from .facts import N_FACTS
 from .preview import N_FIT_FEATURES, N_PREVIEW_FEATURES, preview
 
 # sizes of the signal subspace with which atoms are correlated (MUSIC)
@@ -24,7 +25,7 @@ _START_BELOW = 6.0
 _N_EIGEN = 4
 
 N_ATOM_FEATURES = len(_SUBSPACES) + 2 + N_PREVIEW_FEATURES
-N_GLOBAL_FEATURES = _N_EIGEN + 6 + N_FIT_FEATURES
+N_GLOBAL_FEATURES = _N_EIGEN + 6 + N_FIT_FEATURES + N_FACTS
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,13 @@ class Context:
 
     Parameters
     ----------
-    atoms : torch.Tensor of shape (n_batch, n_sources, n_scales * n_atom_features)
+    atoms : torch.Tensor of shape (n_batch, n_sources, n_kinds * n_atom_features)
         Features of the atoms of each location.
     norms : torch.Tensor of shape (n_batch, n_sources, 1)
         Log of the location's lead-field norm, relative to the mean.
     recording : torch.Tensor of shape (n_batch, n_global_features)
         Features of the recording.
-    start : torch.Tensor of shape (n_batch, n_atoms + 2)
+    start : torch.Tensor of shape (n_batch, n_atoms + 3)
         Log-variances at which the preview ends: where the search starts.
     log_power : torch.Tensor of shape (n_batch,)
         Log of the data power a channel over that of the noise; 0 where the noise is unknown.
@@ -75,6 +76,7 @@ def compute_context(
     rest,  # (n_batch,), the data power outside of it
     log_power,  # (n_batch,)
     noise_known,  # (n_batch,)
+    facts,  # (n_batch, N_FACTS)
     config,
 ):
     """Features of a batch of data sets.
@@ -89,6 +91,8 @@ def compute_context(
         Power of the data outside the basis.
     log_power, noise_known : torch.Tensor of shape (n_batch,)
         As in :class:`Context`.
+    facts : torch.Tensor of shape (n_batch, N_FACTS)
+        From :func:`mne_mmnet.network.facts.describe`.
     config : NetworkConfig
         Of the preview.
 
@@ -110,13 +114,13 @@ def compute_context(
     real = power**2 / (power**2 + _NO_POWER**2)
     shares = (real[:, :width, None].to(seen.dtype) * seen * seen).cumsum(1)
     for size in _SUBSPACES:
-        correlation = model.sum_orient(shares[:, min(size, width) - 1])
+        correlation = model.sum_columns(shares[:, min(size, width) - 1])
         features.append(2.0 * correlation)
 
     # standardised image under a fixed covariance: power q/z and its numerator q
     inverse, z = model.standardisation
     dual = (inverse @ data.to(inverse.dtype)).to(data.dtype)
-    q = model.sum_orient((dual.mT @ model.atoms).square_().sum(1))
+    q = model.sum_columns((dual.mT @ model.atoms).square_().sum(1))
     score = _relative_log(q / z.clamp_min(1e-12))
     features += [score, _relative_log(q)]
 
@@ -161,6 +165,7 @@ def compute_context(
                 1,
             ),
             ahead.fit.to(dtype),
+            facts.to(dtype),
         ],
         1,
     ).to(data.dtype)

@@ -24,7 +24,7 @@ def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
 
     Parameters
     ----------
-    v : torch.Tensor of shape (n_batch, n_atoms + 2)
+    v : torch.Tensor of shape (n_batch, n_atoms + 3)
         Log-variances.
     majorant : EvidenceMajorant
         The majorant at v.
@@ -35,7 +35,7 @@ def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
 
     Returns
     -------
-    features : torch.Tensor of shape (n_batch, n_sources, 4 * n_scales)
+    features : torch.Tensor of shape (n_batch, n_sources, 4 * n_kinds)
         About 1 in size.
     """
     n_atoms = graph.n_atoms
@@ -70,11 +70,11 @@ class CurvatureCell(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         self.config = config
-        n_scales, state = config.n_scales, config.state
-        n_in = n_scales * N_STEP_FEATURES + config.context + _N_NOISE_FEATURES + state
+        n_kinds, state = config.n_kinds, config.state
+        n_in = n_kinds * N_STEP_FEATURES + config.context + _N_NOISE_FEATURES + state
         self.read = nn.Linear(n_in, config.read)
         self.cell = nn.GRUCell(config.read, state)
-        self.answer = nn.Linear(state, n_scales)
+        self.answer = nn.Linear(state, n_kinds)
         self.noise = nn.Parameter(torch.zeros(N_NOISE))
         nn.init.zeros_(self.answer.weight)
         # the untrained network answers o = 0.7
@@ -99,7 +99,7 @@ class CurvatureCell(nn.Module):
 
         Parameters
         ----------
-        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+        v : torch.Tensor of shape (n_batch, n_atoms + 3)
             Log-variances.
         majorant : EvidenceMajorant
             The majorant at v.
@@ -114,7 +114,7 @@ class CurvatureCell(nn.Module):
 
         Returns
         -------
-        factor : torch.Tensor of shape (n_batch, n_atoms + 2)
+        factor : torch.Tensor of shape (n_batch, n_atoms + 3)
             o, in [factor_min, factor_max].
         state : torch.Tensor of shape (n_batch * n_sources, state)
             The next state.

@@ -34,17 +34,17 @@ class Hyperprior(nn.Module):
     def __init__(self, config: NetworkConfig):
         super().__init__()
         self.config = config
-        n_scales, hidden = config.n_scales, config.hidden
-        n_in = n_scales * N_ATOM_FEATURES + 1 + N_GLOBAL_FEATURES
+        n_kinds, hidden = config.n_kinds, config.hidden
+        n_in = n_kinds * N_ATOM_FEATURES + 1 + N_GLOBAL_FEATURES
         self.encode = nn.Linear(n_in, hidden)
         self.blocks = nn.ModuleList(LookAround(hidden, hidden) for _ in range(config.blocks))
-        self.head = nn.Linear(hidden, 2 * n_scales + config.context)
+        self.head = nn.Linear(hidden, 2 * n_kinds + config.context)
         self.noise = nn.Sequential(
             nn.Linear(hidden + N_GLOBAL_FEATURES, hidden),
             nn.SiLU(),
             nn.Linear(hidden, 3 * N_NOISE),
         )
-        nn.init.zeros_(self.head.weight[: 2 * n_scales])
+        nn.init.zeros_(self.head.weight[: 2 * n_kinds])
         nn.init.zeros_(self.head.bias)
         nn.init.zeros_(self.noise[-1].weight)
         nn.init.zeros_(self.noise[-1].bias)
@@ -63,22 +63,22 @@ class Hyperprior(nn.Module):
 
         Returns
         -------
-        cost, barrier, start : torch.Tensor of shape (n_batch, n_atoms + 2)
+        cost, barrier, start : torch.Tensor of shape (n_batch, n_atoms + 3)
             The objective's w, its noise barrier, and v₀.
         summary : torch.Tensor of shape (n_batch, n_sources, context)
             For the curvature cell.
         """
         n_sources = context.atoms.shape[1]
-        n_scales = self.config.n_scales
+        n_kinds = self.config.n_kinds
         recording = context.recording[:, None].expand(-1, n_sources, -1)
         hidden = silu(self.encode(torch.cat([context.atoms, context.norms, recording], -1)))
         for block in self.blocks:
             hidden = hidden + silu(block(graph, hidden))
         out = self.head(hidden)
         log_cost, log_start = (
-            _bounded(graph.to_atoms(x)) for x in out[..., : 2 * n_scales].split(n_scales, -1)
+            _bounded(graph.to_atoms(x)) for x in out[..., : 2 * n_kinds].split(n_kinds, -1)
         )
-        summary = out[..., 2 * n_scales :]
+        summary = out[..., 2 * n_kinds :]
 
         pooled = torch.cat([hidden.mean(1), context.recording], -1)
         shift, log_weight, jump = self.noise(pooled).split(N_NOISE, -1)

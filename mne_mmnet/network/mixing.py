@@ -2,6 +2,7 @@
 
 from torch import nn
 
+from ..objective.sparse import sparse_product
 from ..source_model import SourceGraph
 
 
@@ -22,7 +23,7 @@ def mix(mixing, x):
     """
     n_batch, n_sources, n_channels = x.shape
     flat = x.transpose(0, 1).reshape(n_sources, n_batch * n_channels)
-    return (mixing @ flat).view(-1, n_batch, n_channels).transpose(0, 1)
+    return sparse_product(mixing, flat).view(-1, n_batch, n_channels).transpose(0, 1)
 
 
 class LookAround(nn.Linear):

@@ -21,8 +21,8 @@ _FLOOR = -12.0
 # of the middle and of the last iterate: relative variance and relative posterior power; of the
 # last one also b/a and the relative image
 N_PREVIEW_FEATURES = 6
-# of the last iterate: two noise levels, and how well the model fits
-N_FIT_FEATURES = 3
+# of the last iterate: three noise levels, and how well the model fits
+N_FIT_FEATURES = 4
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Preview:
 
     Parameters
     ----------
-    v : torch.Tensor of shape (n_batch, n_atoms + 2)
+    v : torch.Tensor of shape (n_batch, n_atoms + 3)
         Log-variances.
     atoms : list of torch.Tensor of shape (n_batch, n_atoms), length N_PREVIEW_FEATURES
         Features of the atoms.

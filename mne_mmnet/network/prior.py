@@ -4,10 +4,11 @@ import math
 
 import torch
 
-# log of the white and the background noise's share of the data, where nothing is known
-_GUESS = (-1.5, -1.5)
-# where the noise is known, the background is expected that much (log) below the white noise
-_BELOW = 2.0
+# log of the shares of white noise, cortical background and deep places in the data, where nothing
+# is known
+_GUESS = (-1.5, -1.5, -4.0)
+# where the noise is known, the other two are expected that much (log) below the white noise
+_BELOW = (0.0, 2.0, 4.0)
 
 
 def base_log_cost(n_rank):
@@ -44,11 +45,11 @@ def noise_centre(log_power, noise_known):
 
     Returns
     -------
-    centre : torch.Tensor of shape (n_batch, 2)
-        White noise, background.
+    centre : torch.Tensor of shape (n_batch, 3)
+        White noise, background, deep places.
     """
     known = noise_known[:, None]
-    level = torch.stack([-log_power, -log_power - _BELOW], 1)
+    level = -log_power[:, None] - log_power.new_tensor(_BELOW)
     return known * level + (1.0 - known) * level.new_tensor(_GUESS)
 
 
@@ -59,12 +60,12 @@ def assemble(log_cost, log_weight, centre):
     ----------
     log_cost : torch.Tensor of shape (n_batch, n_atoms)
         Log of w.
-    log_weight, centre : torch.Tensor of shape (n_batch, 2)
+    log_weight, centre : torch.Tensor of shape (n_batch, 3)
         Log of ν, and μ, of the noise terms.
 
     Returns
     -------
-    cost, barrier : torch.Tensor of shape (n_batch, n_atoms + 2)
+    cost, barrier : torch.Tensor of shape (n_batch, n_atoms + 3)
         As in :class:`mne_mmnet.objective.EvidenceObjective`.
     """
     weight = log_weight.exp()

@@ -2,14 +2,18 @@
 
 Notation, in the whitened and power-normalised sensor space of dimension n::
 
-    Σ(u, ℓ) = e^{ℓ₁} I + e^{ℓ₂} B + L̃ diag(e^u) L̃ᵀ ,   C = Y Yᵀ
+    Σ(u, ℓ) = e^{ℓ₁} I + e^{ℓ₂} B₂ + e^{ℓ₃} B₃ + Σ_i e^{u_i} A_i ,   C = Y Yᵀ
     J(u, ℓ) = log|Σ| + tr(C Σ⁻¹) + Σ_i w_i e^{u_i} + Σ_m ν_m (e^{ℓ_m−μ_m} + e^{μ_m−ℓ_m})
 
 Σ is needed only on the n_kept dimensions that the dictionary reaches (``model.basis``); on the
 others it is e^{ℓ₁} I, so that they add (n − n_kept) ℓ₁ + c e^{−ℓ₁} to J, c the data power there.
 
-The variances of the atoms (u) and of the two noise terms (ℓ: white, background brain) enter in the
-same way, so they are handled as one vector v = (u, ℓ) of log-variances of length n_atoms + 2.
+A_i = l̃_i l̃_iᵀ + E_r E_rᵀ is what the atom i sends to the sensors, and what the lead field of
+its region r gets wrong (:class:`mne_mmnet.source_model.SourceModel`).
+
+The variances of the atoms (u) and of the three noise terms (ℓ: white, activity of the whole
+cortex, of places deep inside the head) enter in the same way, so they are handled as one vector
+v = (u, ℓ) of log-variances of length n_atoms + 3.
 """
 
 from dataclasses import dataclass, replace
@@ -19,12 +23,13 @@ import torch
 from ..source_model import SourceModel
 from .factorisation import factor_dtype, inverse_factor, robust_cholesky
 from .products import gram, quadratics
+from .sparse import sparse_product
 
 # log-variances stay in this box, in units of the mean data power a channel. The lower bound of the
 # white noise keeps cond(Σ) ≲ n²·1e4, which a float64 Cholesky of a float32 Σ can stand.
 U_MIN, U_MAX = -16.0, 10.0
 NOISE_MIN, NOISE_MAX = -9.2, 4.0
-N_NOISE = 2
+N_NOISE = 3
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class EvidencePoint:
 
     Parameters
     ----------
-    v : torch.Tensor of shape (n_batch, n_atoms + 2)
+    v : torch.Tensor of shape (n_batch, n_atoms + 3)
         Log-variances.
     whiten : torch.Tensor of shape (n_batch, n_kept, n_kept)
         K⁻¹, Σ = K Kᵀ.
@@ -61,9 +66,9 @@ class EvidenceObjective:
         Y in the model's basis, any factor of the data covariance C = Y Yᵀ.
     rest : torch.Tensor of shape (n_batch,)
         c, the power of the data outside the basis.
-    cost : torch.Tensor of shape (n_batch, n_atoms + 2)
+    cost : torch.Tensor of shape (n_batch, n_atoms + 3)
         Coefficients of e^v: w_i for the atoms, ν e^{−μ} for the noise terms.
-    barrier : torch.Tensor of shape (n_batch, n_atoms + 2)
+    barrier : torch.Tensor of shape (n_batch, n_atoms + 3)
         Coefficients of e^{−v}: 0 for the atoms, ν e^{μ} for the noise terms. The noise terms'
         are what makes J bounded below when C is rank-deficient.
     frozen : torch.Tensor of shape (n_batch, n_kept, n_kept) | None
@@ -99,38 +104,43 @@ class EvidenceObjective:
         brain = self._brain(variance[:, : self.model.n_atoms])
         brain = brain if self.frozen is None else brain + self.frozen
         dtype = factor_dtype(variance.device)
-        white, background = variance[:, self.model.n_atoms :, None].to(dtype).unbind(1)
-        sigma = background[:, None] * self.model.background.to(dtype) + brain.to(dtype)
-        sigma.diagonal(dim1=-2, dim2=-1).add_(white)
+        level = variance[:, self.model.n_atoms :].to(dtype)
+        fields = level[:, 1:, None, None] * self.model.noise.to(dtype)
+        sigma = fields.sum(1) + brain.to(dtype)
+        sigma.diagonal(dim1=-2, dim2=-1).add_(level[:, :1])
         return sigma
 
     def _brain(self, variance):
-        """L̃ diag(variance) L̃ᵀ."""
-        return gram(self.model.atoms, self.model.repeat_orient(variance))
+        """Σ_i variance_i A_i."""
+        return gram(self.model.columns, self.model.spread(variance))
 
     def freeze_all_but(self, v, active):
         """Return the objective in which some atoms move only, and v of those.
 
         Parameters
         ----------
-        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+        v : torch.Tensor of shape (n_batch, n_atoms + 3)
             Log-variances, at which the other atoms stay.
-        active : torch.Tensor of shape (n_batch, n_active), int64
-            The atoms that move.
+        active : tuple of torch.Tensor of shape (n_batch, n_active), int64
+            The atoms of each family that move, by their numbers in it.
 
         Returns
         -------
         objective : EvidenceObjective
             Differs from J by a constant.
-        part : torch.Tensor of shape (n_batch, n_active + 2)
+        part : torch.Tensor of shape (n_batch, n_active + 3)
             Log-variances of the active atoms and of the noise.
-        index : torch.Tensor of shape (n_batch, n_active + 2), int64
+        index : torch.Tensor of shape (n_batch, n_active + 3), int64
             Where these are in v.
         """
-        n_atoms = self.model.n_atoms
+        n_atoms, first, moving = self.model.n_atoms, 0, []
+        for (count, _), chosen in zip(self.model.families, active, strict=True):
+            moving.append(first + chosen)
+            first += count
+        moving = torch.cat(moving, 1)
         noise = torch.arange(n_atoms, n_atoms + N_NOISE, device=v.device)
-        index = torch.cat([active, noise.expand(len(v), -1)], 1)
-        still = v[:, :n_atoms].exp().scatter(1, active, 0.0)
+        index = torch.cat([moving, noise.expand(len(v), -1)], 1)
+        still = v[:, :n_atoms].exp().scatter(1, moving, 0.0)
         objective = replace(
             self,
             model=self.model.select_atoms(active),
@@ -149,7 +159,7 @@ class EvidenceObjective:
 
         Parameters
         ----------
-        v : torch.Tensor of shape (n_batch, n_atoms + 2)
+        v : torch.Tensor of shape (n_batch, n_atoms + 3)
             Log-variances.
 
         Returns
@@ -176,8 +186,7 @@ class EvidenceObjective:
         """Coefficients of the separable majorant a e^δ + b e^{−δ} at v.
 
         a_i = e^{v_i} (z_i + w_i) and b_i = e^{v_i} q_i + barrier_i e^{−v_i}, with
-        z_i = tr(L̃_iᵀ Σ⁻¹ L̃_i) and q_i = tr(L̃_iᵀ Σ⁻¹ C Σ⁻¹ L̃_i); the gradient of J is a − b
-        (DESIGN §2b).
+        z_i = tr(A_i Σ⁻¹) and q_i = tr(A_i Σ⁻¹ C Σ⁻¹); the gradient of J is a − b (DESIGN §2b).
 
         Parameters
         ----------
@@ -186,17 +195,17 @@ class EvidenceObjective:
 
         Returns
         -------
-        a, b : torch.Tensor of shape (n_batch, n_atoms + 2)
+        a, b : torch.Tensor of shape (n_batch, n_atoms + 3)
             Both non-negative.
         """
         v = point.v
         model = self.model
-        atoms, noise = quadratics(model.atoms, model.background, point.whiten, point.data)
+        columns, noise = quadratics(model.columns, model.noise, point.whiten, point.data)
         # the dimensions that the dictionary does not reach hold white noise only
         precision = (-v[:, model.n_atoms]).to(noise.dtype).exp()
         outside = torch.stack([self.n_outside * precision, self.rest * precision**2], 1)
-        noise = noise + torch.nn.functional.pad(outside[..., None], (0, 1))
-        z, q = torch.cat([model.sum_orient(atoms), noise.to(atoms.dtype)], -1).unbind(1)
+        noise = noise + torch.nn.functional.pad(outside[..., None], (0, N_NOISE - 1))
+        z, q = torch.cat([model.collect(columns), noise.to(columns.dtype)], -1).unbind(1)
         variance = v.exp()
         a = variance * (z + self.cost.to(v.dtype))
         b = variance * q + self.barrier.to(v.dtype) / variance
@@ -224,13 +233,13 @@ class EvidenceObjective:
     def _synthesise(self, v, dual):
         """Source maps S̃ diag(e^u) L̃ᵀ d of sensor maps d, (n_batch, n_sources, n_orient, n)."""
         model = self.model
-        gain = model.repeat_orient(v[:, : model.n_atoms].exp() * model.scale)
+        gain = model.repeat_columns(v[:, : model.n_atoms].exp() * model.scale)
         amplitudes = (model.atoms.mT @ dual.to(v.dtype)).mul_(gain[:, :, None])
         n_batch, n_columns, n_maps = amplitudes.shape
         # one sparse product for the whole batch
         flat = amplitudes.permute(1, 0, 2).reshape(n_columns, n_batch * n_maps)
         synthesis = model.graph.synthesis
-        currents = (synthesis @ flat.to(synthesis.device)).to(v.device)
+        currents = sparse_product(synthesis, flat.to(synthesis.device)).to(v.device)
         currents = currents.view(model.n_sources, model.n_orient, n_batch, n_maps)
         return currents.permute(2, 0, 1, 3)
 
@@ -275,7 +284,7 @@ class EvidenceObjective:
             check_invariants=False,
         )
         prior = v[:, : model.n_atoms].exp() * model.scale.square()
-        prior = squared @ model.repeat_orient(prior).mT.to(synthesis.device)
+        prior = squared @ model.repeat_columns(prior).mT.to(synthesis.device)
         prior = prior.to(v.device).mT.unflatten(1, (model.n_sources, model.n_orient))
         known = self._synthesise(v, point.whiten.mT).square().sum(-1)
         # their difference is positive but for rounding

@@ -4,7 +4,7 @@ With the dictionary L̃ (n × m), variances γ (m), a whitener W = K⁻¹ (n × 
 (n × k), ::
 
     gram(L̃, γ) = L̃ diag(γ) L̃ᵀ
-    quadratics(L̃, B, W, D) = z, q:   z_j = ‖W l̃_j‖² ,   q_j = ‖Dᵀ W l̃_j‖² .
+    quadratics(L̃, B_k, W, D) = z, q:   z_j = ‖W l̃_j‖² ,   q_j = ‖Dᵀ W l̃_j‖² .
 
 Both go once through the dictionary, in blocks of columns that stay in a core's cache, with 2 n² m
 operations. They keep nothing of the dictionary's size for the gradient: backward, each is made of
@@ -68,13 +68,13 @@ class _Quadratics(torch.autograd.Function):
     """z and q of the atoms and of the noise, stacked.
 
     With M = D Dᵀ, q_j = l̃_jᵀ Wᵀ M W l̃_j. For the gradients z̄ and q̄ let G_z = L̃ diag(z̄) L̃ᵀ,
-    G_q likewise; then W̄ = 2 W G_z + 2 M W G_q and D̄ = 2 W G_q Wᵀ D. The noise terms I and B add
-    z̄_white I + z̄_background B to G_z.
+    G_q likewise; then W̄ = 2 W G_z + 2 M W G_q and D̄ = 2 W G_q Wᵀ D. The noise terms I and B_k add
+    z̄_white I + Σ_k z̄_k B_k to G_z.
     """
 
     @staticmethod
-    def forward(ctx, atoms, background, whiten, data):
-        ctx.save_for_backward(atoms, background, whiten, data)
+    def forward(ctx, atoms, terms, whiten, data):
+        ctx.save_for_backward(atoms, terms, whiten, data)
         n, n_factors = data.shape[-2:]
         if atoms.device.type == "cpu" and 2 * n_factors * atoms.shape[-1] > _EIGEN_COST * n * n:
             # D Dᵀ = U diag(s) Uᵀ: z and q are two weighted sums of the same squares (Uᵀ W L̃)²
@@ -85,7 +85,8 @@ class _Quadratics(torch.autograd.Function):
             roots = torch.cat([whiten, data.mT @ whiten], -2)
             weights = whiten.new_zeros(1, 2, n + n_factors)
             weights[:, 0, :n] = weights[:, 1, n:] = 1.0
-        noise = torch.stack([roots.square(), (roots @ background.to(roots)) * roots], 1).sum(-1)
+        seen = (roots[:, None] @ terms.to(roots)).mul_(roots[:, None])
+        noise = torch.cat([roots.square()[:, None], seen], 1).sum(-1)
         # from W L̃ rather than from Wᵀ W L̃: squares of numbers with error ε √cond(Σ), not
         # differences with error ε cond(Σ)
         low, few = roots.to(atoms), weights.to(atoms)
@@ -95,9 +96,9 @@ class _Quadratics(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad, grad_noise):
-        atoms, background, whiten, data = ctx.saved_tensors
+        atoms, terms, whiten, data = ctx.saved_tensors
         eye = torch.eye(whiten.shape[-1], dtype=whiten.dtype, device=whiten.device)
-        noise = torch.stack(torch.broadcast_tensors(eye, background.to(whiten)), 1)
+        noise = torch.cat([eye.expand(len(terms), 1, -1, -1), terms.to(whiten)], 1)
         gram_z, gram_q = (
             gram(atoms, grad[:, k]).to(whiten) + (grad_noise[:, k, :, None, None] * noise).sum(1)
             for k in range(2)
@@ -125,15 +126,15 @@ def gram(atoms, variance):
     return _Gram.apply(atoms, variance)
 
 
-def quadratics(atoms, background, whiten, data):
+def quadratics(atoms, terms, whiten, data):
     """Whitened power of every atom and noise term, whole and in the directions of the data.
 
     Parameters
     ----------
     atoms : torch.Tensor of shape (n_models, n_kept, n_columns)
         The dictionary L̃; n_models is 1 or n_batch.
-    background : torch.Tensor of shape (n_models, n_kept, n_kept)
-        B, the covariance of the second noise term; that of the first is the identity.
+    terms : torch.Tensor of shape (n_models, n_terms, n_kept, n_kept)
+        B_k, the covariances of the other noise terms; that of the first is the identity.
     whiten : torch.Tensor of shape (n_batch, n_kept, n_kept)
         W.
     data : torch.Tensor of shape (n_batch, n_kept, n_factors)
@@ -144,7 +145,7 @@ def quadratics(atoms, background, whiten, data):
     atoms : torch.Tensor of shape (n_batch, 2, n_columns)
         z_j = ‖W l̃_j‖² and q_j = ‖Dᵀ W l̃_j‖², in the precision of L̃. Like the next,
         differentiable in W and D, once.
-    noise : torch.Tensor of shape (n_batch, 2, 2)
-        tr(W N Wᵀ) and tr(Dᵀ W N Wᵀ D) of N = I and N = B (last dimension), in the precision of W.
+    noise : torch.Tensor of shape (n_batch, 2, 1 + n_terms)
+        tr(W N Wᵀ) and tr(Dᵀ W N Wᵀ D) of N = I and N = B_k (last dimension), in W's precision.
     """
-    return _Quadratics.apply(atoms, background, whiten, data)
+    return _Quadratics.apply(atoms, terms, whiten, data)

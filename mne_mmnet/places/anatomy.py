@@ -7,6 +7,8 @@ import mne
 import numpy as np
 from mne.transforms import apply_trans, invert_transform
 
+from .._mne import template_scales
+
 # MNI305 (the surfaces of fsaverage) to MNI152, as published by FreeSurfer ("CoordinateSystems",
 # case 8a)
 _MNI305_TO_MNI152 = np.array(
@@ -50,7 +52,9 @@ def find_mni(positions, fwd, subject=None, subjects_dir=None):
     """
     if subject in _AVERAGES:
         head_to_mri = _orient(fwd["mri_head_t"], "head")
-        return to_mni152(1e3 * apply_trans(head_to_mri, positions))
+        # a template that was fitted to the person has the person's size
+        scales = template_scales(fwd["src"]) or (1.0, 1.0, 1.0)
+        return to_mni152(1e3 * apply_trans(head_to_mri, positions) / scales)
     subjects_dir = mne.get_config("SUBJECTS_DIR") if subjects_dir is None else subjects_dir
     if subject is None or subjects_dir is None:
         return None

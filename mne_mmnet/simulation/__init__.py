@@ -1,7 +1,7 @@
 """Simulated recordings with known sources, for training and for demonstrations.
 
-Only :mod:`mne_mmnet.simulation.heads` needs MNE, and it is not imported here: training runs where
-MNE is not installed, on lead fields computed elsewhere.
+Only :mod:`mne_mmnet.simulation.heads` and :mod:`mne_mmnet.simulation.people` need MNE, and they
+are not imported here: training runs where MNE is not installed, on lead fields computed elsewhere.
 """
 
 from .archive import HeadArchive as HeadArchive
@@ -14,6 +14,8 @@ from .dataset import Dataset as Dataset
 from .neural_mass import NeuralMassConfig as NeuralMassConfig
 from .neural_mass import simulate_neural_mass as simulate_neural_mass
 from .patches import Neighbourhoods as Neighbourhoods
+from .people_archive import PeopleArchive as PeopleArchive
+from .person import PeopleVariety as PeopleVariety
 from .perturb import Perturbation as Perturbation
 from .perturb import perturb_heads as perturb_heads
 from .sereega import SereegaConfig as SereegaConfig

@@ -1,17 +1,22 @@
-"""Batches of simulated, whitened recordings with the lead fields to invert them."""
+"""Batches of simulated, whitened recordings with the lead field to invert them."""
 
 from dataclasses import dataclass, fields
 
 import numpy as np
-from scipy.spatial import cKDTree
 
-from .archive import HeadArchive
-from .noise import draw_noise
+from ..lead_errors import deep_fields
+from .noise import draw_field_noise
+from .people_archive import PeopleArchive
+from .person import tilt_normals
 from .sources import PatchSampler
 from .timecourses import draw_timecourses
 
-# sources of at least this share of the largest power count as equally strong
-_AS_STRONG = 0.98
+HEADS = ("template", "fitted", "own")
+"""Whose lead field recordings are inverted with."""
+# what a recording of people is inverted with, and the archive's name for it
+_GAINS = {"template": "standard", "fitted": "fitted", "own": "own", "exact": "true"}
+# samples a recording at which estimates are compared with the truth
+_READ_OUT = 16
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class SimulationConfig:
     n_channels : tuple of int
         Range of the number of electrodes, drawn log-uniformly; cut to what the archive has.
     layouts : float
-        Share of recordings with one of the archive's standard layouts, cut to their number of
+        Share of batches with one of the archive's standard layouts, cut to their number of
         electrodes; the others have random ones.
     n_sources : tuple of int
         Range of the number of active patches.
@@ -34,84 +39,113 @@ class SimulationConfig:
         channels and samples.
     max_times : int
         Largest number of time samples.
-    tilt : float
-        Largest relative size of the smooth field by which the inversion's normals are tilted.
+    heads : tuple of float
+        Shares of batches inverted with the template, with the template fitted to digitised
+        electrodes, with the person's own head as a laboratory would have it, and with the lead
+        field that made the recordings: not a single one of those would teach the network that no
+        lead field can be trusted.
+    orients : tuple of float
+        Shares of batches with fixed, loose and free orientation, and with one that the evidence
+        settles.
+    tilt : tuple of float
+        Range of the root-mean-square angle (degrees) between the template's normals and a
+        person's.
     background : float
         Largest share of brain activity in the noise.
+    deep : float
+        Largest share of thalami and brain stem in that.
     known_noise : float
-        Share of recordings that come with a noise covariance (estimated, hence wrong).
-    matched : float
-        Share of recordings inverted with the lead field that made them. Not a single one would
-        teach the network that no lead field can be trusted.
+        Share of batches that come with a noise covariance.
+    baseline : tuple of float
+        Range of the samples, as multiples of the channels, that it is estimated from;
+        log-uniform. It is regularised, shrunk or, where there are enough samples, left as it is.
     ideal : float
-        Share of recordings as textbooks simulate them: inverted with the lead field that made
-        them, white noise from the sensors alone, its covariance (where known) exact.
+        Share of the batches with their own lead field that have white noise from the sensors
+        alone, its covariance (where known) exact: as textbooks simulate.
+    removed : float
+        Share of batches in which up to a tenth of the dimensions were projected out, as components
+        of an independent component analysis are.
     correlation : float
         Largest share of a common time course, drawn for half of the recordings.
-    own_head : bool
-        Whether all recordings are inverted with head 0, to whose errors a model shall get used;
-        else with any.
-    free : float
-        Share of batches inverted with three free columns a location; all are on volume grids.
-    loose : float
-        Share of batches inverted with a loose orientation constraint.
     """
 
     n_channels: tuple[int, int] = (16, 256)
-    layouts: float = 0.3
+    layouts: float = 0.5
     n_sources: tuple[int, int] = (1, 6)
     max_extent: float = 40.0
     snr_db: tuple[float, float] = (-10.0, 20.0)
-    max_times: int = 200
-    tilt: float = 0.7
+    max_times: int = 160
+    heads: tuple[float, float, float, float] = (0.5, 0.15, 0.2, 0.15)
+    orients: tuple[float, float, float, float] = (0.22, 0.06, 0.12, 0.6)
+    tilt: tuple[float, float] = (20.0, 30.0)
     background: float = 0.9
+    deep: float = 0.4
     known_noise: float = 0.6
-    matched: float = 0.3
-    ideal: float = 0.15
+    baseline: tuple[float, float] = (1.5, 400.0)
+    ideal: float = 0.3
+    removed: float = 0.15
     correlation: float = 0.95
-    own_head: bool = False
-    free: float = 0.12
-    loose: float = 0.06
 
 
 @dataclass(frozen=True)
 class SimulatedBatch:
-    """Recordings of one montage size.
+    """Recordings of one person in one cap, and the same recordings cut to a part of their samples.
+
+    The first half of the batch are whole recordings; the second half holds, in the same order, a
+    window of each, the samples outside set to zero and those inside scaled so that the covariance
+    of the whole is that of the window: a good method finds the same sources in both.
 
     Parameters
     ----------
-    leadfield : array of shape (n_batch, n_rank, n_sources, n_orient)
-        Whitened lead fields *for inversion*: other head, other normals than the simulation's.
+    leadfield : array of shape (1, n_rank, n_sources, n_orient)
+        Whitened lead field *for inversion*.
     data : array of shape (n_batch, n_rank, n_times)
         Whitened recordings.
-    currents : array of shape (n_batch, n_sources, n_orient, n_times)
-        True currents, in arbitrary units, along the columns of the lead field.
-    orient_weights : array of shape (n_batch, n_orient)
-        What the columns of the lead field were multiplied by, the same in all samples; currents
-        were not divided by it.
-    peak : array of shape (n_batch, n_sources)
-        1 where the strongest source is; shared by locations that are equally strong.
-    noise_known : array of shape (n_batch,)
-        1 where the noise of ``data`` has (nearly) unit variance by measurement.
+    seen : array of shape (n_batch, n_rank, n_read)
+        Samples of the whole recordings at which estimates are to be compared with the truth.
+    inside : array of shape (n_batch, n_read)
+        1 where such a sample lies in the recording's window, else 0. The first does, and is the
+        one at which the most goes on.
+    currents : array of shape (n_batch, n_sources, n_orient, n_read)
+        True currents at these samples, in arbitrary units, along the columns of the lead field.
+    deep : array of shape (1, n_rank, n_fields)
+        Whitened fields of places deep inside the head.
+    positions : array of shape (n_sources, 3)
+        In mm.
+    orient_weights : array of shape (n_orient,)
+        What the columns of the lead field were multiplied by; currents were not divided by it.
+    noise_known : float
+        1 where the noise of ``data`` has (nearly) unit variance by measurement, else 0.
+    n_samples : float
+        Samples that the noise covariance was estimated from.
+    head : str
+        One of ``HEADS``.
+    orient : str
+        ``"fixed"``, ``"loose"``, ``"free"`` or ``"evidence"``.
     """
 
     leadfield: np.ndarray
     data: np.ndarray
+    seen: np.ndarray
+    inside: np.ndarray
     currents: np.ndarray
+    deep: np.ndarray
+    positions: np.ndarray
     orient_weights: np.ndarray
-    peak: np.ndarray
-    noise_known: np.ndarray
+    noise_known: float
+    n_samples: float
+    head: str
+    orient: str
 
     def take(self, part):
         """Return some recordings; ``part`` is a slice."""
-        return SimulatedBatch(*(getattr(self, field.name)[part] for field in fields(self)))
-
-    @property
-    def orient(self):
-        """``"fixed"``, ``"loose"`` (tangential columns, then the normal) or ``"free"`` (axes)."""
-        if self.leadfield.shape[-1] == 1:
-            return "fixed"
-        return "free" if self.orient_weights.min() == 1 else "loose"
+        own = ("data", "seen", "inside", "currents")
+        return SimulatedBatch(
+            *(
+                getattr(self, field.name)[part] if field.name in own else getattr(self, field.name)
+                for field in fields(self)
+            )
+        )
 
 
 def draw_montage(rng, electrodes, n_channels):
@@ -148,29 +182,16 @@ def draw_montage(rng, electrodes, n_channels):
     return np.array(chosen)
 
 
-def _draw_electrodes(rng, heads, config, n_channels):
+def _draw_electrodes(rng, people, config, n_channels):
     """Electrodes of a standard layout, or of any part of a dense montage."""
-    fitting = [name for name, picks in heads.layouts.items() if len(picks) >= n_channels]
+    fitting = [name for name, picks in people.layouts.items() if len(picks) >= n_channels]
     if fitting and rng.uniform() < config.layouts:
         # the smallest ones that do: a layout is seldom worn with half of its electrodes
-        fitting.sort(key=lambda name: len(heads.layouts[name]))
-        members = heads.layouts[fitting[rng.integers(min(4, len(fitting)))]]
+        fitting.sort(key=lambda name: len(people.layouts[name]))
+        members = people.layouts[fitting[rng.integers(min(4, len(fitting)))]]
     else:
-        members = np.flatnonzero(heads.groups == rng.choice(np.unique(heads.groups)))
-    return members[draw_montage(rng, heads.electrodes[members], n_channels)]
-
-
-def _tilt(rng, normals, sampler, size):
-    """Add a smooth random field to the normals."""
-    if size == 0:
-        return normals
-    centres = rng.choice(len(normals), size=min(60, len(normals)), replace=False)
-    distance = np.minimum(sampler.distances(centres).T, 1e3)
-    weight = np.exp(-0.5 * (distance / 25.0) ** 2)
-    field = weight @ rng.standard_normal((len(centres), 3))
-    field *= size / np.sqrt(np.mean(field**2) * 3.0)
-    tilted = normals + field
-    return tilted / np.linalg.norm(tilted, axis=1, keepdims=True)
+        members = np.flatnonzero(people.groups == rng.choice(np.unique(people.groups)))
+    return members[draw_montage(rng, people.electrodes[members], n_channels)]
 
 
 def average_reference_basis(n_channels):
@@ -190,103 +211,196 @@ def average_reference_basis(n_channels):
     return np.linalg.svd(centred)[0][:, : n_channels - 1].T
 
 
-def _whitener(rng, noise, known):
-    """Average-reference basis, or the whitener of an estimated noise covariance."""
-    basis = average_reference_basis(len(noise))
-    if not known:
-        return basis
-    covariance = basis @ (noise @ noise.T / noise.shape[1]) @ basis.T
-    shrink = rng.uniform(0.02, 0.3)
-    covariance = (1 - shrink) * covariance + shrink * np.trace(covariance) / len(basis) * np.eye(
-        len(basis)
-    )
-    values, vectors = np.linalg.eigh(covariance)
-    return (vectors / np.sqrt(values)).T @ basis
+def _draw_basis(rng, n_channels, config):
+    """Rows that span what is left after the reference and, at times, after removed components."""
+    basis = average_reference_basis(n_channels)
+    if rng.uniform() < config.removed:
+        n_removed = int(rng.integers(1, max(2, n_channels // 10) + 1))
+        turned = np.linalg.qr(rng.standard_normal((len(basis), len(basis))))[0]
+        basis = turned[:, n_removed:].T @ basis
+    return basis
 
 
-def simulate_batch(
-    heads: HeadArchive, sampler: PatchSampler, config, n_batch, rng, inverse_heads=None
-):
-    """Simulate recordings.
+def _estimate_covariance(rng, covariance, n_samples):
+    """Estimate a covariance as users do: regularised or shrunk, or left as it is."""
+    n = len(covariance)
+    root = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / n * np.eye(n))
+    n_drawn = int(min(n_samples, 30 * n))
+    draws = root @ rng.standard_normal((n, n_drawn))
+    found = draws @ draws.T / n_drawn
+    if n_samples > n_drawn:  # the rest of the samples only bring it closer to the truth
+        weight = np.sqrt(n_drawn / n_samples)
+        found = weight * found + (1.0 - weight) * covariance
+    mean = np.trace(found) / n
+    kind = rng.uniform()
+    if kind < 0.4 or n_samples < 3 * n:
+        return found + 0.1 * mean * np.eye(n)  # mne.cov.regularize
+    if kind < 0.8:
+        shrunk = rng.uniform(0.005, 0.15)
+        return (1.0 - shrunk) * found + shrunk * mean * np.eye(n)
+    return found
+
+
+def _draw_window(rng, n_times, peak):
+    """Part of a recording that holds its peak."""
+    if n_times == 1:
+        return 0, 1
+    longest = n_times if rng.uniform() < 0.5 else max(2, n_times // 4)
+    length = int(rng.integers(1, longest + 1))
+    first = int(rng.integers(max(0, peak - length + 1), min(peak, n_times - length) + 1))
+    return first, first + length
+
+
+def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch, rng):
+    """Simulate recordings of one person in one cap.
 
     Parameters
     ----------
-    heads : HeadArchive
+    people : PeopleArchive
         Lead fields.
     sampler : PatchSampler
         Patches on the archive's graph.
     config : SimulationConfig
         The distribution.
     n_batch : int
-        Number of recordings; all have the same number of electrodes and samples.
+        Number of recordings, an even one: half are windows of the others.
     rng : numpy.random.Generator
         Source of randomness.
-    inverse_heads : HeadArchive | None
-        Heads with a coarser source space for the inversion, and the same electrodes. True
-        currents are then moved to the nearest of its locations. None inverts with ``heads``.
 
     Returns
     -------
     batch : SimulatedBatch
         The recordings.
     """
-    kinds, shares = ["free", "loose"], [config.free, config.loose]
-    orient = str(rng.choice([*kinds, "fixed"], p=[*shares, 1.0 - sum(shares)]))
-    orient = "free" if heads.is_volume else orient
-    most = np.unique(heads.groups, return_counts=True)[1].min()
+    if n_batch % 2:
+        raise ValueError(f"n_batch must be even, got {n_batch}: recordings come in pairs.")
+    orient = str(rng.choice(["fixed", "loose", "free", "evidence"], p=_shares(config.orients)))
+    orient = "free" if people.is_volume else orient
+    source = str(rng.choice(list(_GAINS), p=_shares(config.heads)))
+    person = int(rng.integers(people.n_people))
+    ideal = source == "exact" and rng.uniform() < config.ideal
+
+    most = np.unique(people.groups, return_counts=True)[1].min()
     low, high = (min(number, int(most)) for number in config.n_channels)
-    if orient != "fixed":  # three columns a location are costly: smaller montages
-        high = max(low, min(high, 64))
+    if orient != "fixed":  # more columns a location are costly: smaller montages
+        high = max(low, min(high, 128))
     n_channels = round(np.exp(rng.uniform(np.log(low), np.log(high))))
+    picks = _draw_electrodes(rng, people, config, n_channels)
     n_times = int(
         rng.choice(
             [1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.07, 0.13, 0.8]
         )
     )
+
+    normals = people.normals
+    if source in ("template", "fitted") and not people.is_volume:
+        normals = tilt_normals(rng, normals, people.positions, rng.uniform(*config.tilt))
+    true = people.true[person][picks].astype(float)
+
+    basis = _draw_basis(rng, n_channels, config)
+    noise_of, covariance = _draw_noise_model(rng, people, person, picks, normals, config, ideal)
+    projected = basis @ covariance @ basis.T
+    known, n_samples = rng.uniform() < config.known_noise, np.inf
+    whitener, level = basis, np.sqrt(np.trace(projected) / len(basis))
+    if known:
+        if ideal:
+            found, n_samples = projected, config.baseline[1] * n_channels
+        else:
+            times = np.exp(rng.uniform(*np.log(config.baseline)))
+            n_samples = times * n_channels
+            found = _estimate_covariance(rng, projected, n_samples)
+        values, vectors = np.linalg.eigh(found)
+        whitener = (vectors / np.sqrt(values.clip(1e-12 * values[-1]))).T @ basis
+
+    gain = getattr(people, _GAINS[source])
+    gain = (gain if source == "template" else gain[person])[picks].astype(float)
+    frames = _frames(people, orient)
     weights = np.ones(1 if orient == "fixed" else 3)
     if orient == "loose":  # standard deviations of tangential currents, as MNE's `loose`
         weights[:2] = np.sqrt(rng.uniform(0.05, 0.6))
-    nearest = None
-    if inverse_heads is not None:
-        _, nearest = cKDTree(inverse_heads.positions).query(heads.positions)
-    samples = [
-        _simulate_one(
-            heads,
-            inverse_heads,
-            nearest,
+    leadfield = np.tensordot(whitener, np.einsum("esk,sok->eso", gain, frames) * weights, 1)
+
+    whole, cut = [], []
+    for _ in range(n_batch // 2):
+        one, part = _simulate_pair(
+            rng,
             sampler,
             config,
-            n_channels,
-            n_times,
+            true,
+            normals,
+            frames,
             orient,
-            weights,
-            rng,
+            people,
+            n_times,
+            noise_of,
+            whitener,
+            level,
         )
-        for _ in range(n_batch)
-    ]
-    return SimulatedBatch(*(np.stack(field) for field in zip(*samples, strict=True)))
+        whole.append(one)
+        cut.append(part)
+    data, seen, inside, currents = (np.stack(parts) for parts in zip(*whole, *cut, strict=True))
+    return SimulatedBatch(
+        leadfield=leadfield[None],
+        data=data,
+        seen=seen,
+        inside=inside,
+        currents=currents,
+        deep=(whitener @ deep_fields(people.electrodes[picks]))[None],
+        positions=people.positions,
+        orient_weights=weights,
+        noise_known=float(known),
+        # where a covariance comes from is not always told
+        n_samples=float(n_samples) if rng.uniform() < 0.8 else np.inf,
+        head="own" if source == "exact" else source,
+        orient=orient,
+    )
 
 
-def _simulate_one(
-    heads, inverse_heads, nearest, sampler, config, n_channels, n_times, orient, weights, rng
+def _shares(shares):
+    """Shares that sum to one."""
+    shares = np.asarray(shares, float)
+    return shares / shares.sum()
+
+
+def _frames(people, orient):
+    """Directions of the lead field's columns, (n_sources, n_orient, 3)."""
+    if orient == "fixed":
+        return people.normals[:, None]
+    if orient == "free":
+        return np.broadcast_to(np.eye(3), (len(people.normals), 3, 3))
+    return people.surface_frames
+
+
+def _draw_noise_model(rng, people, person, picks, normals, config, ideal):
+    """How to draw noise of unit power, and its covariance before the reference.
+
+    Returns a function of (rng, n_times) and an (n_channels, n_channels) array.
+    """
+    n_channels = len(picks)
+    if ideal:
+        return lambda r, n: r.standard_normal((n_channels, n)), np.eye(n_channels)
+    gain = people.true[person][picks].astype(float)
+    if people.is_volume:
+        direction = rng.standard_normal(normals.shape)
+        normals = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+    return draw_field_noise(
+        rng,
+        np.einsum("esk,sk->es", gain, normals),
+        people.deep[person][picks].astype(float),
+        people.electrodes[picks],
+        rng.uniform(0.0, config.background),
+        rng.uniform(0.0, config.deep),
+        None if people.noise_factor is None else people.noise_factor[picks],
+    )
+
+
+def _simulate_pair(
+    rng, sampler, config, true, normals, frames, orient, people, n_times, noise_of, whitener, level
 ):
-    used = heads if inverse_heads is None else inverse_heads
-    true_head, used_head = rng.integers(len(heads.gains)), rng.integers(len(used.gains))
-    ideal = used is heads and rng.uniform() < config.ideal
-    matched = ideal or (used is heads and rng.uniform() < config.matched)
-    if config.own_head:
-        used_head = 0
-        true_head = 0 if matched else true_head
-    elif matched:
-        used_head = true_head
-    picks = _draw_electrodes(rng, heads, config, n_channels)
-    normals = heads.normals
-    if heads.is_volume:  # any direction, the same throughout a patch
-        normals = np.broadcast_to(_directions(rng, 1), normals.shape)
-    seen = heads.gains[true_head][picks]
-    gain = np.einsum("esk,sk->es", seen, normals)
-
-    # sources
+    """One recording whole and cut: (data, seen, inside, currents) of both."""
+    if people.is_volume:  # any direction, the same throughout a patch
+        direction = rng.standard_normal(3)
+        normals = np.broadcast_to(direction / np.linalg.norm(direction), normals.shape)
     n_patches = int(rng.integers(config.n_sources[0], config.n_sources[1] + 1))
     correlation = rng.uniform(0.0, config.correlation) if rng.uniform() < 0.5 else 0.0
     # half of the recordings: patches of equal total moment, instead of equal peaks. Never of equal
@@ -298,65 +412,37 @@ def _simulate_one(
         if even:
             components = components / np.abs(components[0]).sum()
         maps.append(rng.uniform(0.5, 1.0) * components)
-    n_components = [len(m) for m in maps]
-    waves = draw_timecourses(rng, sum(n_components), n_times, correlation)
-    currents = np.concatenate(maps).T @ waves
-    signal = gain @ currents
-
-    # noise: long enough for an estimate of its covariance, of which the data see a part
-    known = rng.uniform() < config.known_noise
-    n_baseline = int(n_channels * rng.uniform(2.0, 6.0)) if known and not ideal else 0
-    background = rng.uniform(0.0, config.background)
-    if heads.is_volume:
-        gain = np.einsum("esk,sk->es", seen, _directions(rng, len(normals)))
-    if ideal:
-        noise = rng.standard_normal((n_channels, n_times))
-    else:
-        factor = None if heads.noise_factor is None else heads.noise_factor[picks]
-        places, n_samples = heads.electrodes[picks], n_times + n_baseline
-        noise = draw_noise(rng, gain, places, n_samples, background, factor)
-    snr = 10.0 ** (rng.uniform(*config.snr_db) / 20.0)
+    waves = draw_timecourses(rng, sum(len(m) for m in maps), n_times, correlation)
+    shapes = np.concatenate(maps)
+    active = np.flatnonzero(np.abs(shapes).max(axis=0) > 0)
+    moments = shapes[:, active].T @ waves  # along the person's normals
+    field = np.einsum("esk,sk->es", true[:, active], normals[active])
+    signal = field @ moments
     signal -= signal.mean(axis=0)
+    noise = noise_of(rng, n_times)
     noise -= noise.mean(axis=0)
-    deviation = np.sqrt(np.mean(signal**2) / np.mean(noise[:, :n_times] ** 2)) / snr
-    noise *= deviation
+    # of the noise whose covariance is known: its level decides, not that of these few samples
+    scale = np.sqrt(np.mean(signal**2)) / 10.0 ** (rng.uniform(*config.snr_db) / 20.0) / level
+    data = whitener @ (signal / scale + noise)
 
-    whitener = _whitener(rng, noise[:, n_times:], known and not ideal)
-    if known and ideal:
-        whitener = whitener / deviation
-    data = whitener @ (signal + noise[:, :n_times])
-    seen = used.gains[used_head][picks]
-    power = (currents**2).mean(axis=1)
-    peak = (power >= _AS_STRONG * power.max()).astype(float)
-    if orient == "free":  # vectors stay what they are, elsewhere as well
-        currents = normals[:, :, None] * currents[:, None, :]
-    if nearest is not None:
-        peak, currents = (_move(x, nearest, len(used.normals)) for x in (peak, currents))
-        normals = used.normals
-    peak /= peak.sum()
+    strength = np.abs(moments).sum(axis=0)
+    peak = int(np.argmax(strength))
+    others = rng.choice(n_times, size=_READ_OUT - 1, replace=n_times < _READ_OUT - 1)
+    read = np.concatenate([[peak], others])
+    first, last = _draw_window(rng, n_times, peak)
+    window = np.zeros(n_times)
+    window[first:last] = 1.0
     if orient == "fixed":
-        tilt = rng.uniform(0.0, config.tilt)
-        if matched or used is not heads:  # other places have other normals as it is
-            tilt = 0.0
-        frames = _tilt(rng, normals, sampler, tilt)[:, None, :]
-        currents = currents[:, None, :]
-    elif orient == "loose":
-        frames = used.surface_frames
-        currents = np.pad(currents[:, None, :], ((0, 0), (2, 0), (0, 0)))
+        along = np.ones((len(active), 1))
     else:
-        frames = np.broadcast_to(np.eye(3), (len(normals), 3, 3))
-    leadfield = np.einsum("esk,sok->eso", seen, frames) * weights
-    leadfield = np.tensordot(whitener, leadfield, 1)
-    return leadfield, data, currents, weights, peak, float(known)
-
-
-def _move(values, nearest, n_sources):
-    """Sum what goes to the same place."""
-    moved = np.zeros((n_sources, *values.shape[1:]))
-    np.add.at(moved, nearest, values)
-    return moved
-
-
-def _directions(rng, n):
-    vectors = rng.standard_normal((n, 3))
-    return vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        along = np.einsum("sok,sk->so", frames[active], normals[active])
+    currents = np.zeros((len(normals), frames.shape[1], len(read)))
+    currents[active] = along[:, :, None] * moments[:, None, read]
+    currents /= np.abs(currents).max()
+    currents = currents.astype(np.float32)
+    cut = data * window * np.sqrt(n_times / (last - first))
+    seen = data[:, read]
+    return (
+        (data, seen, np.ones(len(read)), currents),
+        (cut, seen, window[read], currents),
+    )

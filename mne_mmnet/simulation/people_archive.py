@@ -47,6 +47,9 @@ class PeopleArchive:
         Electrodes nearest to those of standard layouts.
     about : list of dict
         Skull, scales and cap of each person.
+    noise_factor : array of shape (n_electrodes, n_components) | None
+        Factor of a measured noise covariance, N Nᵀ, like which half of the sensor noise shall be.
+        Not kept in files.
     """
 
     standard: np.ndarray
@@ -63,6 +66,7 @@ class PeopleArchive:
     is_volume: bool = False
     layouts: dict[str, np.ndarray] = field(default_factory=dict)
     about: list = field(default_factory=list)
+    noise_factor: np.ndarray | None = None
 
     @property
     def n_people(self):

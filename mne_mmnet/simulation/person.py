@@ -3,8 +3,8 @@
 A person is a map φ of space, common to all surfaces of the head, a second one of the brain alone,
 conductivities, and a cap that does not sit where the montage says::
 
-    φ(x) = c + diag(scale) (x − c) + a g(x) ,      g a random field of length 50 mm
-    ψ(x) = φ(x + b h(x) min(d(x)/d₀, 1)) ,         h one of length 30 mm, d the depth below the skull
+    φ(x) = c + diag(scale) (x − c) + a g(x) , g a random field of length 50 mm
+    ψ(x) = φ(x + b h(x) min(d(x)/d₀, 1)) ,    h one of length 30 mm, d the depth below the skull
 
 Random fields are sums of random waves: stationary Gaussian processes with a squared-exponential
 covariance in the limit of many (Rahimi & Recht 2007). A source keeps the number of the template
@@ -17,8 +17,8 @@ import numpy as np
 
 # waves of a random field
 _N_WAVES = 64
-# the brain's own deformation fades to nothing over that much (mm) below the inner skull: with it no
-# source can be pushed through the skull
+# the brain's own deformation fades to nothing over that much (mm) below the inner skull: so no
+# source is pushed through it
 _FADE_MM = 14.0
 
 

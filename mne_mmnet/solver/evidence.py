@@ -34,7 +34,7 @@ class Problem:
     ----------
     objective : EvidenceObjective
         The objective.
-    start : torch.Tensor of shape (n_batch, n_atoms + 2)
+    start : torch.Tensor of shape (n_batch, n_atoms + 3)
         v₀.
     summary : torch.Tensor of shape (n_batch, n_sources, context)
         What the curvature cell is told of the data.
@@ -99,6 +99,7 @@ def pose(
     data,  # (n_batch, n_rank, n_times), from normalise_data
     amplitude,  # (n_batch,), from normalise_data
     noise_known,  # (n_batch,): 1 or 0
+    facts,  # (n_batch, N_FACTS)
     log_prior=None,  # (n_atoms,)
 ):
     """Let the network choose the objective and where to start.
@@ -118,6 +119,8 @@ def pose(
         What the data were divided by: where the noise is known, their level in its units.
     noise_known : torch.Tensor of shape (n_batch,)
         1 where the data were whitened by a measured noise covariance, 0 elsewhere.
+    facts : torch.Tensor of shape (n_batch, N_FACTS)
+        What else is known, from :func:`mne_mmnet.network.facts.describe`.
     log_prior : torch.Tensor of shape (n_atoms,) | None
         Log of prior variances relative to the learned ones: costs are divided, and starting
         variances multiplied, by them.
@@ -132,7 +135,7 @@ def pose(
     rest = (power - factor.square().sum((1, 2))).clamp_min(0.0)
     log_power = 2.0 * amplitude.clamp_min(_SMALLEST).log().to(data.dtype)
     log_power = noise_known * log_power.clamp(-NOISE_MAX, -NOISE_MIN)
-    context = compute_context(model, factor, rest, log_power, noise_known, network.config)
+    context = compute_context(model, factor, rest, log_power, noise_known, facts, network.config)
     cost, barrier, start, summary = network.hyperprior(context, model.graph, model.n_rank)
     if log_prior is not None:
         shift = torch.nn.functional.pad(log_prior, (0, N_NOISE))

@@ -13,7 +13,7 @@ from ..objective import EvidenceObjective, EvidencePoint
 # curvature factor of the updates: twice as bold as the majorant's own (MacKay's update)
 _FACTOR = 0.5
 # share of the atoms that move, and their least number
-_ACTIVE_SHARE, _LEAST_ACTIVE = 0.2, 256
+_ACTIVE_SHARE, _LEAST_ACTIVE = 0.2, 64
 
 
 def n_active(n_atoms):
@@ -22,7 +22,7 @@ def n_active(n_atoms):
     Parameters
     ----------
     n_atoms : int
-        Of the dictionary.
+        Of the dictionary, or of a family in it.
 
     Returns
     -------
@@ -56,11 +56,15 @@ def polish(
 
     Returns
     -------
-    step : torch.Tensor of shape (n_batch, n_atoms + 2)
+    step : torch.Tensor of shape (n_batch, n_atoms + 3)
         From the point to where the updates end.
     """
-    n_atoms = objective.model.n_atoms
-    active = majorant.curvature[:, :n_atoms].topk(n_active(n_atoms), dim=1).indices
+    counts = [count for count, _ in objective.model.families]
+    # so many of every family that all recordings have as many columns
+    active = tuple(
+        part.topk(n_active(part.shape[1]), dim=1).indices
+        for part in majorant.curvature[:, : sum(counts)].split(counts, dim=1)
+    )
     part, v, index = objective.freeze_all_but(point.v, active)
     start = v
     for _ in range(n_updates):

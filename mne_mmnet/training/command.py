@@ -13,16 +13,17 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..simulation import HeadArchive, HeadVariety, SimulationConfig
+from ..simulation import PeopleArchive, PeopleVariety, SimulationConfig
 from ..weights import read_model, save_model
 from .confidence import train_confidence
 from .config import DEFAULT_SPACES, TrainingConfig
 from .loop import Space, train
 
 _SKIPPED = ("network", "simulation", "spaces")
-# heads of the same kind as the training's, on which nothing is trained
-_VALIDATION_HEADS, _VALIDATION_HEADS_SEED = 6, 77
-_FINE_SPACING, _FINE_HEADS_SEED = "ico4", 78
+# people on whom nothing is trained
+VALIDATION_PEOPLE, VALIDATION_SEED = 8, 1000
+# so many electrodes of fine source spaces are kept: with all, five people take 3 GB
+_FEW_ELECTRODES, _FINE_SPACINGS = 300, ("ico4", "oct6")
 
 
 def make_parser(prog="python -m mne_mmnet.training"):
@@ -49,7 +50,7 @@ def make_parser(prog="python -m mne_mmnet.training"):
     parser.add_argument("--device", default="cpu", help="torch device")
     parser.add_argument("--threads", type=int, default=1, help="threads of the CPU's libraries")
     parser.add_argument(
-        "--heads-folder",
+        "--people-folder",
         type=Path,
         help="where lead fields are kept (with them there, MNE is not needed); default: the cache",
     )
@@ -57,9 +58,9 @@ def make_parser(prog="python -m mne_mmnet.training"):
         "--spaces",
         nargs="+",
         type=_read_space,
-        metavar="SPACING:HEADS:SHARE",
+        metavar="SPACING:PEOPLE:SHARE",
         default=DEFAULT_SPACES,
-        help="source spaces, number of perturbed heads on each, share of the batches",
+        help="source spaces, number of people on each, share of the batches",
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that simulate ahead")
     parser.add_argument("--initial", help="model whose weights to start from, by name or path")
@@ -111,7 +112,7 @@ def _limit_threads(n_threads):
     return threadpool_limits(n_threads)
 
 
-def read_heads(path=None, **options):
+def read_people(path=None, **options):
     """Read lead fields from a file, or have them computed and kept there.
 
     Parameters
@@ -119,18 +120,18 @@ def read_heads(path=None, **options):
     path : path-like | None
         The file; None is one in the user's cache. If there is none, it is made, which needs MNE.
     **options
-        Of :func:`mne_mmnet.simulation.heads.make_head_archive`.
+        Of :func:`mne_mmnet.simulation.people.make_people`.
 
     Returns
     -------
-    heads : HeadArchive
+    people : PeopleArchive
         The lead fields.
     """
     if path is not None and Path(path).exists():
-        return HeadArchive.read(path)
-    from ..simulation.heads import make_head_archive
+        return PeopleArchive.read(path)
+    from ..simulation.people import make_people
 
-    return make_head_archive(path, **options)
+    return make_people(path, **options)
 
 
 def read_spaces(folder, spaces):
@@ -145,24 +146,21 @@ def read_spaces(folder, spaces):
 
     Returns
     -------
-    training : list of HeadArchive
+    training : list of PeopleArchive
         One for each space.
-    validation : list of HeadArchive
-        Heads of the first space that are in none of them.
-    fine : HeadArchive
-        Heads of a finer space than the first, for the confidence head.
+    validation : list of PeopleArchive
+        People with the first space who are in none of them.
     """
 
-    def read(spacing, n_heads, seed):
+    def read(spacing, n_people, seed):
         path = None
         if folder is not None:
-            path = Path(folder) / f"{spacing}-{n_heads}-seed{seed}.npz"
-        return read_heads(path, n_heads=n_heads, spacing=spacing, seed=seed)
+            path = Path(folder) / f"{spacing}-{n_people}-seed{seed}.npz"
+        few = _FEW_ELECTRODES if spacing in _FINE_SPACINGS else None
+        return read_people(path, n_people=n_people, spacing=spacing, seed=seed, n_electrodes=few)
 
-    training = [read(spacing, n_heads, seed) for seed, (spacing, n_heads, _) in enumerate(spaces)]
-    validation = [read(spaces[0][0], _VALIDATION_HEADS, _VALIDATION_HEADS_SEED)]
-    fine = read(_FINE_SPACING, _VALIDATION_HEADS, _FINE_HEADS_SEED)
-    return training, validation, fine
+    training = [read(spacing, n_people, 0) for spacing, n_people, _ in spaces]
+    return training, [read(spaces[0][0], VALIDATION_PEOPLE, VALIDATION_SEED)]
 
 
 def list_versions():
@@ -188,9 +186,8 @@ def describe_domain(config):
     domain : dict
         Ranges of the recordings, of the heads, and the source spaces.
     """
-    spaces = [dict(zip(("spacing", "n_heads", "share"), s, strict=True)) for s in config.spaces]
-    heads = {**asdict(HeadVariety()), "fine": _FINE_SPACING}
-    return {**asdict(config.simulation), "heads": heads, "spaces": spaces}
+    spaces = [dict(zip(("spacing", "n_people", "share"), s, strict=True)) for s in config.spaces]
+    return {**asdict(config.simulation), "people": asdict(PeopleVariety()), "spaces": spaces}
 
 
 def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
@@ -217,14 +214,14 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     if args.initial is not None:
         initial, _ = read_model(args.initial)
         config = replace(config, network=initial.config)
-    heads, validation_heads, fine_heads = read_spaces(args.heads_folder, config.spaces)
+    people, validation_people = read_spaces(args.people_folder, config.spaces)
     started = time.monotonic()
     with _limit_threads(args.threads):
         network, validation = train(
             config,
             args.out,
-            heads,
-            validation_heads=validation_heads,
+            people,
+            validation_people=validation_people,
             n_workers=args.workers,
             device=args.device,
             initial=initial,
@@ -234,8 +231,8 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
         coverage = train_confidence(
             network,
             config,
-            [Space(archive, config.network, args.device) for archive in heads],
-            Space(fine_heads, config.network, args.device),
+            [Space(archive, config.network, args.device) for archive in people],
+            [Space(archive, config.network, args.device) for archive in validation_people],
             args.out,
             save_every=args.save_every,
             progress=progress,

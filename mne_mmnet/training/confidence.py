@@ -17,6 +17,7 @@ from .config import TrainingConfig
 from .gradient import Gradient
 from .interrupt import Interrupt
 from .loop import Space, learning_rate, pose_batch
+from .loss import regional_moments
 from .parts import Parts
 
 logger = logging.getLogger("mne")
@@ -25,19 +26,8 @@ logger = logging.getLogger("mne")
 _PHASE = 31
 _TEMPERATURE_SEED = 123_456
 # The temperature is fitted on what is usually localised, not on all that was trained on: a few
-# patches of moderate extent, seen by usual montages, in data of usable quality with a measured
-# noise covariance.
-_USUAL = dict(
-    n_channels=(19, 128),
-    n_sources=(1, 4),
-    max_extent=20.0,
-    snr_db=(-5.0, 10.0),
-    known_noise=1.0,
-    free=0.0,
-    loose=0.0,
-)
-# share of the target's probability that one location holds if it is the strongest of all
-_PEAKED = 0.5
+# patches of moderate extent, seen by usual montages, in data of usable quality.
+_USUAL = dict(n_channels=(19, 128), n_sources=(1, 4), max_extent=20.0, snr_db=(-5.0, 10.0))
 
 
 def peak_score(network, space, batch, n_steps=None):
@@ -59,12 +49,14 @@ def peak_score(network, space, batch, n_steps=None):
     log_probability : torch.Tensor of shape (n_batch, n_sources)
         Differentiable in the confidence head's weights.
     target : torch.Tensor of shape (n_batch, n_sources)
-        Where the peak is.
+        1 at the place of the truly strongest region, at the sample at which the most goes on.
     """
     with torch.no_grad():
         problem, _ = pose_batch(network, space, batch)
         *_, last = iterate(network, problem, n_steps)
-    target = torch.as_tensor(batch.peak, dtype=torch.float32, device=space.device)
+        truth = torch.as_tensor(batch.currents[..., 0], dtype=torch.float32, device=space.device)
+        moments = regional_moments(truth, space)
+        target = torch.zeros_like(moments).scatter_(1, moments.argmax(1, keepdim=True), 1.0)
     return peak_log_probability(network, problem, last.point), target
 
 
@@ -98,16 +90,15 @@ def _part_loss(network, space, batch, part):
 
 
 def _cross_entropy(log_probability, target):
-    """Mean of −Σ t log p, without the part that ties among the true locations cause."""
-    ties = (target * target.clamp_min(1e-12).log()).sum(1)
-    return (ties - (target * log_probability).sum(1)).mean()
+    """Mean of −Σ t log p."""
+    return -(target * log_probability).sum(1).mean()
 
 
 def train_confidence(
     network: EvidenceNetwork,
     config: TrainingConfig,
     spaces: list[Space],
-    fine: Space,
+    held_out: list[Space],
     directory,
     *,
     save_every=200,
@@ -122,10 +113,9 @@ def train_confidence(
     config : TrainingConfig
         The run.
     spaces : list of Space
-        As for the network. Recordings of the first are inverted there, and those of ``fine``.
-    fine : Space
-        A finer source space, from which half of the recordings come: real sources do not sit on
-        the grid that they are estimated on. The temperature is fitted on such recordings alone.
+        As for the network.
+    held_out : list of Space
+        Other people, on whom the temperature is fitted.
     directory : path-like
         Where ``confidence.pt`` is kept: the directory of the network's own run.
     save_every : int
@@ -159,7 +149,7 @@ def train_confidence(
     schedule = replace(config, n_batches=config.n_confidence)
     first, mark = 0, ("config", json.dumps(config.to_dict()))
     if path.exists():
-        with resuming(path, mark, "a run with another configuration", fine.device) as state:
+        with resuming(path, mark, "a run with another configuration", spaces[0].device) as state:
             head.load_state_dict(state["head"])
             load_optimiser(optimiser, state["optimiser"])
             first = int(state["batch"])
@@ -167,14 +157,10 @@ def train_confidence(
 
     def step(k):
         rng = np.random.default_rng([config.seed, _PHASE, k])
-        if rng.uniform() < 0.5:
-            space, source = spaces[0], fine
-        else:
-            number = min(int(np.searchsorted(shares, rng.uniform())), len(spaces) - 1)
-            space = source = spaces[number]
-        inverse = space if source is fine else None
+        number = min(int(np.searchsorted(shares, rng.uniform())), len(spaces) - 1)
+        space = spaces[number]
         seed = [config.seed, _PHASE, k, 1]
-        batch = source.simulate(config.simulation, config.batch_size, seed, inverse)
+        batch = space.simulate(config.simulation, config.batch_size, seed)
         for group in optimiser.param_groups:
             group["lr"] = learning_rate(schedule, k)
         loss = gradient(partial(_part_loss, network, space, batch), len(batch.data))
@@ -197,13 +183,13 @@ def train_confidence(
                 save(k + 1)
             interrupt.answer(partial(save, k + 1))
 
-    found = fit_temperature(network, config, spaces[0], fine)
+    found = fit_temperature(network, config, held_out)
     network.requires_grad_(False)
     return found
 
 
 @torch.no_grad()
-def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, space: Space, fine: Space):
+def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, held_out: list[Space]):
     """Fit the temperature of a trained confidence head.
 
     Parameters
@@ -212,27 +198,22 @@ def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, space: Spa
         The network, changed in place.
     config : TrainingConfig
         The run.
-    space, fine : Space
-        Recordings are simulated in ``fine`` and inverted in ``space``.
+    held_out : list of Space
+        People on whom it was not trained.
 
     Returns
     -------
     coverage : dict of float to float
-        Share of these recordings whose region of that level holds the peak. Counted, and fitted
-        on, are those that have one: a location stronger than all others.
+        Share of these recordings whose region of that level holds the strongest source.
     """
     usual = replace(config.simulation, **_USUAL)
-    parts = Parts(space.device)
-    held_out = [
-        score_peaks(
-            network,
-            space,
-            fine.simulate(usual, config.batch_size, [_TEMPERATURE_SEED, k], space),
-            parts,
-        )
-        for k in range(config.n_temperature)
-    ]
-    return fit_temperature_to(network, held_out)
+    parts = Parts(held_out[0].device)
+    found = []
+    for k in range(config.n_temperature):
+        space = held_out[k % len(held_out)]
+        batch = space.simulate(usual, config.batch_size, [_TEMPERATURE_SEED, k])
+        found.append(score_peaks(network, space, batch, parts))
+    return fit_temperature_to(network, found)
 
 
 @torch.no_grad()
@@ -252,9 +233,6 @@ def fit_temperature_to(network: EvidenceNetwork, held_out):
         As of :func:`fit_temperature`.
     """
     log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-    # a flat patch has no strongest location, and nothing to be calibrated against
-    peaked = target.amax(1) > _PEAKED
-    log_probability, target = log_probability[peaked], target[peaked]
     change = _best_log_temperature(log_probability, target)
     network.confidence.log_temperature += change
     scaled = (log_probability / change.exp()).log_softmax(1)

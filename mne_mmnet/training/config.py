@@ -5,12 +5,12 @@ from dataclasses import asdict, dataclass, field
 from ..network import NetworkConfig
 from ..simulation import SimulationConfig
 
-# spacing, number of perturbed heads, share of the batches
+# spacing, number of people, share of the batches
 DEFAULT_SPACES = (
-    ("ico3", 32, 0.78),
+    ("ico3", 40, 0.76),
     ("oct5", 8, 0.08),
-    ("ico4", 6, 0.03),
-    ("vol12", 8, 0.11),
+    ("ico4", 5, 0.03),
+    ("vol12", 8, 0.13),
 )
 
 
@@ -25,7 +25,7 @@ class TrainingConfig:
     simulation : SimulationConfig
         The training domain.
     spaces : tuple of (str, int, float)
-        Source spaces: spacing, number of perturbed heads, share of the batches.
+        Source spaces: spacing, number of people, share of the batches.
     n_batches : int
         Length of the run; the learning-rate schedule spans it.
     batch_size : int
@@ -51,9 +51,9 @@ class TrainingConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
     spaces: tuple[tuple[str, int, float], ...] = DEFAULT_SPACES
-    n_batches: int = 10_000
-    batch_size: int = 4
-    n_steps: tuple[int, int] = (4, 8)
+    n_batches: int = 12_500
+    batch_size: int = 8
+    n_steps: tuple[int, int] = (2, 3)
     learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
@@ -66,6 +66,10 @@ class TrainingConfig:
         shares = [share for _, _, share in self.spaces]
         if not shares or min(shares) <= 0 or abs(sum(shares) - 1.0) > 1e-6:
             raise ValueError(f"The shares of spaces must be > 0 and sum to 1, got {self.spaces}.")
+        if self.batch_size % 2:
+            raise ValueError(
+                f"batch_size must be even, got {self.batch_size}: recordings come in pairs."
+            )
         for name in (
             "n_batches",
             "batch_size",

@@ -14,7 +14,14 @@ import torch
 from .._devices import keep_triton_out, recognise
 from ..metrics import auc, confidence_interval, space_time_cosine
 from ..network import EvidenceNetwork
-from ..simulation import HeadArchive, Perturbation, SimulationConfig, perturb_heads
+from ..regions import Regions
+from ..simulation import (
+    HeadArchive,
+    PeopleArchive,
+    Perturbation,
+    SimulationConfig,
+    perturb_heads,
+)
 from ..solver import iterate
 from .checkpoint import load_optimiser, resuming, write_checkpoint
 from .confidence import fit_temperature_to, score_peaks
@@ -26,7 +33,7 @@ logger = logging.getLogger("mne")
 
 # batch k of a purpose is simulated from (seed, purpose, k)
 _TRAIN, _VALIDATE, _TEST, _TEMPERATURE = range(4)
-_MEASURES = ("loss", "space-time cosine", "AUC", "strongest peak (mm)")
+_MEASURES = ("loss", "space-time cosine", "AUC", "strongest region (mm)")
 # sources whose power exceeds this share of the largest count as active
 _ACTIVE = 0.1
 
@@ -222,16 +229,11 @@ class _Run:
         plain = {**asdict(config), "minutes": None}  # more time may be given to a resumed run
         self.fingerprint = json.dumps(plain, sort_keys=True) + digest.hexdigest()
         self.path = directory / "fine-tune.pt"
-        heads, others = (
-            perturb_heads(
-                archive,
-                config.n_heads,
-                np.random.default_rng([config.seed, purpose, 1]),
-                config.perturbation,
-            )
+        people, others = (
+            _people_around(archive, config, np.random.default_rng([config.seed, purpose, 1]))
             for purpose in (_TRAIN, _VALIDATE)
         )
-        self.space = Space(heads, network.config, device)
+        self.space = Space(people, network.config, device)
         self.held_out = Space(others, network.config, device)
         self.started = time.monotonic()
 
@@ -378,8 +380,8 @@ def measure(network, space, batches, parts):
     Returns
     -------
     scores : array of shape (n_recordings, 4)
-        Training loss, space-time cosine, area under the ROC curve, distance of the strongest
-        location from the strongest source (mm).
+        Training loss, space-time cosine, area under the ROC curve, distance between the strongest
+        regions (mm).
     """
     rows = []
     for batch in batches:
@@ -392,23 +394,48 @@ def _score(network, space, whole, part):
     """Scores of some recordings of a batch, one row each; ``part`` is a slice."""
     n_steps, batch, rows = network.config.n_steps, whole.take(part), []
     _, losses = batch_loss(network, space, batch, n_steps)
-    problem, data = pose_batch(network, space, batch)
+    problem, amplitude = pose_batch(network, space, batch)
     *_, last = iterate(network, problem, n_steps)
-    currents = problem.objective.posterior_mean(last.point, data).cpu().double().numpy()
-    currents *= batch.orient_weights[:, None, :, None]
-    samples = zip(losses, currents, batch.currents, batch.peak, strict=True)
-    for loss, estimate, truth, peak in samples:
+    seen = torch.as_tensor(batch.seen, device=space.device) / amplitude[:, None, None]
+    currents = problem.objective.posterior_mean(last.point, seen.float())
+    currents = currents.cpu().double().numpy() * batch.orient_weights[:, None]
+    regions = Regions(batch.positions)
+    for loss, estimate, truth in zip(losses, currents, batch.currents, strict=True):
         power, true_power = (np.square(x).sum(axis=(1, 2)) for x in (estimate, truth))
-        away = space.heads.positions - space.heads.positions[np.argmax(power)]
+        places = [
+            batch.positions[regions.strongest(np.linalg.norm(x[..., 0], axis=1))]
+            for x in (estimate, truth)
+        ]
         rows.append(
             (
                 float(loss),
                 space_time_cosine(*(x.reshape(len(x), -1) for x in (estimate, truth))),
                 auc(power, true_power > _ACTIVE * true_power.max()),
-                float(np.linalg.norm(away[peak > 0], axis=1).min()),
+                float(np.linalg.norm(places[0] - places[1])),
             )
         )
     return rows
+
+
+def _people_around(archive, config, rng):
+    """People whose heads are like the given one, which is what all are inverted with."""
+    gains = perturb_heads(archive, config.n_heads + 1, rng, config.perturbation).gains
+    given = np.broadcast_to(gains[0], gains[1:].shape)
+    return PeopleArchive(
+        standard=gains[0],
+        true=gains[1:],
+        own=given,
+        fitted=given,
+        deep=np.zeros((len(given), given.shape[1], 1, 3), np.float32),
+        electrodes=archive.electrodes,
+        groups=archive.groups,
+        positions=archive.positions,
+        normals=archive.normals,
+        adjacency=archive.adjacency,
+        source_space=archive.source_space,
+        is_volume=archive.is_volume,
+        noise_factor=archive.noise_factor,
+    )
 
 
 def compare(before, after, seed=0):

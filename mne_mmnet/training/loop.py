@@ -15,33 +15,34 @@ import torch
 
 from .._devices import keep_triton_out
 from ..dictionary import mixing_matrix
-from ..network import EvidenceNetwork, NetworkConfig
-from ..simulation import HeadArchive, PatchSampler, simulate_batch
+from ..lead_errors import SHARES
+from ..network import EvidenceNetwork, NetworkConfig, describe
+from ..regions import REGION_MM, Regions
+from ..simulation import PatchSampler, PeopleArchive, simulate_batch
 from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
 from .gradient import Gradient
 from .interrupt import Interrupt, ignore_interrupts
-from .loss import current_loss, unrolled_loss
+from .loss import Target, current_loss, unrolled_loss
 
 # MNE's logger, without importing MNE: training runs where it is not installed
 logger = logging.getLogger("mne")
 
 # the blurred terms of the loss forgive misses of about this many mm
 _BLUR_MM = (8.0, 20.0)
-# samples a recording that the loss looks at
-_READ_OUT = 32
+_TAPER = 0.1
 _VALIDATION_SEED = 987_654
 _N_VALIDATION = 32
 
 
 class Space:
-    """Heads with one source space, and what all batches on it share.
+    """People with one source space, and what all batches on it share.
 
     Parameters
     ----------
-    heads : HeadArchive
+    people : PeopleArchive
         Lead fields.
     network : NetworkConfig
         Of the dictionary.
@@ -49,34 +50,35 @@ class Space:
         A torch device.
     """
 
-    def __init__(self, heads: HeadArchive, network: NetworkConfig, device="cpu"):
-        self.heads, self.network, self.device = heads, network, device
-        self.sampler = PatchSampler(heads.adjacency)
+    def __init__(self, people: PeopleArchive, network: NetworkConfig, device="cpu"):
+        self.people, self.network, self.device = people, network, device
+        self.sampler = PatchSampler(people.adjacency)
         self.blurs = tuple(
-            to_torch_csr(mixing_matrix(heads.adjacency, reach), device) for reach in _BLUR_MM
+            to_torch_csr(mixing_matrix(people.adjacency, reach), device) for reach in _BLUR_MM
         )
+        # a little less at the rim, so that the largest moment has one place
+        region = Regions(people.positions)._distance.copy()
+        region.data = 1.0 - _TAPER * (region.data / REGION_MM) ** 2
+        self.region = to_torch_csr(region, device)
         self._graphs = {}
 
     def graph(self, orient):
         """Return the dictionary for one kind of orientation, made when it is first needed."""
         if orient not in self._graphs:
-            frames = None
-            if orient == "free":
-                frames = np.broadcast_to(np.eye(3), (len(self.heads.normals), 3, 3))
-            elif orient == "loose":
-                frames = self.heads.surface_frames
+            frames = {"fixed": None, "free": np.eye(3)[None]}.get(
+                orient, self.people.surface_frames
+            )
             graph = build_source_graph(
-                self.heads.adjacency, self.network, frames, orient == "loose", self.device
+                self.people.adjacency, self.network, frames, orient, self.device
             )
             synthesis = graph.synthesis.to(self.device, torch.float32)
             self._graphs[orient] = replace(graph, synthesis=synthesis)
         return self._graphs[orient]
 
-    def simulate(self, config, n_batch, seed, inverse=None):
-        """Simulate one batch of recordings, to be inverted here or in another space."""
+    def simulate(self, config, n_batch, seed):
+        """Simulate one batch of recordings, to be inverted here."""
         rng = np.random.default_rng(seed)
-        inverse_heads = None if inverse is None else inverse.heads
-        return simulate_batch(self.heads, self.sampler, config, n_batch, rng, inverse_heads)
+        return simulate_batch(self.people, self.sampler, config, n_batch, rng)
 
 
 def pose_batch(network, space, batch):
@@ -95,19 +97,25 @@ def pose_batch(network, space, batch):
     -------
     problem : Problem
         For the solver.
-    data : torch.Tensor of shape (n_batch, n_rank, n_times)
-        The data of unit mean power.
+    amplitude : torch.Tensor of shape (n_batch,)
+        What the data were divided by.
     """
     device = space.device
     with torch.no_grad():
-        # to single precision only after the unit has been taken out: V/(A·m), whitened
+        graph = space.graph(batch.orient)
+        # the unit, V/(A·m), is taken out before single precision could overflow
         leadfield = batch.leadfield / np.abs(batch.leadfield).max()
         leadfield = torch.as_tensor(leadfield, dtype=torch.float32, device=device)
-        model, _ = build_source_model(leadfield, space.graph(batch.orient))
+        deep = torch.as_tensor(batch.deep, dtype=torch.float32, device=device)
+        model, _ = build_source_model(
+            leadfield, graph, network.config.n_errors, SHARES[batch.head], deep
+        )
         raw = torch.as_tensor(batch.data, dtype=torch.float64, device=device)
         data, amplitude = normalise_data(raw)
-        known = torch.as_tensor(batch.noise_known, dtype=torch.float32, device=device)
-    return pose(network, model, data, amplitude, known), data
+        n_batch = len(data)
+        known = torch.full((n_batch,), batch.noise_known, device=device)
+        facts = describe(n_batch, batch.head, batch.orient, batch.n_samples, model.n_rank, device)
+    return pose(network, model, data, amplitude, known, facts), amplitude
 
 
 def batch_loss(network, space, batch, n_steps):
@@ -131,20 +139,21 @@ def batch_loss(network, space, batch, n_steps):
     last : torch.Tensor of shape (n_batch,)
         Of the last iterate alone, without gradient.
     """
-    problem, data = pose_batch(network, space, batch)
+    problem, amplitude = pose_batch(network, space, batch)
     with torch.no_grad():
-        # long windows: a part of the samples tells what the read-out is worth
-        stride = -(-data.shape[2] // _READ_OUT)
-        truth = torch.as_tensor(batch.currents[..., ::stride], dtype=torch.float32)
-        truth = truth.to(space.device) / truth.abs().amax((1, 2, 3), keepdim=True)
+        seen = torch.as_tensor(batch.seen, dtype=torch.float32, device=space.device)
+        seen = seen / amplitude[:, None, None].to(seen.dtype)
+        truth = torch.as_tensor(batch.currents, dtype=torch.float32, device=space.device)
+        inside = torch.as_tensor(batch.inside, dtype=torch.float32, device=space.device)
         weights = torch.as_tensor(batch.orient_weights, dtype=torch.float32, device=space.device)
-        weights = weights[:, None, :, None]
+        weights = weights[:, None]
+        target = Target.make(truth, inside, space, batch.positions)
     supervised = {n_steps // 3, 2 * n_steps // 3, n_steps}
     losses = []
     for step, iterate_ in enumerate(iterate(network, problem, n_steps, polished=False)):
         if step in supervised:
-            currents = problem.objective.posterior_mean(iterate_.point, data[..., ::stride])
-            losses.append(current_loss(currents * weights, truth, space.blurs))
+            currents = problem.objective.posterior_mean(iterate_.point, seen)
+            losses.append(current_loss(currents * weights, target, space))
     return unrolled_loss(losses), losses[-1].detach()
 
 
@@ -252,9 +261,9 @@ def learning_rate(config, batch):
 def train(
     config: TrainingConfig,
     directory,
-    heads: list[HeadArchive],
+    people: list[PeopleArchive],
     *,
-    validation_heads: list[HeadArchive] | None = None,
+    validation_people: list[PeopleArchive] | None = None,
     device="cpu",
     initial=None,
     save_every=200,
@@ -269,9 +278,9 @@ def train(
         The run. A directory holds one run: another configuration is refused.
     directory : path-like
         Where ``checkpoint.pt`` and ``log.jsonl`` are kept.
-    heads : list of HeadArchive
+    people : list of PeopleArchive
         Lead fields, one archive for each of ``config.spaces``.
-    validation_heads : list of HeadArchive | None
+    validation_people : list of PeopleArchive | None
         Others, on which the weights are validated. None takes the same.
     device : str
         A torch device.
@@ -310,9 +319,9 @@ def train(
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     path = directory / "checkpoint.pt"
-    if len(heads) != len(config.spaces):
-        raise ValueError(f"{len(config.spaces)} archives are needed, got {len(heads)}.")
-    spaces = [Space(archive, config.network, device) for archive in heads]
+    if len(people) != len(config.spaces):
+        raise ValueError(f"{len(config.spaces)} archives are needed, got {len(people)}.")
+    spaces = [Space(archive, config.network, device) for archive in people]
 
     torch.manual_seed(config.seed)
     network = EvidenceNetwork(config.network).to(device)
@@ -337,8 +346,8 @@ def train(
         logger.info("Resuming %s at batch %d.", path, first)
 
     held_out = spaces
-    if validation_heads is not None:
-        held_out = [Space(archive, config.network, device) for archive in validation_heads]
+    if validation_people is not None:
+        held_out = [Space(archive, config.network, device) for archive in validation_people]
     validation = [
         (space, space.simulate(config.simulation, config.batch_size, [_VALIDATION_SEED, k]))
         for k, space in enumerate(held_out * (_N_VALIDATION // len(held_out)))
