@@ -275,7 +275,8 @@ def main():
         for head in args.heads
         for name in methods
     }
-    run(people, args, methods, stores)
+    if args.names:
+        run(people, args, methods, stores)
     for other in others:
         other.close()
     if not args.no_report:

@@ -5,7 +5,7 @@ import numpy as np
 SHARES = {"template": 0.15, "fitted": 0.12, "own": 0.02}
 """Power of a lead field's errors over that of its columns, by the head it is of: the template with
 nominal electrodes, with digitised ones, the subject's own. A person's columns differ from the
-template's by 0.22 (``benchmarks/people.py --population``), of which tangential atoms take a part."""
+template's by 0.22 (``benchmarks/people.py --population``), of which tangential atoms take some."""
 
 
 def deep_fields(electrodes):
