@@ -135,7 +135,8 @@ def apply_mmnet_inverse(
         If the answer should not be trusted: the number of channels, or with a noise covariance
         the signal-to-noise ratio, lies outside the model's training domain; the data are nothing
         but noise; there are MEG channels; currents are impossibly large; data and whitener differ
-        in rank; the noise covariance is so ill-conditioned that whitening is unstable (MNE's).
+        in rank; with ``return_uncertainty``, that the strongest source may be nearly anywhere; the
+        noise covariance is so ill-conditioned that whitening is unstable (MNE's).
 
     Examples
     --------
@@ -164,7 +165,12 @@ def apply_mmnet_inverse(
     solution, (report,) = operator.solve(whitened[None], n_steps, return_uncertainty)
     currents = solution.currents[0] / noise_scale(prepared, evoked.nave)
     concerns, score = find_concerns(
-        operator.card, prepared, whitened, report, np.abs(currents).max(initial=0.0)
+        operator.card,
+        prepared,
+        whitened,
+        report,
+        np.abs(currents).max(initial=0.0),
+        solution.spread.level[0] if return_uncertainty else None,
     )
     report = replace(report, concerns=tuple(concerns.values()), domain_score=score)
     logger.info(f"    {report}")

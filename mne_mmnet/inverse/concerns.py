@@ -10,6 +10,9 @@ from mne.utils import logger
 _LARGEST_CURRENT = 5e-6  # A·m
 # less than this share explained, without a covariance to compare with, is no finding
 _LEAST_EXPLAINED = 0.05
+# a region that the strongest source lies in with 90 % probability and that holds a larger share of
+# the locations tells next to nothing
+_LARGEST_REGION, _LEVEL = 1.0 / 3.0, 0.9
 # a signal's mean square must exceed the noise's by as many of its standard errors
 _STANDARD_ERRORS = 3.0
 _SINGULAR = 1e-6
@@ -90,7 +93,7 @@ def say_foreign(card, prepared):
     )
 
 
-def find_concerns(card, prepared, data, report, largest):
+def find_concerns(card, prepared, data, report, largest, level=None):
     """Collect what speaks against an answer.
 
     Parameters
@@ -105,12 +108,14 @@ def find_concerns(card, prepared, data, report, largest):
         What the solver did.
     largest : float
         Largest current of the estimate, A·m.
+    level : array of shape (n_sources,) | None
+        Of :class:`mne_mmnet.inverse.routes.Spread`, where the uncertainty was asked for.
 
     Returns
     -------
     concerns : dict of str
-        Text by kind: "n_channels", "ch_types", "noise", "snr_db", "explained", "amplitude" or
-        "rank".
+        Text by kind: "n_channels", "ch_types", "noise", "snr_db", "explained", "amplitude",
+        "rank" or "region".
     score : float
         See :class:`SolverReport`.
     """
@@ -153,6 +158,13 @@ def find_concerns(card, prepared, data, report, largest):
             f"The data have rank {rank}, the whitener {prepared.n_rank}: channels were "
             "interpolated, or components removed. Pass a noise_cov made from data cleaned in the "
             "same way, or mark interpolated channels as bad."
+        )
+    share = 0.0 if level is None else np.mean(np.asarray(level) < _LEVEL)
+    if share > _LARGEST_REGION:
+        concerns["region"] = (
+            f"The strongest source may be nearly anywhere: the region that holds it with "
+            f"{100 * _LEVEL:.0f} % probability has {100 * share:.0f} % of all locations. Don't "
+            "read its place; average more trials, use more electrodes, or pass a noise_cov."
         )
     return concerns, float(max(distances))
 

@@ -22,8 +22,9 @@ class Uncertainty:
         directions together where the orientation is not fixed. The source variances are taken as
         known, so that it is a lower bound of the real uncertainty.
     peak_probability : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        Probability that the strongest source, over the window, lies at a location. All locations
-        together have probability 1, also if a label restricts what is returned.
+        Probability that the strongest region, at the instant at which the most goes on, is that
+        around a location: the place of the largest moment within 15 mm (:func:`find_sources`). All
+        locations together have probability 1, also if a label restricts what is returned.
     confidence : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
         Where the confidence regions are: that of level c holds the locations with a value below
         c. So ``confidence.data < 0.9`` is the smallest set of locations that holds the strongest
