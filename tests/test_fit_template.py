@@ -19,6 +19,7 @@ from mne_mmnet import (
 from mne_mmnet._head_shape import fit_head
 from mne_mmnet._mne import describe_head
 from mne_mmnet._surfaces import CENTRE, cast_rays, distance_to_surface
+from mne_mmnet.places.anatomy import find_mni, to_mni152
 
 # one worker makes the head models
 pytestmark = pytest.mark.xdist_group("template")
@@ -321,6 +322,15 @@ def test_inverse_and_morph(person, fwd, tmp_path):
         stc, "fsaverage5", "fsaverage5", spacing=4, smooth="nearest", subjects_dir=target
     )
     assert_allclose(np.abs(morph.apply(stc).data).max(), np.abs(stc.data).max())
+
+
+def test_mni_coordinates(fwd):
+    """A place keeps its name, whatever the size of the head."""
+    surf = fetch_template() / "fsaverage5" / "surf"
+    white = [mne.read_surface(surf / f"{hemi}.white")[0] for hemi in ("lh", "rh")]
+    white = [rr[space["vertno"]] for rr, space in zip(white, fwd["src"], strict=True)]
+    found = find_mni(fwd["source_rr"], fwd, "fsaverage5")
+    assert_allclose(found, to_mni152(np.concatenate(white)), atol=0.05)
 
 
 def test_it_is_said(person):
