@@ -75,7 +75,7 @@ def make_parser(prog="python -m mne_mmnet.training"):
             options.add_argument(
                 "--" + field.name.replace("_", "-"),
                 type=type(default[0] if pair else default),
-                nargs=2 if pair else None,
+                nargs=len(default) if pair else None,
                 default=default,
             )
     return parser
