@@ -45,8 +45,11 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         "mean" where they are lengths. Not used without labels.
     model : str | path-like | Model
         As in :func:`apply_mmnet_inverse`, like all that follow.
-    loose : None | float | "auto" | dict
-        None fixes the orientation on surfaces: signed currents.
+    loose : None | "evidence" | float | "auto" | dict
+        None has the data settle the orientation on surfaces: lengths of currents. 0 gives signed
+        ones.
+    head : "auto" | "own" | "template"
+        Whose lead field it is.
     depth : "auto" | None | float
         Exponent of the depth weighting.
     rank : None | "info" | "full" | dict
@@ -102,6 +105,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         mode="auto",
         model="mmnet-base",
         loose=None,
+        head="auto",
         depth="auto",
         rank=None,
         pick_ori=None,
@@ -118,6 +122,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         self.mode = mode
         self.model = model
         self.loose = loose
+        self.head = head
         self.depth = depth
         self.rank = rank
         self.pick_ori = pick_ori
@@ -155,7 +160,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             raise ValueError("labels is empty. Pass labels, or None to keep every source.")
         if X is not None and not isinstance(X, mne.BaseEpochs):
             self._check_array(X)
-        options = ("noise_cov", "model", "loose", "depth", "rank", "use_cps", "device")
+        options = ("noise_cov", "model", "loose", "head", "depth", "rank", "use_cps", "device")
         operator, _, _ = resolve_operator(
             self.info,
             self.fwd,

@@ -9,8 +9,8 @@ import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 from scipy import linalg
 
-from ._mne import describe_head, describe_source_space, prepare_forward
-from .inverse.operator import name_head, pick_device
+from ._mne import describe_source_space, prepare_forward, resolve_head
+from .inverse.operator import name_head, pick_device, settle_loose
 from .network import HEADS, ORIENTS
 from .simulation import HeadArchive, SimulationConfig
 from .training.command import list_versions
@@ -30,6 +30,7 @@ def fine_tune(
     model="mmnet-base",
     info=None,
     loose=None,
+    head="auto",
     minutes=10.0,
     directory=None,
     device="auto",
@@ -55,8 +56,10 @@ def fine_tune(
     info : mne.Info | None
         Channels and bad channels of the recordings to come. None takes all EEG channels of the
         forward solution.
-    loose : None | float | "auto" | dict
+    loose : None | "evidence" | float | "auto" | dict
         Orientation constraint of the estimates to come, as in :func:`apply_mmnet_inverse`.
+    head : "auto" | "own" | "template"
+        Whose lead field the estimates to come will take it for, likewise.
     minutes : float
         Time limit in minutes.
     directory : path-like | None
@@ -104,9 +107,10 @@ def fine_tune(
     seed = 0 if rng is None else int(np.random.default_rng(rng).integers(2**31))
     base = read_model(model, device)
     info = _info_of(fwd) if info is None else info
+    loose = settle_loose(loose, base.card, fwd)
     asked = prepare_forward(info, fwd, noise_cov, loose=loose)
     archive = make_archive(info, fwd, asked, noise_cov)
-    head = describe_head(info, fwd)
+    head = resolve_head(head, info, fwd)
     bar = ProgressBar(100, mesg="Fine-tuning")
 
     def progress(share):

@@ -7,13 +7,14 @@ import torch
 from scipy import sparse
 
 from mne_mmnet.dictionary import PatchScale
-from mne_mmnet.network import EvidenceNetwork, NetworkConfig
+from mne_mmnet.network import EvidenceNetwork, NetworkConfig, describe
 from mne_mmnet.objective import N_NOISE, EvidenceObjective
 from mne_mmnet.simulation import SimulationConfig
 from mne_mmnet.source_model import SourceModel, build_source_graph, build_source_model
 
 SMALL = NetworkConfig(
     scales=(PatchScale("point"), PatchScale("gaussian", 8.0)),
+    tangential=(0, 1),
     hidden=12,
     blocks=2,
     read=10,
@@ -46,30 +47,41 @@ def two_islands(rng, n_sources=(40, 25), reach=14.0):
     return sparse.csr_array(sparse.block_diag(parts, format="csr")[order][:, order])
 
 
-def make_model(leadfield, config=SMALL, adjacency=None):
+def make_model(leadfield, config=SMALL, adjacency=None, n_errors=0, share=0.0, deep=None):
     """Source model of lead fields (n_models, n_rank, n_sources, n_orient) on a ring."""
     leadfield = torch.as_tensor(leadfield, dtype=torch.float64)
     n_sources, n_orient = leadfield.shape[2:]
     adjacency = ring(n_sources) if adjacency is None else adjacency
     frames = np.broadcast_to(np.eye(3), (n_sources, 3, 3)) if n_orient == 3 else None
-    return build_source_model(leadfield, build_source_graph(adjacency, config, frames))
+    graph = build_source_graph(adjacency, config, frames, "free" if n_orient == 3 else "fixed")
+    return build_source_model(leadfield, graph, n_errors, share, deep)
+
+
+def facts_of(n_batch, model):
+    """What a network is told of recordings on a head of one's own."""
+    orient = "free" if model.n_orient == 3 else "fixed"
+    return describe(n_batch, "own", orient, None, model.n_rank)
 
 
 def to_double(model):
     """Return the same model in float64, for comparisons with autograd."""
     return SourceModel(
-        model.atoms.double(),
+        model.columns.double(),
         model.basis.double(),
-        model.background.double(),
+        model.noise.double(),
         model.scale.double(),
         replace(model.graph, synthesis=model.graph.synthesis.double()),
+        model.families,
+        model.region_of_atom,
     )
 
 
 def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, n_orient=1, n_times=5):
     """Float64 objective with random costs and barriers, and a random point inside the box."""
     leadfield = rng.standard_normal((1, n_rank, n_sources, n_orient))
-    model = to_double(make_model(leadfield)[0])
+    # with errors of the lead field and deep sources, as at use
+    deep = torch.as_tensor(rng.standard_normal((1, n_rank, 3)))
+    model = to_double(make_model(leadfield, n_errors=2, share=0.2, deep=deep)[0])
     n_kept = model.n_kept
     # as if the sensor space had two more dimensions, which no source reaches
     model = replace(model, basis=torch.eye(n_kept, n_kept + 2, dtype=torch.float64)[None])

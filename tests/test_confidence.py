@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_cases import SMALL, make_model, random_network
+from core_cases import SMALL, facts_of, make_model, random_network
 from mne_mmnet.network import EvidenceNetwork, confidence_levels
 from mne_mmnet.solver import certify, iterate, normalise_data, peak_log_probability, pose
 
@@ -26,7 +26,9 @@ def solve(network, model, data):
     """Pose and run; return the log-probabilities, and the last iterate of the problem."""
     with torch.inference_mode():
         scaled, amplitude = normalise_data(torch.as_tensor(data))
-        problem = pose(network, model, scaled, amplitude, torch.zeros(len(data)))
+        problem = pose(
+            network, model, scaled, amplitude, torch.zeros(len(data)), facts_of(len(data), model)
+        )
         last, _ = certify(iterate(network, problem, 3))
         return peak_log_probability(network, problem, last.point), last.point, problem
 

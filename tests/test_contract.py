@@ -279,13 +279,23 @@ def test_scale_equivariance_with_covariance(case, stc_cov, scale):
     assert_close(scaled.data / scale, stc_cov.data)
 
 
-def test_sign_equivariance(case, stc):
+@pytest.mark.parametrize("options", [{"pick_ori": "vector"}, {"loose": 0.0}])
+def test_sign_equivariance(case, options):
     """Data × −1 gives currents × −1."""
+    evoked, flipped = case.evoked, with_data(case.evoked, -case.evoked.data)
+    one, other = (apply_mmnet_inverse(x, case.fwd, **options) for x in (evoked, flipped))
+    assert_close(-other.data, one.data)
+
+
+def test_lengths_have_no_sign(case, stc):
+    """Data × −1 gives the same lengths."""
     flipped = apply_mmnet_inverse(with_data(case.evoked, -case.evoked.data), case.fwd)
-    assert_close(-flipped.data, stc.data)
+    assert_close(flipped, stc)
 
 
-@pytest.mark.parametrize("kwargs", [{}, {"loose": 1.0}, {"loose": 0.2, "depth": 0.8}])
+@pytest.mark.parametrize(
+    "kwargs", [{}, {"loose": 0.0}, {"loose": 1.0}, {"loose": 0.2, "depth": 0.8}]
+)
 def test_determinism(case, kwargs):
     """Two calls agree to the last bit."""
     first, second = (
@@ -334,7 +344,7 @@ def test_single_time_sample(case):
         assert stc.tmin == evoked.times[0]
 
 
-@pytest.mark.parametrize("loose", [None, 1.0])
+@pytest.mark.parametrize("loose", [None, 0.0, 1.0])
 @pytest.mark.parametrize("with_cov", [False, True])
 def test_all_zero_data(case, loose, with_cov):
     """Nothing in, nothing out."""
@@ -364,7 +374,8 @@ def test_subject_vertices_and_times(case, stc):
     assert stc.tmin == case.evoked.times[0]
     assert stc.tstep == pytest.approx(1 / case.info["sfreq"], rel=1e-12)
     assert_allclose(stc.times, case.evoked.times, atol=1e-12)
-    assert stc.data.min() < 0 < stc.data.max()
+    # lengths: nothing is known of the orientation
+    assert 0 <= stc.data.min() < stc.data.max()
     # two dipoles of 20 nAm, spread over some sources
     assert 1e-9 < np.abs(stc.data).max() < 1e-7
 
@@ -444,7 +455,7 @@ def test_label(case, pick_ori, both):
 # Orientation ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("loose", [None, 0.2, 1.0])
+@pytest.mark.parametrize("loose", [None, 0.0, 0.2, 1.0])
 def test_vector_magnitude_and_normal(case, loose):
     """The three values of pick_ori are three views of one estimate."""
     operator = make_mmnet_operator(case.info, case.fwd, loose=loose)
@@ -456,21 +467,30 @@ def test_vector_magnitude_and_normal(case, loose):
     assert_close(vector.magnitude(), np.abs(scalar.data), 1e-6)
     projected, _ = vector.project("normal", case.fwd["src"])
     assert_close(projected, normal, 1e-6)
-    if loose is None:
+    if loose == 0:
         assert_close(scalar, normal, 1e-12)
     else:
         assert scalar.data.min() >= 0
         assert normal.data.min() < 0
 
 
-def test_loose_goes_to_fixed(case, stc):
+def test_loose_goes_to_fixed(case):
     """As tangential currents are forbidden, the estimate becomes the fixed one."""
     almost, zero = (
         apply_mmnet_inverse(case.evoked, case.fwd, loose=loose, pick_ori="normal")
         for loose in (1e-8, 0.0)
     )
-    assert_close(zero, stc, 1e-12)
-    assert_close(almost, stc, 1e-2)
+    assert_close(zero, apply_mmnet_inverse(case.evoked, case.fwd, loose=0.0), 1e-12)
+    assert_close(almost, zero, 1e-2)
+
+
+def test_evidence_is_the_default(case, stc):
+    """Saying it changes nothing; fixing or freeing the orientation does."""
+    named = apply_mmnet_inverse(case.evoked, case.fwd, loose="evidence")
+    assert_array_equal(named.data, stc.data)
+    for loose in (0.0, 0.2, 1.0):
+        other = apply_mmnet_inverse(case.evoked, case.fwd, loose=loose)
+        assert np.abs(np.abs(other.data) - stc.data).max() > 1e-2 * stc.data.max()
 
 
 def test_loose_grows_tangential(case):
@@ -487,10 +507,12 @@ def test_loose_grows_tangential(case):
     assert (np.diff(shares) > 0).all()
 
 
-def test_fixed_forward(case, stc):
-    """A forward solution already made fixed gives the same as loose=None."""
+def test_fixed_forward(case):
+    """A forward solution already made fixed gives the same as loose=0."""
     fixed = as_normal(case.fwd)
-    assert_close(apply_mmnet_inverse(case.evoked, fixed), stc)
+    expected = apply_mmnet_inverse(case.evoked, case.fwd, loose=0.0)
+    for loose in (None, "evidence"):
+        assert_close(apply_mmnet_inverse(case.evoked, fixed, loose=loose), expected)
     with pytest.raises(ValueError, match="free-orientation forward"):
         apply_mmnet_inverse(case.evoked, fixed, loose=0.2)
 
@@ -518,8 +540,10 @@ def test_source_spaces(kind, tmp_path):
     assert scalar.data.shape == (fwd["nsource"], len(evoked.times))
     assert vector.data.shape == (fwd["nsource"], 3, len(evoked.times))
     assert_close(vector.magnitude(), np.abs(scalar.data), 1e-6)
-    # fixed, hence signed, on surfaces alone
-    assert (scalar.data.min() < 0) == (kind == "surface")
+    assert scalar.data.min() >= 0
+    # fixed, hence signed, where that is asked for, or a forward solution leaves no choice
+    if kind in ("surface", "discrete"):
+        assert apply_mmnet_inverse(evoked, fwd, loose=0.0).data.min() < 0
     for vertices, space in zip(scalar.vertices, fwd["src"], strict=True):
         assert_array_equal(vertices, space["vertno"])
     for name, stc in (("scalar", scalar), ("vector", vector)):
@@ -556,7 +580,8 @@ def test_patch_statistics():
             fwd, surf_ori=True, force_fixed=True, use_cps=use_cps, verbose=False
         )
         assert_close(
-            apply_mmnet_inverse(evoked, fwd, use_cps=use_cps), apply_mmnet_inverse(evoked, fixed)
+            apply_mmnet_inverse(evoked, fwd, use_cps=use_cps, loose=0.0),
+            apply_mmnet_inverse(evoked, fixed),
         )
 
 
@@ -565,7 +590,7 @@ def test_patch_statistics():
 
 def test_residual(case):
     """Residual and what the sources explain, through MNE's own forward, are the data."""
-    stc, residual = apply_mmnet_inverse(case.evoked, case.fwd, return_residual=True)
+    stc, residual = apply_mmnet_inverse(case.evoked, case.fwd, loose=0.0, return_residual=True)
     assert isinstance(residual, mne.Evoked)
     assert residual.ch_names == case.evoked.ch_names
     assert_allclose(residual.times, case.evoked.times)
@@ -575,7 +600,7 @@ def test_residual(case):
     assert (residual.data**2).sum() < 0.5 * (case.evoked.data**2).sum()
 
 
-@pytest.mark.parametrize("loose", [0.2, 1.0])
+@pytest.mark.parametrize("loose", [None, 0.2, 1.0])
 def test_residual_of_vectors(case, loose):
     """The same with three columns a source, with a noise covariance and trials."""
     stc, residual = apply_mmnet_inverse(
@@ -638,7 +663,12 @@ def test_known_noise_level(case):
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"loose": 0.2}, {"loose": 1.0, "depth": 0.8}, {"use_cps": False, "device": "cpu"}],
+    [
+        {},
+        {"loose": 0.2},
+        {"loose": 1.0, "depth": 0.8, "head": "own"},
+        {"use_cps": False, "device": "cpu"},
+    ],
 )
 @pytest.mark.parametrize("with_cov", [False, True])
 def test_prepared_operator(case, options, with_cov):

@@ -64,9 +64,11 @@ def transformer(**kwargs):
 
 @pytest.mark.parametrize("mode", ["auto", "mean", "mean_flip", "pca_flip", "max"])
 def test_time_courses_are_those_of_the_estimates(mode):
-    courses = transformer(mode=mode).fit_transform(X[:3], Y[:3])
+    # modes that flip need signs
+    loose = 0 if "flip" in mode else None
+    courses = transformer(mode=mode, loose=loose).fit_transform(X[:3], Y[:3])
     epochs = mne.EpochsArray(X[:3], INFO, verbose=False)
-    stcs = apply_mmnet_inverse_epochs(epochs, FWD, COV)
+    stcs = apply_mmnet_inverse_epochs(epochs, FWD, COV, loose=loose)
     expected = mne.extract_label_time_course(stcs, LABELS, FWD["src"], mode, verbose=False)
     assert courses.shape == (3, 2, N_TIMES)
     assert_allclose(courses, expected, atol=1e-6 * np.abs(expected).max())
@@ -169,7 +171,9 @@ def test_flips_undo_the_folding():
     data = (gain[:, sources] @ np.outer(strength, course))[None]
     data = data + 2e-7 * np.random.default_rng(0).normal(size=data.shape)
     plain, flipped = (
-        SourceTransformer(INFO, FWD, COV, labels=[label], mode=mode).fit_transform(data)[0, 0]
+        SourceTransformer(INFO, FWD, COV, labels=[label], mode=mode, loose=0).fit_transform(data)[
+            0, 0
+        ]
         for mode in ("mean", "mean_flip")
     )
     # the sign is that of the direction, and the cancelling is undone
@@ -214,10 +218,17 @@ def test_bad_data():
 
 def test_signless_estimates_are_averaged():
     """Lengths of currents: auto is the mean, and never negative."""
-    fitted = transformer(loose=1.0).fit()
-    assert fitted.mode_ == "mean"
-    assert (fitted.transform(X[:2]) >= 0).all()
-    assert transformer(loose=1.0, pick_ori="normal").fit().mode_ == "mean_flip"
+    for loose in (None, 1.0):
+        fitted = transformer(loose=loose).fit()
+        assert fitted.mode_ == "mean"
+        assert (fitted.transform(X[:2]) >= 0).all()
+        assert transformer(loose=loose, pick_ori="normal").fit().mode_ == "mean_flip"
+    assert transformer(loose=0).fit().mode_ == "mean_flip"
+
+
+def test_head_is_passed_on():
+    assert transformer().fit().operator_.head.kind == "own"
+    assert transformer(head="template").fit().operator_.head.kind == "template"
 
 
 def test_without_scikit_learn():

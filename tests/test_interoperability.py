@@ -205,7 +205,10 @@ def test_connectivity(info, gain, fwd, cov, labels, tmp_path):
     connectivity = pytest.importorskip("mne_connectivity")
     make_epochs(info, gain, 20).save(tmp_path / "three-epo.fif", verbose=False)
     epochs = mne.read_epochs(tmp_path / "three-epo.fif", verbose=False)
-    stcs = mne_mmnet.apply_mmnet_inverse_epochs(epochs, fwd, cov, return_generator=True)
+    # phases need signs
+    stcs = mne_mmnet.apply_mmnet_inverse_epochs(
+        epochs, fwd, cov, pick_ori="normal", return_generator=True
+    )
     courses = mne.extract_label_time_course(stcs, labels, fwd["src"], "mean_flip", verbose=False)
     found = connectivity.spectral_connectivity_epochs(
         courses, method="imcoh", sfreq=SFREQ, fmin=30.0, fmax=50.0, faverage=True, verbose=False

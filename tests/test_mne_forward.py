@@ -13,7 +13,8 @@ from mne_mmnet._mne import check_reference, make_residual, make_stc, prepare_dat
 
 # kind of source space, loose, the resulting orientation
 ORIENTATIONS = [
-    ("surface", None, "fixed"),
+    ("surface", None, "evidence"),
+    ("surface", "evidence", "evidence"),
     ("surface", 0.0, "fixed"),
     ("surface", 0, "fixed"),
     ("surface", "auto", "loose"),
@@ -21,6 +22,7 @@ ORIENTATIONS = [
     ("surface", {"surface": 0.3}, "loose"),
     ("surface", 1.0, "free"),
     ("volume", None, "free"),
+    ("volume", "evidence", "free"),
     ("volume", "auto", "free"),
     ("volume", 1, "free"),
     ("grid", None, "free"),
@@ -28,6 +30,7 @@ ORIENTATIONS = [
     ("discrete", 0.0, "fixed"),
     ("discrete", 0.5, "loose"),
     ("mixed", None, "free"),
+    ("mixed", "evidence", "free"),
     ("mixed", "auto", "free"),
     ("mixed", {"surface": 0.2, "volume": 1.0}, "loose"),
     ("mixed", {"surface": 0.0, "volume": 1.0}, "loose"),
@@ -61,7 +64,7 @@ def test_gain_and_frames_reproduce_mne(kind, loose, orient):
     if orient == "free":
         assert_array_equal(prepared.frames, np.tile(np.eye(3), (prepared.n_sources, 1, 1)))
         oracle = picked
-    elif orient == "loose":
+    elif orient in ("loose", "evidence"):
         oracle = mne.convert_forward_solution(picked, surf_ori=True)
         assert_allclose(prepared.normals, prepared.frames[:, 2])
     else:
@@ -166,7 +169,7 @@ def test_patch_normals(loose):
     assert abs(normals[0] - normals[1]).max() > 1e-2
 
 
-@pytest.mark.parametrize("loose", [None, 0, "auto", {"surface": 0.0}])
+@pytest.mark.parametrize("loose", [None, "evidence", 0, "auto", {"surface": 0.0}])
 def test_fixed_forward(loose):
     info = cases.make_info()
     prepared = prepare_forward(info, _fixed(), loose=loose)
@@ -210,6 +213,7 @@ def test_bad_loose():
         ("surface", "fixed", ValueError, "Invalid value for the 'loose'"),
         ("surface", [0.2], TypeError, "loose must be"),
         ("surface", {"surface": "auto"}, TypeError, "must be"),
+        ("surface", {"surface": "evidence"}, TypeError, "must be"),
         ("surface", {"volume": 1.0}, ValueError, r"one key for each kind.*\['surface'\]"),
         ("mixed", {"surface": 0.2}, ValueError, r"one key for each kind.*Pass a number"),
         ("volume", 0.2, ValueError, 'no normals.*loose="auto"'),
@@ -295,6 +299,6 @@ def test_log():
         "Preparing the forward solution",
         "    Using 32 EEG channels",
         "    Whitener of rank 31 for 32 channels",
-        "    324 sources, fixed orientation",
+        "    324 sources, orientation settled by the evidence",
         "[done]",
     ]

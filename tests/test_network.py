@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_cases import SMALL, make_model, random_network, ring
+from core_cases import SMALL, facts_of, make_model, random_network, ring
 from mne_mmnet.majorant import EvidenceMajorant
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig, compute_context
 from mne_mmnet.network.mixing import mix
@@ -21,7 +21,9 @@ def context_of(model, data):
     factor = model.basis @ whole
     rest = (whole.square().sum((1, 2)) - factor.square().sum((1, 2))).clamp_min(0.0)
     nothing = torch.zeros(len(data))
-    return compute_context(model, factor, rest, nothing, nothing, SMALL)
+    return compute_context(
+        model, factor, rest, nothing, nothing, facts_of(len(data), model), SMALL
+    )
 
 
 def fields(context):
@@ -82,8 +84,8 @@ def test_sources_in_another_order(n_orient, rng):
     other, _ = make_model(leadfield[:, :, order], config, adjacency)
     network = random_network(0, 0.2, config)
     nothing = torch.zeros(2)
-    one = pose(network, model, data, nothing + 1, nothing)
-    two = pose(network, other, data, nothing + 1, nothing)
+    one = pose(network, model, data, nothing + 1, nothing, facts_of(len(data), model))
+    two = pose(network, other, data, nothing + 1, nothing, facts_of(len(data), other))
     atoms = np.concatenate([order, 30 + order, [60, 61]])
     torch.testing.assert_close(one.start[:, atoms], two.start, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(
@@ -103,7 +105,7 @@ def test_factor_stays_in_its_range(case, rng):
     scaled, _ = normalise_data(torch.as_tensor(data))
     for spread in (1e-3, 1.0, 1e3):
         network = random_network(1, spread)
-        problem = pose(network, model, scaled, torch.ones(2), torch.zeros(2))
+        problem = pose(network, model, scaled, torch.ones(2), torch.zeros(2), facts_of(2, model))
         factor = problem.objective.evaluate(problem.start)
         majorant = EvidenceMajorant(*problem.objective.coefficients(factor))
         cell = network.curvature
@@ -147,13 +149,14 @@ def test_context_does_not_know_the_batch(case, rng):
 def naive_preview(model, data, rest, start, log_power, known, n_steps):
     """MacKay's updates of one sample, by the definition of J and in float64."""
     atoms = model.atoms[0].double().numpy().reshape(model.n_kept, model.n_atoms, -1)
-    background = model.background[0].double().numpy()
+    terms = model.noise[0].double().numpy()
     centre = np.array([-log_power, -log_power - 2.0]) if known else np.array([-1.5, -1.5])
     outside = model.n_rank - model.n_kept
     v = np.concatenate([start, centre])
     for _ in range(n_steps):
         variance = np.exp(v)
-        sigma = variance[-2] * np.eye(model.n_kept) + variance[-1] * background
+        sigma = variance[-3] * np.eye(model.n_kept)
+        sigma = sigma + variance[-2] * terms[0] + variance[-1] * terms[1]
         sigma += np.einsum("nai,a,mai->nm", atoms, variance[:-2], atoms)
         inverse = np.linalg.inv(sigma)
         middle = inverse @ data @ data.T @ inverse
@@ -162,7 +165,7 @@ def naive_preview(model, data, rest, start, log_power, known, n_steps):
         cost, weight = np.exp(-1.0) / model.n_rank, model.n_rank * np.exp(-2.0)
         a = np.append(variance[:-2] * (z + cost), [0.0, 0.0])
         b = np.append(variance[:-2] * q, [0.0, 0.0])
-        levels = ((np.eye(model.n_kept), outside, rest), (background, 0, 0.0))
+        levels = ((np.eye(model.n_kept), outside, rest), *((term, 0, 0.0) for term in terms))
         for k, (shape, more, power) in enumerate(levels, start=-2):
             a[k] = variance[k] * np.sum(inverse * shape) + more
             a[k] += weight * variance[k] / np.exp(centre[k])

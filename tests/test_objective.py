@@ -13,6 +13,25 @@ from mne_mmnet.solver import data_factor
 ORIENT = pytest.mark.parametrize("n_orient", [1, 3])
 
 
+def naive_noise(model, v):
+    """White noise, activity of the whole cortex, and of deep places, in the basis."""
+    white, *levels = np.exp(np.asarray(v)[-N_NOISE:])
+    noise = white * np.eye(model.n_kept)
+    for level, term in zip(levels, model.noise[0].numpy(), strict=True):
+        noise = noise + level * term
+    return noise
+
+
+def naive_errors(model, variances):
+    """What the lead field gets wrong: every atom has its region's errors, too."""
+    shape = (model.n_kept, model.graph.n_regions, model.n_errors)
+    errors = model.columns[0, :, model.n_atom_columns :].numpy().reshape(shape)
+    total = np.zeros((model.n_kept, model.n_kept))
+    for variance, region in zip(variances, model.region_of_atom.numpy(), strict=True):
+        total += variance * errors[:, region] @ errors[:, region].T
+    return total
+
+
 def naive_value(objective, v, k):
     """J of sample k in the whole sensor space, term by term."""
     model = objective.model
@@ -20,8 +39,9 @@ def naive_value(objective, v, k):
     outside = ((0, n_rank - model.n_kept), (0, 0))
     atoms = np.pad(model.atoms[0].numpy(), outside).reshape(n_rank, n_atoms, model.n_orient)
     variances = np.exp(v[k].numpy())
-    background = np.pad(model.background[0].numpy(), (outside[0], outside[0]))
-    sigma = variances[-2] * np.eye(n_rank) + variances[-1] * background
+    inside = naive_noise(model, v[k]) + naive_errors(model, variances[:n_atoms])
+    sigma = variances[-N_NOISE] * np.eye(n_rank)
+    sigma[: model.n_kept, : model.n_kept] = inside
     for i in range(n_atoms):
         sigma = sigma + variances[i] * atoms[:, i] @ atoms[:, i].T
     data = np.pad(objective.data[k].numpy(), outside)
@@ -73,9 +93,9 @@ def test_posterior_mean(n_orient, rng):
         scale = objective.model.scale[0].numpy() * unit
         prior = np.repeat(np.exp(v[k, :-N_NOISE].numpy()) * scale**2, n_orient)
         cov = synthesis @ np.diag(prior) @ synthesis.T
-        noise = np.exp(v[k, -2].item()) * np.eye(7)
         basis = model.basis[0].numpy()
-        noise = noise + np.exp(v[k, -1].item()) * basis.T @ model.background[0].numpy() @ basis
+        noise = basis.T @ naive_noise(model, v[k]) @ basis
+        noise += np.exp(v[k, -N_NOISE].item()) * (np.eye(7) - basis.T @ basis)
         expected = cov @ flat.T @ np.linalg.solve(flat @ cov @ flat.T + noise, data[k].numpy())
         np.testing.assert_allclose(
             currents[k].reshape(-1, 4), expected, rtol=2e-5, atol=2e-5 * np.abs(expected).max()
@@ -91,10 +111,10 @@ def test_posterior_variance(n_orient, rng):
     assert variance.shape == (2, 9, n_orient)
     synthesis = model.graph.synthesis.to_dense().numpy()
     synthesis = synthesis * np.repeat(model.scale[0].numpy(), n_orient)
-    atoms, background = model.atoms[0].numpy(), model.background[0].numpy()
+    atoms = model.atoms[0].numpy()
     for k in range(2):
-        noise = np.exp(v[k, -2].item()) * np.eye(model.n_kept)
-        noise += np.exp(v[k, -1].item()) * background
+        noise = naive_noise(model, v[k])
+        noise += naive_errors(model, np.exp(v[k, :-N_NOISE].numpy()))
         prior = np.repeat(np.exp(-v[k, :-N_NOISE].numpy()), n_orient)
         amplitudes = np.linalg.inv(np.diag(prior) + atoms.T @ np.linalg.solve(noise, atoms))
         expected = np.diag(synthesis @ amplitudes @ synthesis.T).reshape(9, n_orient)
@@ -169,10 +189,32 @@ def test_impossible_leadfield(value):
 
 
 def test_background_is_normalised(rng):
-    """B has unit mean variance a channel."""
-    model, _ = make_model(rng.standard_normal((1, 7, 9, 1)))
-    trace = model.background.diagonal(dim1=-2, dim2=-1).sum(-1)
-    np.testing.assert_allclose(trace, 7, rtol=1e-6)
+    """B has unit mean variance a channel; without deep sources, their term is 0."""
+    leadfield = rng.standard_normal((1, 7, 9, 1))
+    deep = torch.as_tensor(rng.standard_normal((1, 7, 3)))
+    for fields, expected in ((None, (7, 0)), (deep, (7, 7))):
+        model, _ = make_model(leadfield, deep=fields)
+        trace = model.noise[0].diagonal(dim1=-2, dim2=-1).sum(-1)
+        np.testing.assert_allclose(trace, expected, rtol=1e-6)
+
+
+def test_spread_and_collect(rng):
+    """Variances reach their own columns and the errors of their region; sums go the way back."""
+    objective, v = random_objective(rng, n_orient=3)
+    model = objective.model
+    variance = v[:, :-N_NOISE].exp()
+    columns = model.spread(variance)
+    for k in range(2):
+        gram = model.columns[0] @ torch.diag(columns[k]) @ model.columns[0].T
+        expected = naive_errors(model, variance[k].numpy())
+        for i in range(model.n_atoms):
+            atom = model.atoms[0, :, 3 * i : 3 * i + 3].numpy()
+            expected += variance[k, i].item() * atom @ atom.T
+        np.testing.assert_allclose(gram, expected, rtol=1e-10, atol=1e-12)
+    other = torch.as_tensor(rng.standard_normal((2, 1, columns.shape[1])))
+    torch.testing.assert_close(
+        (columns * other[:, 0]).sum(1), (variance * model.collect(other)[:, 0]).sum(1)
+    )
 
 
 def test_select_is_a_subset(rng):

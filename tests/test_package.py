@@ -24,6 +24,7 @@ ORDER = (
     "_devices",
     "distances",
     "regions",
+    "lead_errors",
     "dictionary",
     "source_model",
     "objective",
@@ -59,6 +60,7 @@ NO_MNE = {
     "_devices",
     "distances",
     "regions",
+    "lead_errors",
     "dictionary",
     "source_model",
     "objective",
@@ -71,7 +73,7 @@ NO_MNE = {
     "baselines",
     "training",
 }
-NO_MNE_EXCEPT = {"simulation/heads.py", "baselines/classical.py"}
+NO_MNE_EXCEPT = {"simulation/heads.py", "simulation/people.py", "baselines/classical.py"}
 NO_TORCH = {
     "_cache",
     "_cortex",
@@ -83,6 +85,7 @@ NO_TORCH = {
     "_version",
     "distances",
     "regions",
+    "lead_errors",
     "dictionary",
     "metrics",
     "_mne",
@@ -235,7 +238,7 @@ def test_top_level():
         pytest.skip("not a git checkout")
     allowed = {
         *("setup.cfg", "pyproject.toml", "README.rst", "CHANGES.rst", "LICENSE"),
-        *("mne_mmnet", "tests", "tutorials", "pretrained", "benchmarks"),
+        *("mne_mmnet", "tests", "tutorials", "pretrained", "benchmarks", "findings"),
         *(".ci", ".github", ".gitignore", "constraints.txt", "docs"),
     }
     assert {line.split("/")[0] for line in out.splitlines()} <= allowed

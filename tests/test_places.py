@@ -135,7 +135,7 @@ def test_operator(rng):
     """What made an estimate says, too, along which normals it is signed."""
     fwd = make_fwd()
     evoked = make_evoked(make_info())
-    operator = make_mmnet_operator(evoked.info, fwd)
+    operator = make_mmnet_operator(evoked.info, fwd, loose=0)
     stc, uncertainty = apply_mmnet_inverse(
         evoked, operator, return_uncertainty=True, verbose="error"
     )

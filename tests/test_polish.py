@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_cases import make_model, random_network, random_objective
+from core_cases import facts_of, make_model, random_network, random_objective
 from mne_mmnet.majorant import EvidenceMajorant
 from mne_mmnet.objective import N_NOISE
 from mne_mmnet.solver import certify, iterate, normalise_data, polish, pose
@@ -56,7 +56,7 @@ def test_polishing_is_certified(spread, rng):
     data, amplitude = normalise_data(torch.as_tensor(rng.standard_normal((3, 10, 20))))
     with torch.inference_mode():
         network = random_network(3, spread)
-        problem = pose(network, model, data, amplitude, torch.zeros(3))
+        problem = pose(network, model, data, amplitude, torch.zeros(3), facts_of(3, model))
         last, certificate = certify(iterate(network, problem, 4))
         _, shorter = certify(iterate(network, problem, 4, polished=False))
     assert certificate.objective.shape == (3, 6)

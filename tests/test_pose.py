@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from core_cases import SMALL, make_model, random_network
+from core_cases import SMALL, facts_of, make_model, random_network
 from mne_mmnet.objective import N_NOISE, NOISE_MAX, NOISE_MIN, U_MIN
 from mne_mmnet.solver import iterate, normalise_data, pose
 from mne_mmnet.solver.evidence import _Proposer
@@ -67,7 +67,9 @@ def fill(values, *shape):
 
 def posed(model, data, network, known=0.0, **options):
     scaled, amplitude = data
-    return pose(network, model, scaled, amplitude, torch.full((len(scaled),), known), **options)
+    facts = facts_of(len(scaled), model)
+    known = torch.full((len(scaled),), known)
+    return pose(network, model, scaled, amplitude, known, facts, **options)
 
 
 @pytest.mark.parametrize("n_times", [1, 5, 12, 40])

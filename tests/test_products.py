@@ -29,7 +29,7 @@ def draw(rng, n_models, n_factors=K):
     def normal(*shape):
         return torch.as_tensor(rng.standard_normal(shape))
 
-    background = normal(n_models, N, N)
+    background = normal(n_models, 2, N, N)
     return (
         normal(n_models, N, M),
         background @ background.mT,
@@ -60,7 +60,8 @@ def test_quadratics(n_models, n_factors, rng):
     projected = data.mT @ seen
     expected = torch.stack([seen.square().sum(1), projected.square().sum(1)], 1)
     torch.testing.assert_close(found, expected)
-    both = torch.eye(N).double().expand(N_BATCH, N, N), background.expand(N_BATCH, N, N)
+    terms = background.expand(N_BATCH, -1, N, N).unbind(1)
+    both = torch.eye(N).double().expand(N_BATCH, N, N), *terms
     for number, matrix in enumerate(both):
         whitened = whiten @ matrix @ whiten.mT
         power = whitened.diagonal(dim1=1, dim2=2).sum(1)

@@ -51,11 +51,15 @@ def test_fading(raw, operator):
     """Windows are faded into each other with weights sin², written out here."""
     n_window, step, stop = 100, 50, 230
     starts = [0, 50, 100, 130]
-    stc = apply_mmnet_inverse_raw(raw, operator, stop=stop, window=n_window / raw.info["sfreq"])
+    # lengths are not linear, currents along the normals are
+    stc = apply_mmnet_inverse_raw(
+        raw, operator, stop=stop, window=n_window / raw.info["sfreq"], pick_ori="normal"
+    )
     total, weight = np.zeros_like(stc.data), np.zeros(stop)
     for first in starts:
         data = raw.get_data(start=first, stop=first + n_window)
-        alone = apply_mmnet_inverse(mne.EvokedArray(data, raw.info, verbose=False), operator)
+        evoked = mne.EvokedArray(data, raw.info, verbose=False)
+        alone = apply_mmnet_inverse(evoked, operator, pick_ori="normal")
         for k in range(n_window):
             share = np.sin(np.pi * (k + 0.5) / n_window) ** 2
             total[:, first + k] += share * alone.data[:, k]

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core_cases import SMALL, make_model, random_network
+from core_cases import SMALL, facts_of, make_model, random_network
 from mne_mmnet.network import EvidenceNetwork
 from mne_mmnet.objective import NOISE_MAX, NOISE_MIN, U_MAX, U_MIN
 from mne_mmnet.solver import (
@@ -57,7 +57,14 @@ def run(network, model, data, known=0.0, n_steps=None, far=False):
     """Solve; return currents relative to the data's amplitude, and the certificate."""
     with torch.inference_mode():
         scaled, amplitude = normalise_data(torch.as_tensor(data, dtype=torch.float64))
-        problem = pose(network, model, scaled, amplitude, torch.full((len(data),), known))
+        problem = pose(
+            network,
+            model,
+            scaled,
+            amplitude,
+            torch.full((len(data),), known),
+            facts_of(len(data), model),
+        )
         if far:  # not where the preview ends
             problem = replace(problem, start=torch.zeros_like(problem.start))
         last, certificate = certify(iterate(network, problem, n_steps))
@@ -209,7 +216,7 @@ def test_gradients_reach_all_weights(rng):
     network = EvidenceNetwork(SMALL)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
-    problem = pose(network, model, data, torch.ones(2), torch.zeros(2))
+    problem = pose(network, model, data, torch.ones(2), torch.zeros(2), facts_of(2, model))
     *_, last = iterate(network, problem, 4, polished=False)
     currents = problem.objective.posterior_mean(last.point, data)
     currents.square().sum().backward(retain_graph=True)

@@ -32,6 +32,19 @@ def main(argv=None):
     shared.add_argument("--model", default="mmnet-base", help="name or path of a model")
     shared.add_argument("--device", default="auto", help="auto, cpu, cuda or mps")
     shared.add_argument("-v", "--verbose", action="store_true", help="MNE's log, and tracebacks")
+    forward = argparse.ArgumentParser(add_help=False)
+    forward.add_argument(
+        "--loose",
+        type=_number_or_word,
+        help="orientations: 'evidence' has the data settle them (default), 0 is fixed, 1 free, "
+        "'auto' 0.2 on surfaces",
+    )
+    forward.add_argument(
+        "--head",
+        choices=("auto", "own", "template"),
+        default="auto",
+        help="whose lead field it is; else told from source space and electrodes",
+    )
 
     demo = commands.add_parser(
         "demo", parents=[shared], help="localise a real and a simulated response"
@@ -40,7 +53,7 @@ def main(argv=None):
     demo.add_argument("--seed", type=int, default=0, help="seed of the simulated response")
 
     localize = commands.add_parser(
-        "localize", parents=[shared], help="localise an evoked response of your own"
+        "localize", parents=[shared, forward], help="localise an evoked response of your own"
     )
     localize.add_argument("evoked", help="file that holds the response (-ave.fif)")
     localize.add_argument("--condition", help="name or number of the response in the file")
@@ -50,12 +63,11 @@ def main(argv=None):
     localize.add_argument("--tmin", type=float, help="start of the window (s); else time - 0.05")
     localize.add_argument("--tmax", type=float, help="end of the window (s); else time + 0.05")
     localize.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
-    localize.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
     localize.add_argument("--out", default=".", help="folder to write to")
     localize.add_argument("--report", action="store_true", help="also write an HTML report")
 
     batch = commands.add_parser(
-        "batch", parents=[shared], help="localise many evoked responses, in parallel"
+        "batch", parents=[shared, forward], help="localise many evoked responses, in parallel"
     )
     batch.add_argument("files", nargs="+", help="files that hold the responses (-ave.fif)")
     batch.add_argument(
@@ -68,20 +80,20 @@ def main(argv=None):
     batch.add_argument("--tmin", type=float, help="start of the window (s)")
     batch.add_argument("--tmax", type=float, help="end of the window (s)")
     batch.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
-    batch.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
     batch.add_argument("--jobs", type=int, default=1, help="number of processes; -1 is all cores")
     batch.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local'")
     batch.add_argument("--retry-failed", action="store_true", help="also what failed before")
     batch.add_argument("--out", default=".", help="folder to write to")
 
     finetune = commands.add_parser(
-        "finetune", parents=[shared], help="adapt a model to a forward solution of your own"
+        "finetune",
+        parents=[shared, forward],
+        help="adapt a model to a forward solution of your own",
     )
     finetune.add_argument("fwd", help="file that holds the forward solution (-fwd.fif)")
     finetune.add_argument("--cov", help="noise covariance, like which the noise will be")
     finetune.add_argument("--info", help="any FIF file of the recording, for channels and bads")
     finetune.add_argument("--minutes", type=float, default=10.0, help="time limit")
-    finetune.add_argument("--loose", type=float, help="1 is free, 0 fixed orientation")
     finetune.add_argument("--seed", type=int, default=0, help="seed of the simulations")
     finetune.add_argument("--out", default="my-model", help="name or path of the new model")
 
@@ -154,6 +166,14 @@ def _train_cosine(argv):
     card = train(argv, prog="mne-mmnet train-cosine", progress=progress)
     best = card.provenance["validation"]
     print(f"Saved {card.name}, space-time cosine on held-out simulations {best['cosine']:.3f}")
+
+
+def _number_or_word(text):
+    """Read a number, or one of the words that the package has an error message for."""
+    try:
+        return float(text)
+    except ValueError:
+        return text
 
 
 def _guard(command, argument, *, verbose):

@@ -26,6 +26,7 @@ def run(args):
             out=args.out,
             model=args.model,
             loose=args.loose,
+            head=args.head,
             spacing=args.spacing,
             condition=args.condition,
             tmin=args.tmin,

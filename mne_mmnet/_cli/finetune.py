@@ -35,6 +35,7 @@ def run(args):
             model=args.model,
             info=info,
             loose=args.loose,
+            head=args.head,
             minutes=args.minutes,
             directory=out.with_name(out.name + "-checkpoints"),
             device=args.device,

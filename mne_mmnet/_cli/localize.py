@@ -71,6 +71,7 @@ def _run(args):
         model=args.model,
         device=args.device,
         loose=args.loose,
+        head=args.head,
         return_report=True,
         return_uncertainty=with_uncertainty,
     )

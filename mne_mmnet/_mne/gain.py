@@ -184,7 +184,9 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
             "mne.make_forward_solution, and check the electrode positions."
         )
     orient_weights = _orient_weights(fwd["src"], loose, gain.shape[2])
-    logger.info("    %d sources, %s orientation", gain.shape[1], orient)
+    settled = "orientation settled by the evidence"
+    words = settled if orient == "evidence" else f"{orient} orientation"
+    logger.info("    %d sources, %s", gain.shape[1], words)
     prepared = PreparedForward(
         ch_names=ch_names,
         ch_types=tuple(ch_types),

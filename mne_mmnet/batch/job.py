@@ -34,7 +34,7 @@ class Settings:
         Name or path.
     weights : str
         sha256 of its weights.
-    loose, depth, condition, tmin, tmax, device
+    loose, head, depth, condition, tmin, tmax, device
         As in :func:`localize_files`.
     """
 
@@ -44,6 +44,7 @@ class Settings:
     model: str
     weights: str
     loose: float | str | None
+    head: str
     depth: float | str | None
     condition: str | None
     tmin: float | None
@@ -210,6 +211,7 @@ def _prepare(channels, files, settings):
         noise_cov,
         model=settings.model,
         loose=settings.loose,
+        head=settings.head,
         depth=settings.depth,
         device=settings.device,
     )

@@ -34,6 +34,7 @@ def localize_files(
     out,
     model="mmnet-base",
     loose=None,
+    head="auto",
     depth="auto",
     spacing="ico3",
     condition=None,
@@ -68,9 +69,10 @@ def localize_files(
         already keeps its place, whatever other files it is listed with.
     model : str | path-like
         Name or path of a model.
-    loose : None | float | "auto"
-        As in :func:`apply_mmnet_inverse`, like the next; on a template head None frees the
-        orientation.
+    loose : None | "evidence" | float | "auto"
+        As in :func:`apply_mmnet_inverse`, like the next two.
+    head : "auto" | "own" | "template"
+        Whose lead field it is.
     depth : "auto" | None | float
         Depth weighting.
     spacing : str
@@ -123,6 +125,7 @@ def localize_files(
         model=str(model),
         weights=read_card(model).sha256,
         loose=loose,
+        head=head,
         depth=depth,
         condition=condition,
         tmin=tmin,

@@ -215,8 +215,7 @@ def make_mmnet_operator(
     device = pick_device(device)
     model = read_model(model)
     card = model.card
-    if loose is None and card.kind == "cosine" and fwd["src"].kind == "surface":
-        loose = 0.0  # which knows normals only
+    loose = settle_loose(loose, card, fwd)
     with numpy_on_one_thread():
         prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
         head = resolve_head(head, info, fwd)
@@ -230,6 +229,29 @@ def make_mmnet_operator(
         warn(foreign)
     logger.info("[done]")
     return MMNetOperator(prepared, head, route, card, fwd, noise_cov, prepare)
+
+
+def settle_loose(loose, card, fwd):
+    """Fix the orientation on surfaces for a model that knows normals only.
+
+    Parameters
+    ----------
+    loose : None | float | str | dict
+        As the user gave it.
+    card : ModelCard
+        Of the model.
+    fwd : mne.Forward
+        The forward solution.
+
+    Returns
+    -------
+    loose : None | float | str | dict
+        0 where the choice was left to the model, and the model is ``mmnet-cosine``'s kind.
+    """
+    is_open = loose is None or (isinstance(loose, str) and loose == "evidence")
+    if is_open and card.kind == "cosine" and fwd["src"].kind == "surface":
+        return 0.0
+    return loose
 
 
 def name_head(head):
