@@ -46,7 +46,7 @@ def test_surface_frames_are_transported():
     rng = np.random.default_rng(0)
     frames = np.linalg.qr(rng.standard_normal((9, 3, 3)))[0]
     patches = patch_matrices(ring(9), [PatchScale("point"), PatchScale("gaussian", 8.0)])
-    synthesis = synthesis_matrix(patches, frames, transport=True).toarray()
+    synthesis = synthesis_matrix(patches, frames, "loose").toarray()
     np.testing.assert_allclose(synthesis[:, :27], np.eye(27), atol=1e-12)
     block = synthesis[3 * 4 : 3 * 4 + 3, 27 + 3 * 5 : 27 + 3 * 5 + 3]  # location 4 ← patch at 5
     weight = patches[1].toarray()[4, 5]
@@ -60,7 +60,7 @@ def test_axes_are_carried_unchanged():
     """With global axes a patch is the same for x, y and z."""
     frames = np.broadcast_to(np.eye(3), (9, 3, 3))
     patches = patch_matrices(ring(9), [PatchScale("point"), PatchScale("flat", 8.0)])
-    synthesis = synthesis_matrix(patches, frames).toarray()
+    synthesis = synthesis_matrix(patches, frames, "free").toarray()
     plain = synthesis_matrix(patches).toarray()
     np.testing.assert_allclose(synthesis, np.kron(plain, np.eye(3)))
 
@@ -91,10 +91,9 @@ def test_thinned_synthesis(kind, rng):
         "axes": np.broadcast_to(np.eye(3), (19, 3, 3)),
         "surface": np.linalg.qr(rng.standard_normal((19, 3, 3)))[0],
     }[kind]
-    whole = synthesis_matrix(patches, frames, kind == "surface").toarray()
-    thinned = synthesis_matrix(
-        patch_matrices(graph, scales, kept), frames, kind == "surface", kept
-    ).toarray()
+    orient = {"axes": "free", "surface": "loose"}.get(kind, kind)
+    whole = synthesis_matrix(patches, frames, orient).toarray()
+    thinned = synthesis_matrix(patch_matrices(graph, scales, kept), frames, orient, kept).toarray()
     columns = np.concatenate([19 * k + part for k, part in enumerate(kept)])
     columns = (n_orient * columns[:, None] + np.arange(n_orient)).ravel()
     assert thinned.shape == (19 * n_orient, 24 * n_orient)

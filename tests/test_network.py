@@ -86,7 +86,7 @@ def test_sources_in_another_order(n_orient, rng):
     nothing = torch.zeros(2)
     one = pose(network, model, data, nothing + 1, nothing, facts_of(len(data), model))
     two = pose(network, other, data, nothing + 1, nothing, facts_of(len(data), other))
-    atoms = np.concatenate([order, 30 + order, [60, 61]])
+    atoms = np.concatenate([order, 30 + order, [60, 61, 62]])
     torch.testing.assert_close(one.start[:, atoms], two.start, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(
         one.objective.cost[:, atoms], two.objective.cost, rtol=1e-2, atol=1e-4
@@ -150,30 +150,31 @@ def naive_preview(model, data, rest, start, log_power, known, n_steps):
     """MacKay's updates of one sample, by the definition of J and in float64."""
     atoms = model.atoms[0].double().numpy().reshape(model.n_kept, model.n_atoms, -1)
     terms = model.noise[0].double().numpy()
-    centre = np.array([-log_power, -log_power - 2.0]) if known else np.array([-1.5, -1.5])
+    below = np.array([0.0, 2.0, 4.0])
+    centre = -log_power - below if known else np.array([-1.5, -1.5, -4.0])
     outside = model.n_rank - model.n_kept
     v = np.concatenate([start, centre])
     for _ in range(n_steps):
         variance = np.exp(v)
         sigma = variance[-3] * np.eye(model.n_kept)
         sigma = sigma + variance[-2] * terms[0] + variance[-1] * terms[1]
-        sigma += np.einsum("nai,a,mai->nm", atoms, variance[:-2], atoms)
+        sigma += np.einsum("nai,a,mai->nm", atoms, variance[:-3], atoms)
         inverse = np.linalg.inv(sigma)
         middle = inverse @ data @ data.T @ inverse
         z = np.einsum("nai,nm,mai->a", atoms, inverse, atoms)
         q = np.einsum("nai,nm,mai->a", atoms, middle, atoms)
         cost, weight = np.exp(-1.0) / model.n_rank, model.n_rank * np.exp(-2.0)
-        a = np.append(variance[:-2] * (z + cost), [0.0, 0.0])
-        b = np.append(variance[:-2] * q, [0.0, 0.0])
+        a = np.append(variance[:-3] * (z + cost), [0.0, 0.0, 0.0])
+        b = np.append(variance[:-3] * q, [0.0, 0.0, 0.0])
         levels = ((np.eye(model.n_kept), outside, rest), *((term, 0, 0.0) for term in terms))
-        for k, (shape, more, power) in enumerate(levels, start=-2):
+        for k, (shape, more, power) in enumerate(levels, start=-3):
             a[k] = variance[k] * np.sum(inverse * shape) + more
             a[k] += weight * variance[k] / np.exp(centre[k])
             b[k] = variance[k] * np.sum(middle * shape) + power / variance[k]
             b[k] += weight * np.exp(centre[k]) / variance[k]
         v = v + np.clip(np.log(b / a), -4.0, 4.0)
-        v[:-2] = v[:-2].clip(-16.0, 10.0)
-        v[-2:] = v[-2:].clip(-9.2, 4.0)
+        v[:-3] = v[:-3].clip(-16.0, 10.0)
+        v[-3:] = v[-3:].clip(-9.2, 4.0)
     return v
 
 
@@ -182,7 +183,8 @@ def naive_preview(model, data, rest, start, log_power, known, n_steps):
 def test_preview(n_orient, known, rng):
     """The look ahead takes plain steps of sparse Bayesian learning, from where it is told."""
     weak = np.where(np.arange(20) < 15, 1.0, 1e-4)[:, None, None]  # some maps are no one's
-    model, _ = make_model((rng.standard_normal((20, 30, n_orient)) * weak)[None])
+    deep = torch.as_tensor(rng.standard_normal((20, 3)) * weak[:, :, 0])[None]
+    model, _ = make_model((rng.standard_normal((20, 30, n_orient)) * weak)[None], deep=deep)
     assert model.n_kept < model.n_rank
     data = torch.as_tensor(rng.standard_normal((2, model.n_kept, 6))).float()
     start = torch.as_tensor(rng.uniform(-6.0, 0.0, (2, model.n_atoms))).float()
@@ -210,8 +212,8 @@ def test_noise_prior_is_centred():
     """The noise terms alone would settle at their centre, known from the data's power or not."""
     log_power, known = torch.tensor([2.0, 2.0]), torch.tensor([1.0, 0.0])
     centre = noise_centre(log_power, known)
-    torch.testing.assert_close(centre, torch.tensor([[-2.0, -4.0], [-1.5, -1.5]]))
-    log_cost, log_weight = torch.full((2, 5), -3.0), torch.full((2, 2), 0.7)
+    torch.testing.assert_close(centre, torch.tensor([[-2.0, -4.0, -6.0], [-1.5, -1.5, -4.0]]))
+    log_cost, log_weight = torch.full((2, 5), -3.0), torch.full((2, 3), 0.7)
     cost, barrier = assemble(log_cost, log_weight, centre)
     torch.testing.assert_close(cost[:, :5], log_cost.exp())
     assert (barrier[:, :5] == 0).all()
@@ -222,8 +224,8 @@ def test_noise_prior_is_centred():
 def test_untrained_factor_is_bold_but_moderate():
     """The untrained network answers 0.7 everywhere."""
     cell = EvidenceNetwork(SMALL).curvature
-    torch.testing.assert_close(cell._squash(cell.answer.bias), torch.full((2,), 0.7))
-    torch.testing.assert_close(cell._squash(cell.noise), torch.full((2,), 0.7))
+    torch.testing.assert_close(cell._squash(cell.answer.bias), torch.full((4,), 0.7))
+    torch.testing.assert_close(cell._squash(cell.noise), torch.full((3,), 0.7))
 
 
 def test_mix(rng):

@@ -10,12 +10,19 @@ from mne_mmnet.objective import N_NOISE
 from mne_mmnet.solver import certify, iterate, normalise_data, polish, pose
 
 
+def draw_active(rng, model, n_active):
+    """Some atoms of every family, other ones for each of two samples."""
+    return tuple(
+        torch.as_tensor(np.stack([rng.permutation(count)[:n_active] for _ in range(2)]))
+        for count, _ in model.families
+    )
+
+
 @pytest.mark.parametrize("n_orient", [1, 3])
 def test_frozen_objective_is_the_whole_one_up_to_a_constant(n_orient, rng):
     """Value differences, and the majorant of the active atoms, are those of J."""
     objective, v = random_objective(rng, n_orient=n_orient)
-    n_atoms = objective.model.n_atoms
-    active = torch.as_tensor(np.stack([rng.permutation(n_atoms)[:5] for _ in range(2)]))
+    active = draw_active(rng, objective.model, 3)
     part, start, index = objective.freeze_all_but(v, active)
     moved = start + torch.as_tensor(rng.uniform(-1.0, 1.0, start.shape))
     whole = v.scatter(1, index, moved)
@@ -36,14 +43,15 @@ def test_only_active_atoms_move(rng, monkeypatch):
     point = objective.evaluate(v)
     majorant = EvidenceMajorant(*objective.coefficients(point))
     step = polish(objective, point, majorant, 6, 4.0)
-    assert (step[:, :-N_NOISE] != 0).sum(1).tolist() == [4, 4]
+    n_families = len(objective.model.families)
+    assert (step[:, :-N_NOISE] != 0).sum(1).tolist() == [4 * n_families] * 2
     assert (objective.evaluate(v + step).value < point.value).all()
 
 
 def test_samples_are_selected_with_their_frozen_part(rng):
     """One sample of a batch has the value that it has in the batch."""
     objective, v = random_objective(rng)
-    active = torch.tensor([[0, 3, 5], [1, 2, 8]])
+    active = draw_active(rng, objective.model, 2)
     part, start, _ = objective.freeze_all_but(v, active)
     alone = part.select(torch.tensor([1]))
     torch.testing.assert_close(alone.evaluate(start[1:]).value, part.evaluate(start).value[1:])

@@ -145,14 +145,14 @@ def test_objective_against_float64(kind, rng):
     _, certificate, problem, last = run(random_network(3, 0.1), model, data)
     objective = problem.objective
     atoms = model.atoms[0].double().numpy()
-    background = model.background[0].double().numpy()
+    cortex, deep = model.noise[0].double().numpy()
     for k in range(4):
         v = last.point.v[k].double().numpy()
-        sigma = (atoms * np.exp(v[:-2])) @ atoms.T + np.exp(v[-2]) * np.eye(model.n_kept)
-        sigma += np.exp(v[-1]) * background
+        sigma = (atoms * np.exp(v[:-3])) @ atoms.T + np.exp(v[-3]) * np.eye(model.n_kept)
+        sigma += np.exp(v[-2]) * cortex + np.exp(v[-1]) * deep
         factor = objective.data[k].double().numpy()
         value = np.linalg.slogdet(sigma)[1] + np.sum(factor * np.linalg.solve(sigma, factor))
-        value += (32 - model.n_kept) * v[-2] + float(objective.rest[k]) * np.exp(-v[-2])
+        value += (32 - model.n_kept) * v[-3] + float(objective.rest[k]) * np.exp(-v[-3])
         value += np.sum(objective.cost[k].double().numpy() * np.exp(v))
         value += np.sum(objective.barrier[k].double().numpy() * np.exp(-v))
         assert abs(value - certificate.objective[k, -1]) < 1e-4 * (1 + abs(value))

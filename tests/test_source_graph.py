@@ -15,6 +15,7 @@ from mne_mmnet.source_model import build_source_graph, build_source_model
 CONFIG = replace(
     SMALL,
     scales=(PatchScale("point"), PatchScale("gaussian", 9.0), PatchScale("flat", 22.0)),
+    tangential=(0, 2),
     thinning=0.8,
 )
 N_SOURCES = 65
@@ -28,7 +29,9 @@ def adjacency(rng):
 def test_places_and_atoms(adjacency):
     """An atom's own place has that atom; any other place has the nearest of its scale."""
     graph = build_source_graph(adjacency, CONFIG)
-    assert (graph.n_sources, graph.n_scales) == (N_SOURCES, 3)
+    assert (graph.n_sources, graph.n_kinds) == (N_SOURCES, 5)
+    # tangential atoms are not there: their places stand for none
+    assert (graph.atom_of[3 * N_SOURCES :] == graph.n_atoms).all()
     assert graph.n_atoms == graph.synthesis.shape[1] < 3 * N_SOURCES
     torch.testing.assert_close(graph.atom_of[graph.place_of], torch.arange(graph.n_atoms))
     lengths = shortest_path(adjacency, directed=False)
@@ -54,10 +57,10 @@ def test_synthesis_follows_the_places(kind, adjacency, rng):
         "free": np.broadcast_to(np.eye(3), (N_SOURCES, 3, 3)),
         "loose": np.linalg.qr(rng.standard_normal((N_SOURCES, 3, 3)))[0],
     }[kind]
-    graph = build_source_graph(adjacency, CONFIG, frames, kind == "loose")
+    graph = build_source_graph(adjacency, CONFIG, frames, kind)
     assert graph.n_orient == (1 if kind == "fixed" else 3)
     patches = patch_matrices(adjacency, CONFIG.scales)
-    whole = synthesis_matrix(patches, frames, kind == "loose").toarray()
+    whole = synthesis_matrix(patches, frames, kind).toarray()
     whole = whole.reshape(len(whole), -1, graph.n_orient)[:, graph.place_of]
     np.testing.assert_allclose(graph.synthesis.to_dense(), whole.reshape(len(whole), -1))
 
@@ -66,12 +69,14 @@ def test_features_by_location_and_answers_by_atom(adjacency):
     """Each location sees the nearest atom of every scale; an atom has the answer of its place."""
     graph = build_source_graph(adjacency, CONFIG)
     seen = graph.to_locations(torch.arange(2 * graph.n_atoms).view(1, 2, -1).expand(3, -1, -1))
-    assert seen.shape == (3, N_SOURCES, 2 * graph.n_scales)
-    for scale in range(graph.n_scales):
+    assert seen.shape == (3, N_SOURCES, 2 * graph.n_kinds)
+    for scale in range(3):
         nearest = graph.atom_of[scale * N_SOURCES : (scale + 1) * N_SOURCES].expand(3, -1)
         torch.testing.assert_close(seen[..., scale], nearest)
-        torch.testing.assert_close(seen[..., graph.n_scales + scale], nearest + graph.n_atoms)
-    answers = torch.arange(graph.n_scales * N_SOURCES).view(1, graph.n_scales, -1).mT
+        torch.testing.assert_close(seen[..., graph.n_kinds + scale], nearest + graph.n_atoms)
+    for there in (3, 4):  # families that are not there
+        assert not seen[..., [there, graph.n_kinds + there]].any()
+    answers = torch.arange(graph.n_kinds * N_SOURCES).view(1, graph.n_kinds, -1).mT
     picked = graph.to_atoms(torch.cat([answers, -answers]))
     torch.testing.assert_close(picked, torch.stack([graph.place_of, -graph.place_of]))
 
@@ -80,7 +85,7 @@ def test_without_thinning_every_place_is_an_atom(adjacency):
     """A tiny spacing keeps all atoms, in the order of the places."""
     graph = build_source_graph(adjacency, replace(CONFIG, thinning=1e-6))
     torch.testing.assert_close(graph.place_of, torch.arange(3 * N_SOURCES))
-    torch.testing.assert_close(graph.atom_of, torch.arange(3 * N_SOURCES))
+    torch.testing.assert_close(graph.atom_of[: 3 * N_SOURCES], torch.arange(3 * N_SOURCES))
     torch.testing.assert_close(graph.cell_of, torch.arange(N_SOURCES))
 
 
@@ -137,11 +142,21 @@ def test_cells_do_not_join_islands(adjacency, rng):
 def test_selected_atoms(n_orient, adjacency, rng):
     """A model of some atoms has those columns, for each sample its own."""
     frames = np.broadcast_to(np.eye(3), (N_SOURCES, 3, 3)) if n_orient == 3 else None
-    graph = build_source_graph(adjacency, CONFIG, frames)
+    graph = build_source_graph(adjacency, CONFIG, frames, "free" if n_orient == 3 else "fixed")
     leadfield = torch.as_tensor(rng.standard_normal((1, 12, N_SOURCES, n_orient)))
-    model, _ = build_source_model(leadfield, graph)
-    index = torch.stack([torch.as_tensor(rng.permutation(graph.n_atoms)[:4]) for _ in range(2)])
-    part = model.select_atoms(index)
+    model, _ = build_source_model(leadfield, graph, 2, 0.1)
+    chosen = tuple(
+        torch.stack([torch.as_tensor(rng.permutation(count)[:2]) for _ in range(2)])
+        for count, _ in graph.families
+    )
+    part = model.select_atoms(chosen)
+    first = np.cumsum([0, *(count for count, _ in graph.families)])
+    index = torch.cat([start + one for start, one in zip(first, chosen, strict=False)], 1)
+    torch.testing.assert_close(
+        part.columns[..., part.n_atom_columns :],
+        model.columns[..., model.n_atom_columns :].expand(2, -1, -1),
+    )
+    torch.testing.assert_close(part.region_of_atom, model.region_of_atom[index])
     atoms = model.atoms[0].reshape(model.n_kept, -1, n_orient)
     for k in range(2):
         expected = atoms[:, index[k]].reshape(model.n_kept, -1)
