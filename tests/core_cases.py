@@ -9,7 +9,7 @@ from scipy import sparse
 from mne_mmnet.dictionary import PatchScale
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig, describe
 from mne_mmnet.objective import N_NOISE, EvidenceObjective
-from mne_mmnet.simulation import SimulationConfig
+from mne_mmnet.simulation import PeopleArchive, SimulationConfig
 from mne_mmnet.source_model import SourceModel, build_source_graph, build_source_model
 
 SMALL = NetworkConfig(
@@ -73,6 +73,24 @@ def to_double(model):
         replace(model.graph, synthesis=model.graph.synthesis.double()),
         model.families,
         model.region_of_atom,
+    )
+
+
+def make_people(rng, gains, electrodes, positions, normals, adjacency, **fields):
+    """People whose lead fields are known exactly; the template has the first one's."""
+    gains = np.asarray(gains, np.float32)
+    return PeopleArchive(
+        standard=gains[0],
+        true=gains,
+        own=gains,
+        fitted=gains,
+        deep=rng.standard_normal((*gains.shape[:2], 4, 3)).astype(np.float32),
+        electrodes=electrodes,
+        groups=np.zeros(len(electrodes), int),
+        positions=positions,
+        normals=normals,
+        adjacency=adjacency,
+        **fields,
     )
 
 

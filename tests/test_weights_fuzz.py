@@ -20,6 +20,7 @@ from mne_mmnet.weights import read_model, save_model
 N_CASES = int(os.environ.get("MNE_MMNET_FUZZ_CASES", 10_000))
 TINY = NetworkConfig(
     scales=(PatchScale("point"), PatchScale("flat", 8.0)),
+    tangential=(0,),
     **dict(hidden=2, blocks=1, read=2, state=2, context=1, confidence=2),
 )
 DOMAIN = {"n_channels": [16, 64], "snr_db": [0.0, 10.0], "ch_types": ["eeg"]}

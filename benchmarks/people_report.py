@@ -1,0 +1,386 @@
+"""Tables and figure of ``benchmarks/people.py``: means, and mmnet against the best peer."""
+
+import time
+
+import numpy as np
+from common import write_rows
+from matplotlib.figure import Figure
+from people_scores import LEVELS
+from people_suite import HEADS, N_PEOPLE, POPULATION, SEED
+
+from mne_mmnet._files import whole_file
+
+# what is claimed, and whether more is better
+LEAD = {
+    "earth_movers_distance_mm": False,
+    "auc": True,
+    "space_time_cosine": True,
+    "strongest_region_error_mm": False,
+    "window_region_error_mm": False,
+    "tent_region_error_mm": False,
+    "strongest_peak_error_mm": False,
+    "localization_error_mm": False,
+    "spatial_dispersion_mm": False,
+    "dispersion_of_four_mm": False,
+}
+TITLES = {
+    "earth_movers_distance_mm": "Earth mover's distance (mm)",
+    "auc": "ROC AUC (close/far balanced)",
+    "space_time_cosine": "Space-time cosine",
+    "strongest_region_error_mm": "Strongest-region error (mm)",
+    "window_region_error_mm": "Strongest-region error, window (mm)",
+    "strongest_peak_error_mm": "Strongest-location error (mm)",
+    "dispersion_of_four_mm": "Spread with four sources (mm)",
+    "n_maxima": "Peaks",
+}
+OURS = "mmnet"
+# methods whose maps are no currents: shares of a moment mean nothing
+_NO_MOMENT = ("dSPM", "sLORETA", "LCMV", "lcmv-mvpure")
+# Okabe & Ito's colours, told apart by the colour-blind; markers for print without
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+_N_BOOT, _N_CURVES = 2000, 7
+# with fewer people than all a mean is of other recordings: not drawn, not ranked with the others
+_RST = ("earth_movers_distance_mm", "auc", "space_time_cosine", "strongest_region_error_mm")
+_RST += ("window_region_error_mm", "strongest_peak_error_mm", "dispersion_of_four_mm", "n_maxima")
+
+
+def clustered_interval(values, people, seed=0):
+    """Percentile bootstrap interval of a mean, in which whole people are drawn.
+
+    Recordings of one person share their head: taken one by one they would look like more than
+    there are.
+
+    Parameters
+    ----------
+    values : array of shape (n_recordings,)
+        Scores, or differences of paired ones.
+    people : array of shape (n_recordings,)
+        Whose they are.
+    seed : int
+        Of the draws.
+
+    Returns
+    -------
+    low, high : float
+        95 % interval; infinite where there is one person.
+    """
+    _, who = np.unique(people, return_inverse=True)
+    total, count = np.bincount(who, values), np.bincount(who)
+    if len(count) < 2:
+        return -np.inf, np.inf
+    drawn = np.random.default_rng(seed).integers(len(count), size=(_N_BOOT, len(count)))
+    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
+    low, high = np.percentile(means, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def metric_of(record, metric):
+    """Return one score of a record, or None where it has none."""
+    if metric == "dispersion_of_four_mm":
+        four = record["factors"]["n_patches"] == 4
+        return record["scores"]["spatial_dispersion_mm"] if four else None
+    if metric == "seconds":
+        return record["seconds"]
+    if metric.startswith("moment") and record["method"].startswith(_NO_MOMENT):
+        return None
+    return record["scores"].get(metric)
+
+
+def gather(stores, part, covariance):
+    """Find the records of one part and covariance, by head and method.
+
+    Recordings of which methods were given different data are of an older suite: left out.
+    """
+    found = {}
+    for (head, name), store in stores.items():
+        records = {
+            key[2:]: record | dict(method=name)
+            for key, record in store.records.items()
+            if key[:2] == (part, covariance)
+        }
+        if records:
+            found.setdefault(head, {})[name] = records
+    prints = {}
+    for records in (r for methods in found.values() for r in methods.values()):
+        for key, record in records.items():
+            prints.setdefault(key, []).append(record["factors"]["fingerprint"])
+    unequal = {k for k, p in prints.items() if not np.allclose(p, p[0], rtol=1e-5, atol=1e-2)}
+    if unequal:
+        print(f"{len(unequal)} recordings of {part} are of different data: left out, run again.")
+    for records in (r for methods in found.values() for r in methods.values()):
+        for key in unequal & records.keys():
+            del records[key]
+    return found
+
+
+def _values(records, keys, metric):
+    """Scores of those of some records that have them, and whose they are."""
+    pairs = [(metric_of(records[key], metric), key[1]) for key in keys]
+    pairs = [(value, person) for value, person in pairs if value is not None]
+    return np.array([v for v, _ in pairs], float), np.array([p for _, p in pairs], int)
+
+
+def _cells(montages):
+    return [*[(m,) for m in montages], tuple(montages)]
+
+
+def _place(where):
+    return where[0] if len(where) == 1 else "all"
+
+
+def table(found, montages):
+    """Means of every metric with intervals, for each head, montage and method."""
+    rows = []
+    for head, methods in found.items():
+        metrics = dict.fromkeys(
+            m for r in methods.values() for one in r.values() for m in one["scores"]
+        )
+        metrics = [*metrics, "dispersion_of_four_mm", "seconds"]
+        for where in _cells(montages):
+            for name, records in methods.items():
+                keys = [key for key in records if key[0] in where]
+                if not keys:
+                    continue
+                failed = sum(records[key]["failure"] is not None for key in keys)
+                row = dict(head=head, montage=_place(where), method=name, n=len(keys))
+                row |= dict(n_people=len({key[1] for key in keys}), n_failed=failed)
+                for metric in metrics:
+                    values, people = _values(records, keys, metric)
+                    row[metric] = row[f"{metric}_ci"] = ""
+                    if len(values):
+                        low, high = clustered_interval(values, people)
+                        row[metric] = f"{values.mean():.4g}"
+                        row[f"{metric}_ci"] = f"{low:.4g} … {high:.4g}"
+                rows.append(row | _confidence(records, keys))
+    return rows
+
+
+def _confidence(records, keys):
+    """Coverage of regions and intervals against what they promise (as in CaliBrain's terms).
+
+    Mean signed deviation: the mean over nominal levels of coverage minus level; positive where
+    regions hold more than they promise.
+    """
+    names = ("covered_0.5", "covered_0.9", "region_deviation", "current_deviation")
+    scores = [records[key]["scores"] for key in keys if not records[key]["failure"]]
+    reached = np.array([s["reached_at"] for s in scores if "reached_at" in s])
+    if not len(reached):
+        return dict.fromkeys(names, "")
+    covered = np.array([(reached < level).mean() for level in LEVELS])
+    within = [
+        np.mean([s[f"current_within_{level:g}"] for s in scores if "reached_at" in s])
+        for level in LEVELS
+    ]
+    values = (
+        covered[LEVELS.index(0.5)],
+        covered[LEVELS.index(0.9)],
+        np.mean(covered - LEVELS),
+        np.mean(np.subtract(within, LEVELS)),
+    )
+    return {name: f"{value:.3f}" for name, value in zip(names, values, strict=True)}
+
+
+def compare(found, montages, ours, others):
+    """Differences of methods to others, paired over the recordings that both have."""
+    rows = []
+    for head, methods in found.items():
+        for name in (n for n in ours if n in methods):
+            for where in _cells(montages):
+                for metric, more_is_better in LEAD.items():
+                    row = _against_best(methods, name, others, where, metric, more_is_better)
+                    if row:
+                        rows.append(dict(head=head, montage=_place(where), method=name) | row)
+    return rows
+
+
+def _against_best(methods, name, others, where, metric, more_is_better):
+    """Compare with the one of the others over which the lead is smallest."""
+    sign, best = 1.0 if more_is_better else -1.0, None
+    for other in (o for o in others if o in methods and o != name):
+        keys = sorted(k for k in methods[name].keys() & methods[other].keys() if k[0] in where)
+        mine, people = _values(methods[name], keys, metric)
+        theirs, _ = _values(methods[other], keys, metric)
+        if len(mine) < 2:
+            continue
+        gain = mine - theirs
+        if best is None or sign * gain.mean() < sign * best[1].mean():
+            best = other, gain, mine, theirs, people
+    if best is None:
+        return None
+    other, gain, mine, theirs, people = best
+    low, high = clustered_interval(gain, people)
+    ahead, behind = (low > 0, high < 0) if more_is_better else (high < 0, low > 0)
+    return dict(
+        metric=metric,
+        n=len(gain),
+        n_people=len(set(people)),
+        other=other,
+        its_mean=f"{theirs.mean():.4g}",
+        mean=f"{mine.mean():.4g}",
+        difference=f"{gain.mean():.4g}",
+        low=f"{low:.4g}",
+        high=f"{high:.4g}",
+        verdict="lead" if ahead else "behind" if behind else "tie",
+    )
+
+
+def write_rst(path, found, montages):
+    """Write one table a head, for README: all montages together, best of a column in bold."""
+    lines = []
+    for head, methods in found.items():
+        means = {}
+        for name, records in methods.items():
+            keys = [key for key in records if key[0] in montages]
+            values = [_values(records, keys, metric)[0] for metric in _RST]
+            means[name] = [v.mean() if len(v) else np.nan for v in values], keys
+        most = max(len(keys) for _, keys in means.values())
+        whole = [mean for mean, keys in means.values() if len(keys) == most]
+        better = np.array([LEAD.get(metric, None) is True for metric in _RST])
+        best = np.where(better, np.nanmax(whole, axis=0), np.nanmin(whole, axis=0))
+        lines += [f".. list-table:: Inverted on the {_words(head)} ({most} recordings)"]
+        lines += ["   :header-rows: 1", "", "   * - Method"]
+        lines += [f"     - {TITLES[metric]}" for metric in _RST]
+        order = sorted(means, key=lambda name: means[name][0][0])
+        for name in order:
+            mean, keys = means[name]
+            few = "" if len(keys) == most else f" (first {len({k[1] for k in keys})} people)"
+            lines += [f"   * - {name}{few}"]
+            for value, top, metric in zip(mean, best, _RST, strict=True):
+                text = f"{value:.3f}" if metric in ("auc", "space_time_cosine") else f"{value:.1f}"
+                # the number of peaks is neither good nor bad
+                bold = value == top and metric != "n_maxima" and not few
+                lines += [f"     - **{text}**" if bold else f"     - {text}"]
+        lines += [""]
+    with whole_file(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
+        file.write("\n".join(lines))
+
+
+def _words(head):
+    return {"template": "template", "own": "person's own head"}[head]
+
+
+def draw(path, found, montages, people=N_PEOPLE):
+    """Draw the claimed metrics over montages, a row a head; the best few methods in colour."""
+    metrics = [*_RST[:4], "dispersion_of_four_mm"]
+    figure = Figure(
+        figsize=(4.2 * len(metrics), 4.0 * len(found)),
+        dpi=90,
+        facecolor="white",
+        layout="constrained",
+    )
+    grid = figure.subplots(len(found), len(metrics), squeeze=False)
+    for line, (head, methods) in zip(grid, found.items(), strict=True):
+        full = max(len(records) for records in methods.values())
+        methods = {n: r for n, r in methods.items() if len(r) == full}
+        every = {n: _values(r, r, metrics[0])[0].mean() for n, r in methods.items()}
+        shown = sorted(every, key=every.get)
+        shown.sort(key=lambda name: not name.startswith(OURS))
+        for axes, metric in zip(line, metrics, strict=True):
+            for k, name in enumerate(shown[:_N_CURVES]):
+                _draw_curve(axes, k, name, methods[name], montages, metric)
+            axes.set(title=TITLES[metric], xticks=range(len(montages)))
+            axes.set_xticklabels(montages)
+            axes.spines[["top", "right"]].set_visible(False)
+        line[0].set_ylabel(f"{_words(head)}".capitalize())
+        line[-1].legend(fontsize=8, frameon=False)
+    with whole_file(path) as scratch:
+        figure.savefig(scratch, format="png")
+
+
+def _draw_curve(axes, k, name, records, montages, metric):
+    """Means over montages with intervals."""
+    means, bars = [], []
+    for montage in montages:
+        keys = [key for key in records if key[0] == montage]
+        values, people = _values(records, keys, metric)
+        low, high = clustered_interval(values, people)
+        means.append(values.mean())
+        bars.append([values.mean() - low, high - values.mean()])
+    place = np.arange(len(montages)) + 0.06 * (k - _N_CURVES / 2)
+    bars = np.array(bars).T.clip(0.0)
+    axes.errorbar(
+        place,
+        means,
+        bars if np.isfinite(bars).all() else None,
+        color=_COLOURS[k],
+        marker=_MARKERS[k],
+        markersize=5,
+        lw=1.4 + 0.8 * name.startswith(OURS),
+        label=name,
+    )
+
+
+def compare_covariances(stores, part, montages, names):
+    """Say what a covariance is worth: with it less without, paired, by head and method."""
+    rows = []
+    with_one = gather(stores, part, "60 s")
+    for kind in ("short", "none"):
+        for head, methods in gather(stores, part, kind).items():
+            for name in (n for n in names if n in methods):
+                known = with_one.get(head, {}).get(name, {})
+                for metric in LEAD:
+                    keys = sorted(
+                        k for k in known.keys() & methods[name].keys() if k[0] in montages
+                    )
+                    first, people = _values(known, keys, metric)
+                    other, _ = _values(methods[name], keys, metric)
+                    if len(first) < 2:
+                        continue
+                    low, high = clustered_interval(first - other, people)
+                    rows.append(
+                        dict(head=head, method=name, covariance=kind, metric=metric)
+                        | dict(n=len(first), mean=f"{other.mean():.4g}")
+                        | dict(mean_60_s=f"{first.mean():.4g}")
+                        | dict(difference=f"{(first - other).mean():.4g}")
+                        | dict(low=f"{low:.4g}", high=f"{high:.4g}")
+                    )
+    return rows
+
+
+def report(stores, args, peers, ours, old):
+    """Write tables and a figure of what there is, and say how often mmnet leads.
+
+    Parameters
+    ----------
+    stores : dict of tuple to Store
+        Results by head and method.
+    args : argparse.Namespace
+        Of the command line.
+    peers, ours, old : sequence of str
+        Names of methods.
+    """
+    args.out.mkdir(parents=True, exist_ok=True)
+    comment = (
+        f"python benchmarks/people.py --model {args.model}; seeds {SEED} and {POPULATION}; "
+        f"{time.strftime('%F')}; different lead fields for simulation and inversion, other "
+        "people's heads; SNR: mean power of signal over noise, average reference, -5 to 10 dB; "
+        "95 % bootstrap intervals with people as clusters. MNE's sLORETA of free orientation "
+        "(not shown) misses even noise-free dipoles by 1 cm"
+    )
+    heads = [head for head in HEADS if head in args.heads]
+    names = (*ours, *old, *peers)
+    for part, stem in (("main", "people"), ("dipole", "people_dipoles")):
+        found = gather(stores, part, "60 s")
+        found = {head: found[head] for head in heads if head in found}
+        if not found:
+            continue
+        write_rows(args.out / f"{stem}.csv", comment, table(found, args.montages))
+        rows = compare(found, args.montages, ours, peers)
+        rows += compare(found, args.montages, ours, old)
+        rows += compare(found, args.montages, old, peers)
+        if rows:
+            write_rows(args.out / f"{stem}_lead.csv", comment, rows)
+        if part != "main":
+            continue
+        write_rst(args.out / f"{stem}.rst", found, args.montages)
+        draw(args.out / f"{stem}.png", found, args.montages)
+        for row in rows:
+            if row["montage"] == "all":
+                print(
+                    "{head}: {method} {metric} {mean}, {other} {its_mean} "
+                    "({low} to {high}, {verdict}; n = {n})".format(**row)
+                )
+    rows = compare_covariances(stores, "main", args.montages, names)
+    if rows:
+        write_rows(args.out / "people_covariance.csv", comment, rows)
