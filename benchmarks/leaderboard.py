@@ -5,7 +5,7 @@
     python benchmarks/leaderboard.py --solvers mmnet top --seeds 11 12            # and the tables
 
 **Inverse crime, as in the original benchmark**: data are simulated and inverted with the same lead
-field (biosemi32, template head, ico3 with 1284 sources, fixed orientation), so the numbers compare
+field (biosemi32, template head, ico3 with 1175 sources, fixed orientation), so the numbers compare
 solvers and say little about real recordings. Every solver is given the same data (their digests
 are compared) and the same estimated noise covariance, with the parameters of invertmeeg's runner.
 
@@ -21,7 +21,9 @@ ten best of them on all ``--seeds``.
 
 One JSON file for each set, seed and solver in ``--work``. Those that are there are not run again,
 except failures of mmnet and time-outs at a shorter limit. mmnet's name there has the digest of its
-weights: another ``--model`` is another solver; changed code needs ``--refresh mmnet``. Writes
+weights: another ``--model`` is another solver; changed code needs ``--refresh mmnet``. It is told
+what the set-up implies: fixed orientation, and that the lead field is the head's own (``loose=0``,
+``head="own"``). Writes
 ``leaderboard.csv``, ``leaderboard_ranks.csv`` and ``leaderboard.png`` in ``benchmarks/results``
 (``--solvers`` without names: only these); intervals are 95 % bootstrap intervals over samples.
 Linux: solvers run in forked processes, with a limit of memory.
@@ -87,6 +89,8 @@ CATEGORIES = (
 REFERENCE = "flex-champagne"
 N_BOOT = 2000
 MODEL = {"model": "mmnet-base"}
+# the lead field that simulates is the one that inverts, along the normals: mmnet is told both
+SETTING = {"loose": 0.0, "head": "own"}
 
 
 class SolverMMNet(BaseSolver):
@@ -102,7 +106,7 @@ class SolverMMNet(BaseSolver):
     def apply_inverse_operator(self, mne_obj):
         evoked = mne_obj.copy().set_eeg_reference(projection=True, verbose="error")
         return mne_mmnet.apply_mmnet_inverse(
-            evoked, self.forward, self.noise_cov, **MODEL, verbose="error"
+            evoked, self.forward, self.noise_cov, **MODEL, **SETTING, verbose="error"
         )
 
 

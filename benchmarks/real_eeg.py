@@ -5,7 +5,8 @@
 FOLDER (../shared/data beside the checkout) holds the recordings and their accepted regions; they
 are not part of this project. Template head (ico3), no noise covariance, windows of ± 10, 25 and
 50 ms around the stated time and the whole recording; eLORETA and sLORETA with ad hoc white noise,
-SNR 3, free orientation. The place is that of the strongest *region* (most moment within 15 mm,
+SNR 3, free orientation. mmnet with each of its orientation constraints, the default (settled by
+the evidence) first; lengths of the currents count. The place is that of the strongest *region* (most moment within 15 mm,
 ``mne_mmnet.find_sources``), and beside it that of the strongest single *location*. Writes
 ``benchmarks/results/real_eeg.csv`` (mm).
 
@@ -34,6 +35,12 @@ RECORDINGS = {
     "visual_left_minus_right": ("occipital", 0.115),
     "auditory_right_ear": ("auditory", 0.085),
     "sep_median_nerve_raw": ("left_postcentral", 0.0195),
+}
+OURS = {
+    "mmnet, evidence": "evidence",
+    "mmnet, fixed": 0.0,
+    "mmnet, loose 0.2": 0.2,
+    "mmnet, free": 1.0,
 }
 WINDOWS = {"± 10 ms": 0.01, "± 25 ms": 0.025, "± 50 ms": 0.05, "whole": np.inf}
 
@@ -70,9 +77,10 @@ def main():
             tmin, tmax = max(when - half, whole.times[0]), min(when + half, whole.times[-1])
             evoked = whole.copy().crop(tmin, tmax)
             estimates = {
-                "mmnet, fixed": apply_mmnet_inverse(evoked, fwd, model=args.model),
-                "mmnet, loose 0.2": apply_mmnet_inverse(evoked, fwd, loose=0.2, model=args.model),
-                "mmnet, free": apply_mmnet_inverse(evoked, fwd, loose=1.0, model=args.model),
+                ours: apply_mmnet_inverse(evoked, fwd, loose=loose, model=args.model)
+                for ours, loose in OURS.items()
+            }
+            estimates |= {
                 "mmnet-cosine": apply_mmnet_inverse(evoked, fwd, model="mmnet-cosine"),
                 "eLORETA, free": minimum_norm(evoked, fwd, method="eLORETA", loose=1.0),
                 "sLORETA, free": minimum_norm(evoked, fwd, method="sLORETA", loose=1.0),
@@ -85,7 +93,7 @@ def main():
                     row[method] = f"{1e3 * miss:.0f}"
                 rows.append(row)
                 print(" | ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    comment = f"python benchmarks/real_eeg.py; mmnet-base; {time.strftime('%Y-%m-%d')}; mm"
+    comment = f"python benchmarks/real_eeg.py; {args.model}; {time.strftime('%Y-%m-%d')}; mm"
     write_rows(args.out, comment, rows)
 
 
