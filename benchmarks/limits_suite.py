@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 import mne
 import numpy as np
 from calibration import location_area
+from noise import draw_noise
 from one_model import SuiteSetup, VolumeSetup
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
@@ -19,7 +20,6 @@ from transfer_suite import N_BASELINE, N_HEADS, N_TIMES, SEED, _covariance, draw
 
 import mne_mmnet
 from mne_mmnet.dictionary import PatchScale
-from mne_mmnet.simulation.noise import draw_noise
 from mne_mmnet.template import find_template
 
 STANDARD = PatchScale("gaussian", 8.0)

@@ -73,10 +73,10 @@ def make_fwd(archive):
     import mne
 
     import mne_mmnet
-    from mne_mmnet.simulation.heads import _TEN_TEN
+    from mne_mmnet.simulation.electrodes import TEN_TEN
 
     info = mne.create_info(list(archive.ch_names), 512.0, "eeg")
-    info.set_montage(_TEN_TEN)
+    info.set_montage(TEN_TEN)
     return info, mne_mmnet.make_template_forward(info)
 
 

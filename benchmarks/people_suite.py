@@ -27,6 +27,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from noise import draw_noise
 from scipy import fft, sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
@@ -36,7 +37,6 @@ import mne_mmnet
 from mne_mmnet._files import whole_file
 from mne_mmnet._mne import source_graph
 from mne_mmnet.dictionary import PatchScale
-from mne_mmnet.simulation.noise import draw_noise
 from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 

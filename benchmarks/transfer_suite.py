@@ -22,6 +22,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from common import make_info
+from noise import draw_noise
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
@@ -31,7 +32,6 @@ from mne_mmnet._files import whole_file
 from mne_mmnet._mne import source_graph
 from mne_mmnet._surfaces import distance_to_surface
 from mne_mmnet.dictionary import PatchScale
-from mne_mmnet.simulation.noise import draw_noise
 
 MONTAGES = ("10-20", "biosemi32", "biosemi64", "biosemi128")
 SNRS_DB = (-5, 0, 5, 10)

@@ -33,6 +33,11 @@ class Regions:
         Positions of the sources (mm).
     radius : float
         Of the balls (mm), positive; sources that far from the centre are inside.
+
+    Attributes
+    ----------
+    distance : scipy.sparse.csr_array of shape (n_sources, n_sources)
+        Distances (mm) within the radius; all of them are stored, those of 0 as well.
     """
 
     def __init__(self, positions, radius=REGION_MM):
@@ -50,8 +55,8 @@ class Regions:
         distance = np.linalg.norm(positions[row] - positions[col], axis=1)
         shape = (len(positions),) * 2
         # distances of zero stay stored: a ball holds its centre
-        self._distance = sparse.csr_array((distance, (row, col)), shape=shape)
-        self._inside = self._distance.copy()
+        self.distance = sparse.csr_array((distance, (row, col)), shape=shape)
+        self._inside = self.distance.copy()
         self._inside.data[:] = 1.0
 
     def within(self, place):
@@ -189,5 +194,5 @@ class Regions:
             near[self.within(top)] = True
         near &= free
         rows = np.flatnonzero(near & (moments >= (1.0 - TIE) * moments[tops].max()))
-        spread = (self._distance[rows] @ np.abs(values)) / moments[rows]
+        spread = (self.distance[rows] @ np.abs(values)) / moments[rows]
         return rows[spread <= spread.min() + _ROUNDING * self.radius]

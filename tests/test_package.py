@@ -73,7 +73,10 @@ NO_MNE = {
     "baselines",
     "training",
 }
-NO_MNE_EXCEPT = {"simulation/heads.py", "simulation/people.py", "baselines/classical.py"}
+NO_MNE_EXCEPT = {
+    *(f"simulation/{name}.py" for name in ("electrodes", "heads", "people")),
+    "baselines/classical.py",
+}
 NO_TORCH = {
     "_cache",
     "_cortex",

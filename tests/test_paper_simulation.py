@@ -434,12 +434,12 @@ def test_archive_names(archive, tmp_path):
 
 def test_ten_ten_electrodes():
     """90 names for 90 places; the merged montages have no two electrodes in one place either."""
-    from mne_mmnet.simulation import heads
+    from mne_mmnet.simulation import electrodes, heads
 
-    info, positions, groups = heads._ten_ten_info()
+    info, positions, groups = electrodes.ten_ten_info()
     assert len(info["ch_names"]) == len(positions) == len(groups) == 90
     assert len(np.unique(positions.round(4), axis=0)) == 90
-    _, merged, _ = heads._electrode_info()
+    _, merged, _ = electrodes.electrode_info()
     assert len(np.unique(merged.round(6), axis=0)) == len(merged)
     with pytest.raises(ValueError, match="montage must be"):
         heads.make_head_archive("never-written.npz", montage="10-20")

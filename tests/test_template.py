@@ -19,7 +19,7 @@ from scipy.sparse.csgraph import connected_components
 import mne_mmnet
 from mne_mmnet import _cortex, _surfaces
 from mne_mmnet._mne import source_graph
-from mne_mmnet.simulation import heads
+from mne_mmnet.simulation import electrodes, heads
 from mne_mmnet.template import (
     fetch_template,
     find_template,
@@ -668,8 +668,8 @@ def test_head_archive_of_a_volume(bem, tmp_path, monkeypatch):
 
 def test_standard_layouts():
     """Each layout is made of electrodes of one montage, next to those that it stands for."""
-    _, positions, groups = heads._electrode_info()
-    layouts = heads._standard_layouts(positions, groups)
+    _, positions, groups = electrodes.electrode_info()
+    layouts = electrodes.standard_layouts(positions, groups)
     assert len(layouts) > 20
     assert not any(name.startswith("artinis") for name in layouts)
     for name, picks in layouts.items():

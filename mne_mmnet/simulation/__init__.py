@@ -1,10 +1,11 @@
 """Simulated recordings with known sources, for training and for demonstrations.
 
-Only :mod:`mne_mmnet.simulation.heads` and :mod:`mne_mmnet.simulation.people` need MNE, and they
-are not imported here: training runs where MNE is not installed, on lead fields computed elsewhere.
+Only its modules ``electrodes``, ``heads`` and ``people`` need MNE, and they are not imported here:
+training runs where MNE is not installed, on lead fields computed elsewhere.
 """
 
 from .archive import HeadArchive as HeadArchive
+from .batch import PAIR as PAIR
 from .batch import SimulatedBatch as SimulatedBatch
 from .batch import SimulationConfig as SimulationConfig
 from .batch import average_reference_basis as average_reference_basis

@@ -12,9 +12,9 @@ from scipy import sparse
 from .._files import whole_file
 
 # what the names of the layouts' arrays begin with in the file
-_LAYOUT = "layout "
+LAYOUT = "layout "
 # what reading a damaged archive, or some other file, ends in
-_DAMAGE = (
+DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, MemoryError, ArithmeticError),
     *(AttributeError, LookupError, TypeError, ValueError),
 )
@@ -89,7 +89,7 @@ class HeadArchive:
         names = {} if self.ch_names is None else {"ch_names": np.array(self.ch_names, dtype=str)}
         if self.source_space is not None:
             names["source_space"] = np.array(json.dumps(self.source_space))
-        layouts = {f"{_LAYOUT}{name}": picks for name, picks in self.layouts.items()}
+        layouts = {f"{LAYOUT}{name}": picks for name, picks in self.layouts.items()}
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
@@ -127,7 +127,7 @@ class HeadArchive:
         try:
             found = cls(*_read_arrays(path))
             found._check_shapes()
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ValueError(
                 f"{path} holds no lead fields, or is damaged ({error}). Remove it, so that it is "
                 "made again, or give another file."
@@ -161,5 +161,5 @@ def _read_arrays(path):
         ch_names = tuple(file["ch_names"].tolist()) if "ch_names" in file else None
         space = json.loads(str(file["source_space"])) if "source_space" in file else None
         is_volume = "is_volume" in file and bool(file["is_volume"])
-        layouts = {key.removeprefix(_LAYOUT): file[key] for key in file if key.startswith(_LAYOUT)}
+        layouts = {key.removeprefix(LAYOUT): file[key] for key in file if key.startswith(LAYOUT)}
     return *arrays, adjacency, ch_names, space, is_volume, layouts

@@ -13,6 +13,8 @@ from .timecourses import draw_timecourses
 
 HEADS = ("template", "fitted", "own")
 """Whose lead field recordings are inverted with."""
+PAIR = 2
+"""Recordings that belong together: a whole one, and a window of it."""
 # what a recording of people is inverted with, and the archive's name for it
 _GAINS = {"template": "standard", "fitted": "fitted", "own": "own", "exact": "true"}
 # samples a recording at which estimates are compared with the truth
@@ -91,9 +93,9 @@ class SimulationConfig:
 class SimulatedBatch:
     """Recordings of one person in one cap, and the same recordings cut to a part of their samples.
 
-    The first half of the batch are whole recordings; the second half holds, in the same order, a
-    window of each, the samples outside set to zero and those inside scaled so that the covariance
-    of the whole is that of the window: a good method finds the same sources in both.
+    They come in pairs: after each whole recording a window of it, the samples outside set to zero
+    and those inside scaled so that the covariance of the whole is that of the window: a good
+    method finds the same sources in both.
 
     Parameters
     ----------
@@ -138,7 +140,7 @@ class SimulatedBatch:
     orient: str
 
     def take(self, part):
-        """Return some recordings; ``part`` is a slice."""
+        """Return some recordings; ``part`` is a slice, of whole pairs for a loss."""
         own = ("data", "seen", "inside", "currents")
         return SimulatedBatch(
             *(
@@ -263,7 +265,7 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
     config : SimulationConfig
         The distribution.
     n_batch : int
-        Number of recordings, an even one: half are windows of the others.
+        Number of recordings, an even one: half of them are windows of the others.
     rng : numpy.random.Generator
         Source of randomness.
 
@@ -272,7 +274,7 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
     batch : SimulatedBatch
         The recordings.
     """
-    if n_batch % 2:
+    if n_batch % PAIR:
         raise ValueError(f"n_batch must be even, got {n_batch}: recordings come in pairs.")
     orient = str(rng.choice(["fixed", "loose", "free", "evidence"], p=_shares(config.orients)))
     orient = "free" if people.is_volume else orient
@@ -320,9 +322,9 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
         weights[:2] = np.sqrt(rng.uniform(0.05, 0.6))
     leadfield = np.tensordot(whitener, np.einsum("esk,sok->eso", gain, frames) * weights, 1)
 
-    whole, cut = [], []
-    for _ in range(n_batch // 2):
-        one, part = _simulate_pair(
+    recordings = []
+    for _ in range(n_batch // PAIR):
+        recordings += _simulate_pair(
             rng,
             sampler,
             config,
@@ -336,9 +338,7 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
             whitener,
             level,
         )
-        whole.append(one)
-        cut.append(part)
-    data, seen, inside, currents = (np.stack(parts) for parts in zip(*whole, *cut, strict=True))
+    data, seen, inside, currents = map(np.stack, zip(*recordings, strict=True))
     return SimulatedBatch(
         leadfield=leadfield[None],
         data=data,
@@ -397,7 +397,7 @@ def _draw_noise_model(rng, people, person, picks, normals, config, ideal):
 def _simulate_pair(
     rng, sampler, config, true, normals, frames, orient, people, n_times, noise_of, whitener, level
 ):
-    """One recording whole and cut: (data, seen, inside, currents) of both."""
+    """One recording, whole and cut: (data, seen, inside, currents) of both."""
     if people.is_volume:  # any direction, the same throughout a patch
         direction = rng.standard_normal(3)
         normals = np.broadcast_to(direction / np.linalg.norm(direction), normals.shape)

@@ -9,95 +9,27 @@ from pathlib import Path
 import mne
 import numpy as np
 from mne.utils import ProgressBar, logger, verbose
-from scipy.spatial import cKDTree
 
 from .._cache import find_cached, keep_in_cache
 from .._files import check_writable
 from .._mne import describe_source_space, source_graph
 from ..template import make_template_bem, make_template_forward
 from .archive import HeadArchive
+from .electrodes import electrode_info, standard_layouts, ten_ten_info
 from .variety import HeadVariety
 
-# MNE 1.13 renamed the first one
-_MONTAGES = (
-    "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005",
-    "biosemi256",
-    "GSN-HydroCel-256",
-)
-_TEN_TEN = (
-    "colin27_1020" if "colin27_1020" in mne.channels.get_builtin_montages() else "standard_1020"
-)
-# older names of T7, T8, P7 and P8: the same places
-_ALIASES = ("T3", "T4", "T5", "T6")
 _FORMAT = 2
-# sources of a volume grid stay that far from the inner skull (mm)
-_DEPTH_MM = 5.0
-
-
+DEPTH_MM = 5.0
+"""Sources of a volume grid stay that far from the inner skull."""
 # skull ratio, thickness factor, electrode displacement
-STANDARD_HEAD = (50.0, 1.0, 0.0)
-
-
-def _ten_ten_info():
-    """Make one info of the 90 electrodes of the 10–10 system, in head coordinates."""
-    names = [
-        name
-        for name in mne.channels.make_standard_montage(_TEN_TEN).ch_names
-        if name not in _ALIASES
-    ]
-    info = mne.create_info(names, 1.0, "eeg")
-    info.set_montage(_TEN_TEN)
-    positions = np.array([ch["loc"][:3] for ch in info["chs"]])
-    return info, positions, np.zeros(len(names), int)
-
-
-def _electrode_info():
-    """All electrodes of the montages, in head coordinates, as one info."""
-    infos = []
-    for montage in _MONTAGES:
-        names = mne.channels.make_standard_montage(montage).ch_names
-        info = mne.create_info(names, 1.0, "eeg")
-        info.set_montage(montage)
-        mne.rename_channels(info, {name: f"{montage}-{name}" for name in names})
-        infos.append(info)
-    groups = np.repeat(np.arange(len(infos)), [len(info["ch_names"]) for info in infos])
-    names = [name for info in infos for name in info["ch_names"]]
-    merged = mne.create_info(names, 1.0, "eeg")
-    positions = np.array([ch["loc"][:3] for info in infos for ch in info["chs"]])
-    # one electrode of a standard montage lies where another one does (T7 and T3): keep one
-    _, unique = np.unique(
-        np.round(np.column_stack([groups, positions * 1e3]), 1), axis=0, return_index=True
-    )
-    unique = np.sort(unique)
-    merged = mne.pick_info(merged, unique)
-    return merged, positions[unique], groups[unique]
-
-
-def _standard_layouts(electrodes, groups):
-    """Electrodes (of one group) nearest to those of each of MNE's standard layouts."""
-    layouts = {}
-    for name in mne.channels.get_builtin_montages():
-        montage = mne.channels.make_standard_montage(name)
-        if name.startswith("artinis") or len(montage.ch_names) > 300:
-            continue  # optodes; the 10-5 system, which is itself what is chosen from
-        info = mne.create_info(montage.ch_names, 1.0, "eeg")
-        info.set_montage(montage)
-        wanted = np.array([channel["loc"][:3] for channel in info["chs"]])
-        best = None
-        for group in np.unique(groups):
-            members = np.flatnonzero(groups == group)
-            distance, nearest = cKDTree(electrodes[members]).query(wanted)
-            if best is None or distance.mean() < best[0]:
-                best = distance.mean(), np.unique(members[nearest])
-        layouts[name] = best[1]
-    return layouts
+_STANDARD_HEAD = (50.0, 1.0, 0.0)
 
 
 def _source_space(spacing, bem):
     """Cortical spacing, or ``"volN"``: a grid of N mm inside the inner skull."""
     if not spacing.startswith("vol"):
         return spacing
-    return mne.setup_volume_source_space(pos=float(spacing[3:]), bem=bem, mindist=_DEPTH_MM)
+    return mne.setup_volume_source_space(pos=float(spacing[3:]), bem=bem, mindist=DEPTH_MM)
 
 
 @verbose
@@ -155,11 +87,11 @@ def make_head_archive(
     else:
         check_writable(path)  # before minutes of work
     rng = np.random.default_rng(seed)
-    nominal, electrodes, groups = _electrode_info() if montage is None else _ten_ten_info()
+    nominal, electrodes, groups = electrode_info() if montage is None else ten_ten_info()
     gains, src = [], None
     logger.info(f"Computing the lead fields of {n_heads} heads ({len(electrodes)} electrodes) …")
     for head in ProgressBar(range(n_heads), mesg=f"Heads, {spacing}"):
-        ratio, thickness, jitter = variety.draw(rng) if head else STANDARD_HEAD
+        ratio, thickness, jitter = variety.draw(rng) if head else _STANDARD_HEAD
         info = nominal.copy()
         moved = electrodes + 1e-3 * jitter * rng.standard_normal(electrodes.shape) / np.sqrt(3)
         for channel, position in zip(info["chs"], moved, strict=True):
@@ -190,7 +122,7 @@ def make_head_archive(
         ),
         ch_names=None if montage is None else tuple(nominal["ch_names"]),
         is_volume=spacing.startswith("vol"),
-        layouts=_standard_layouts(electrodes, groups) if montage is None else {},
+        layouts=standard_layouts(electrodes, groups) if montage is None else {},
     )
     if path is None:
         keep_in_cache(name, archive.save)

@@ -19,12 +19,13 @@ from .._cortex import leave_out_wall
 from .._files import check_writable
 from .._mne import describe_source_space, source_graph
 from ..template import fetch_template, find_template, make_template_bem
-from .heads import _DEPTH_MM, _electrode_info, _standard_layouts
+from .electrodes import electrode_info, standard_layouts
+from .heads import DEPTH_MM
 from .people_archive import PeopleArchive
 from .person import PeopleVariety, Person, digitise
 
 _FORMAT = 1
-_TRANS = _surfaces._MNE_DATA / "fsaverage" / "fsaverage-trans.fif"
+_BEM_ICO = 3
 # brain, skull and scalp, in the order of the conductivities
 _SHELLS = (
     int(FIFF.FIFFV_BEM_SURF_ID_BRAIN),
@@ -38,7 +39,7 @@ _DEEP_CENTRES = ((-0.012, -0.02, 0.008), (0.012, -0.02, 0.008), (0.0, -0.028, -0
 _DEEP_SPREAD, _N_DEEP = (0.006, 0.006, 0.009), 8
 
 
-def deep_places():
+def _deep_places():
     """Places (m) in thalami and brain stem, whose fields no cortical source makes."""
     rng = np.random.default_rng(0)
     centres = np.repeat(_DEEP_CENTRES, _N_DEEP, axis=0)
@@ -67,17 +68,19 @@ class TemplateHead:
         self.is_volume = spacing.startswith("vol")
         if self.is_volume:
             self.src = mne.setup_volume_source_space(
-                pos=float(spacing[3:]), bem=make_template_bem(), mindist=_DEPTH_MM
+                pos=float(spacing[3:]), bem=make_template_bem(), mindist=DEPTH_MM
             )
         else:
             self.src = mne.setup_source_space(
                 subject, spacing, subjects_dir=subjects_dir, add_dist=False
             )
             leave_out_wall(self.src)
-        deep = deep_places()
+        deep = _deep_places()
         upwards = np.tile([0.0, 0.0, 1.0], (len(deep), 1))
         self.deep = mne.setup_volume_source_space(pos=dict(rr=deep, nn=upwards))
-        self.surfs = mne.make_bem_model(subject, 3, _conductivity(NOMINAL_RATIO), subjects_dir)
+        self.surfs = mne.make_bem_model(
+            subject, _BEM_ICO, _conductivity(NOMINAL_RATIO), subjects_dir
+        )
         inner = self.surfs[2]
         self.depths = [
             _surfaces.distance_to_surface(space["rr"], inner["rr"], inner["tris"])
@@ -85,9 +88,8 @@ class TemplateHead:
             else _depth_in_use(space, inner)
             for space in [*self.src, *self.deep]
         ]
-        self.trans = mne.read_trans(_TRANS)
-        if self.trans["from"] == FIFF.FIFFV_COORD_HEAD:
-            self.trans = invert_transform(self.trans)
+        trans = Path(subjects_dir) / subject / "bem" / f"{subject}-trans.fif"
+        self.trans = invert_transform(mne.read_trans(trans))  # from MRI to head coordinates
         self.electrodes = apply_trans(invert_transform(self.trans), electrodes)
 
     @property
@@ -121,7 +123,7 @@ class TemplateHead:
         for surf in surfs:
             surf["sigma"] = np.float64(_conductivity(ratio)[_SHELLS.index(int(surf["id"]))])
         if thickness != 1.0:
-            surfs = _surfaces.reshape_skull(surfs, 3, thickness)
+            surfs = _surfaces.reshape_skull(surfs, _BEM_ICO, thickness)
         for surf in surfs:
             surf["rr"] = deform(surf["rr"])
         return mne.make_bem_solution(surfs)
@@ -330,7 +332,7 @@ def make_people(
         return PeopleArchive.read(path)
     else:
         check_writable(path)  # before minutes of work
-    info, positions, groups = _electrode_info()
+    info, positions, groups = electrode_info()
     if n_electrodes is not None:
         chosen = np.random.default_rng(0).permutation(len(positions))[:n_electrodes]
         chosen = np.sort(chosen)
@@ -362,7 +364,7 @@ def make_people(
             [space["vertno"] for space in src], src[0].get("subject_his_id")
         ),
         is_volume=template.is_volume,
-        layouts=_standard_layouts(positions, groups),
+        layouts=standard_layouts(positions, groups),
         about=about,
     )
     if path is None:

@@ -8,7 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from .._files import whole_file
-from .archive import _DAMAGE, _LAYOUT
+from .archive import DAMAGE, LAYOUT
 
 _GAINS = ("standard", "true", "own", "fitted", "deep")
 _PLAIN = (*_GAINS, "electrodes", "groups", "positions", "normals")
@@ -83,7 +83,7 @@ class PeopleArchive:
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
         coo = self.adjacency.tocoo()
-        layouts = {f"{_LAYOUT}{name}": picks for name, picks in self.layouts.items()}
+        layouts = {f"{LAYOUT}{name}": picks for name, picks in self.layouts.items()}
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
@@ -124,7 +124,7 @@ class PeopleArchive:
                 )
                 space, about = json.loads(str(file["words"]))
                 layouts = {
-                    key.removeprefix(_LAYOUT): file[key] for key in file if key.startswith(_LAYOUT)
+                    key.removeprefix(LAYOUT): file[key] for key in file if key.startswith(LAYOUT)
                 }
                 found = cls(
                     **plain,
@@ -135,7 +135,7 @@ class PeopleArchive:
                     about=about,
                 )
             found._check_shapes()
-        except _DAMAGE as error:
+        except DAMAGE as error:
             raise ValueError(
                 f"{path} holds no people, or is damaged ({error}). Remove it, so that it is made "
                 "again, or give another file."

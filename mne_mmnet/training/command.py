@@ -83,8 +83,8 @@ def make_parser(prog="python -m mne_mmnet.training"):
 
 def _read_space(text):
     """Parse one source space of the option."""
-    spacing, n_heads, share = text.split(":")
-    return spacing, int(n_heads), float(share)
+    spacing, n_people, share = text.split(":")
+    return spacing, int(n_people), float(share)
 
 
 def _read_config(args):

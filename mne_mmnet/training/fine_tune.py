@@ -16,6 +16,7 @@ from ..metrics import auc, confidence_interval, space_time_cosine
 from ..network import EvidenceNetwork
 from ..regions import Regions
 from ..simulation import (
+    PAIR,
     HeadArchive,
     PeopleArchive,
     Perturbation,
@@ -220,7 +221,7 @@ class _Run:
             parameter.requires_grad_(True)
         keep_triton_out()
         self.optimiser = torch.optim.AdamW(self.learned, lr=config.learning_rate)
-        self.gradient = Gradient(self.learned)
+        self.gradient = Gradient(self.learned, PAIR)
         self.n_batches, self.seconds, self.checks = 0, 0.0, []
         self.next_check, self.reserve, self.is_whole = 0.0, 0.0, True
         digest = hashlib.sha256(np.ascontiguousarray(archive.gains[0]).tobytes())

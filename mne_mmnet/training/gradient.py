@@ -15,6 +15,8 @@ class Gradient:
     ----------
     learned : list of torch.nn.Parameter
         What the gradients belong to.
+    unit : int
+        Recordings that stay together.
 
     Attributes
     ----------
@@ -22,8 +24,8 @@ class Gradient:
         What fits; to be used for everything else that is done on the device.
     """
 
-    def __init__(self, learned):
-        self.learned, self.parts = learned, Parts(learned[0].device)
+    def __init__(self, learned, unit=1):
+        self.learned, self.parts = learned, Parts(learned[0].device, unit)
 
     def __call__(self, loss_of, n_batch):
         """Compute the gradient of a batch's mean loss, into the parameters.

@@ -18,7 +18,7 @@ from ..dictionary import mixing_matrix
 from ..lead_errors import SHARES
 from ..network import EvidenceNetwork, NetworkConfig, describe
 from ..regions import REGION_MM, Regions
-from ..simulation import PatchSampler, PeopleArchive, simulate_batch
+from ..simulation import PAIR, PatchSampler, PeopleArchive, simulate_batch
 from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
@@ -57,7 +57,7 @@ class Space:
             to_torch_csr(mixing_matrix(people.adjacency, reach), device) for reach in _BLUR_MM
         )
         # a little less at the rim, so that the largest moment has one place
-        region = Regions(people.positions)._distance.copy()
+        region = Regions(people.positions).distance.copy()
         region.data = 1.0 - _TAPER * (region.data / REGION_MM) ** 2
         self.region = to_torch_csr(region, device)
         self._graphs = {}
@@ -353,7 +353,7 @@ def train(
         for k, space in enumerate(held_out * (_N_VALIDATION // len(held_out)))
     ]
 
-    gradient = Gradient(learned)
+    gradient = Gradient(learned, PAIR)
 
     def validate():
         losses = [final_loss(average, space, batch, gradient.parts) for space, batch in validation]

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 
 from ..network.mixing import mix
+from ..simulation import PAIR
 
 # power to which regional moments are raised before they are taken for chances of being the
 # strongest
@@ -96,7 +97,7 @@ def current_loss(estimate, target: Target, space):
     Parameters
     ----------
     estimate : torch.Tensor of shape (n_batch, n_sources, n_orient, n_read)
-        Currents; the second half of the batch are windows of the first.
+        Currents; recordings come in pairs, the second one a window of the first.
     target : Target
         The truth.
     space : Space
@@ -118,11 +119,8 @@ def current_loss(estimate, target: Target, space):
         loss = loss + _cosine_distance(_blur(blur, amplitude), blurred, 1)
     chances = (_SHARPNESS * moments.log()).softmax(1)
     loss = loss + _REGION * (chances * (target.distance / _FAR_MM).tanh()).sum(1)
-    if len(estimate) % 2 == 0:
-        whole, cut = moments.chunk(2)
-        apart = _cosine_distance(whole, cut, 1)
-        loss = loss + 0.5 * _STEADY * torch.cat([apart, apart])
-    return loss
+    apart = _cosine_distance(moments[::PAIR], moments[1::PAIR], 1)
+    return loss + 0.5 * _STEADY * apart.repeat_interleave(PAIR)
 
 
 def unrolled_loss(losses):

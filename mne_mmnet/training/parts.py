@@ -18,6 +18,8 @@ class Parts:
     ----------
     device : torch.device | str
         Where the work is done.
+    unit : int
+        Recordings that stay together: parts are multiples of it.
 
     Attributes
     ----------
@@ -25,8 +27,8 @@ class Parts:
         Recordings at once; None is a whole batch.
     """
 
-    def __init__(self, device):
-        self.device, self.most = torch.device(device), None
+    def __init__(self, device, unit=1):
+        self.device, self.unit, self.most = torch.device(device), unit, None
 
     def __call__(self, work, n_batch):
         """Do something with a batch.
@@ -47,7 +49,7 @@ class Parts:
         Raises
         ------
         MemoryError
-            If there is not enough memory for a single recording.
+            If there is not enough memory for what stays together.
         RuntimeError
             If the device fails.
         """
@@ -67,13 +69,14 @@ class Parts:
                         "whole: start again to go on from there, or on another device."
                     ) from error
             # the traceback is gone, and with it what it held on the device
-            if size == 1:
+            if size <= self.unit:
+                least = "a single recording" if size == 1 else f"{size} recordings"
                 raise MemoryError(
-                    f"The memory of device '{self.device}' is not enough for a single recording. "
+                    f"The memory of device '{self.device}' is not enough for {least}. "
                     "Use another device, a coarser source space or shorter recordings; the last "
                     "checkpoint is whole."
                 )
-            self.most = size // 2
+            self.most = max(self.unit, size // 2 // self.unit * self.unit)
             free_memory(self.device)
             logger.warning(
                 "The memory of device '%s' is not enough for %d recordings at once; they are "
