@@ -4,8 +4,8 @@
 # What sLORETA is known for is zero localisation error: the estimate of a single dipole without
 # noise is largest where the dipole is (Pascual-Marqui 2002). In MNE-Python 1.13.2 this is so for
 # fixed orientation. For free orientation (loose=1.0) two of three dipoles are misplaced. Below:
-# 1048 dipoles, one at each point of a 12 mm grid in a sphere, in a random direction, 64 electrodes,
-# no noise; error is from the dipole to the largest estimate.
+# 1048 dipoles, one at each point of a 12 mm grid in a sphere, in a random direction, 64
+# electrodes, no noise; error is from the dipole to the largest estimate.
 #
 #                                              mean    median    largest   misplaced
 #   sLORETA, fixed orientation                0.0 mm   0.0 mm     0.0 mm      0 %

@@ -16,8 +16,8 @@
 #
 # Where the wall is, we take from another source: the resting-state recording on fsaverage5 in
 # brainspace 0.3.0, which has signal on cortex and is zero at all times on the wall. Checked below:
-# its surface is nilearn's, vertex by vertex; the vertices without signal are one connected piece on
-# each hemisphere; and all vertices of zero thickness are among them.
+# its surface is nilearn's, vertex by vertex; the vertices without signal are one connected piece
+# on each hemisphere; and all vertices of zero thickness are among them.
 #
 # Versions: nilearn 0.14.1, brainspace 0.3.0 (its data files alone are read), nibabel 5.4.2.
 # Exits with 0 as long as this holds.
