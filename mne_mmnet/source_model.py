@@ -12,8 +12,11 @@ from .distances import Neighbourhoods, cover, within
 
 # atoms weaker than this share of the strongest are not seen by the sensors: no current there
 _BLIND = 1e-9
-# share of white noise in the covariance that the standardised image assumes, rest background
+# share of white noise in the covariance that the standardised image assumes; the rest is
+# activity of the whole cortex
 _WHITE_SHARE = 0.3
+# floats worked on at once where regions sum the fields of many sources
+_CHUNK = 4_000_000
 # share of the dictionary's energy that its sensor basis may miss
 _LOST = 3e-4
 
@@ -151,7 +154,7 @@ def build_source_graph(adjacency, config, frames=None, orient="fixed", device="c
     # as far as all locations look; the few that are centres look farther
     spacing = config.thinning * max(config.far_extent, *(scale.extent for scale in config.scales))
     near = PatchScale("gaussian", config.near_extent).radius
-    near = Neighbourhoods(adjacency, max(near, spacing))
+    near = Neighbourhoods(adjacency, max(near, spacing, config.region_extent))
     everywhere = np.arange(n_sources)
     centres, nearests = [], []
     for scale in config.scales:
@@ -216,7 +219,8 @@ class SourceModel:
         Orthonormal rows: the sensor maps that the dictionary makes, but for a negligible share.
     noise : torch.Tensor of shape (n_models, n_terms, n_kept, n_kept)
         Covariances of fields that no source of the model makes, in the basis, of trace n_rank:
-        unstructured activity of the cortex, B = L Lᵀ n_rank / tr(L Lᵀ), and of places deep inside.
+        unstructured activity of the cortex, B = L Lᵀ n_rank / tr(L Lᵀ), L with columns of norm 1,
+        and of places deep inside (0 where there are none).
     scale : torch.Tensor of shape (n_models, n_atoms)
         1 / ‖L S_i‖, which turns the amplitude of a unit-norm atom into A·m.
     graph : SourceGraph
@@ -468,7 +472,7 @@ def _error_columns(leadfield, graph, n_errors, share):
     graph : SourceGraph
         Its ``reach``.
     n_errors : int
-        Columns a region.
+        Columns a region; no more than ``n_kept`` are of use, or made.
     share : float
         Their power over that of an atom of unit norm.
 
@@ -480,15 +484,17 @@ def _error_columns(leadfield, graph, n_errors, share):
     _, n_kept, n_sources, _ = leadfield.shape
     found = []
     reach = graph.reach.to(leadfield.device, leadfield.dtype)
+    n_rows = max(1, _CHUNK // (n_sources * n_kept))
     for one in leadfield:
         fields = one.permute(1, 0, 2)
-        grams = (fields @ fields.mT).view(n_sources, n_kept * n_kept)
-        values, vectors = torch.linalg.eigh((reach @ grams).view(-1, n_kept, n_kept))
+        grams = [
+            (reach @ (fields @ part.mT).flatten(1)).unflatten(1, (n_kept, -1))
+            for part in fields.split(n_rows, 1)
+        ]
+        values, vectors = torch.linalg.eigh(torch.cat(grams, 2))
         top = values[:, -n_errors:].clamp_min(0.0)
         size = (share * top / top.sum(1, keepdim=True).clamp_min(1e-300)).sqrt()
         columns = vectors[..., -n_errors:] * size[:, None]
-        missing = n_errors - columns.shape[-1]
-        columns = torch.nn.functional.pad(columns, (0, missing))
         found.append(columns.permute(1, 0, 2).flatten(1))
     return torch.stack(found)
 

@@ -84,8 +84,9 @@ class NetworkConfig:
                 "The curvature factor's range must satisfy 0 < factor_min < 1 <= factor_max, got "
                 f"{self.factor_min} and {self.factor_max}."
             )
-        if not set(self.tangential) <= set(range(self.n_scales)):
-            raise ValueError(f"tangential must name scales, got {self.tangential}.")
+        scales = {number for number in self.tangential if type(number) is int}
+        if len(scales) < len(self.tangential) or not scales <= set(range(self.n_scales)):
+            raise ValueError(f"tangential must name scales, each once, got {self.tangential}.")
         extents = ("thinning", "near_extent", "far_extent", "max_step", "region_extent")
         sizes = ("hidden", "blocks", "read", "state", "context", "confidence")
         for name in (*extents, *sizes, "n_preview", "n_steps"):

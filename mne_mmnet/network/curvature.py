@@ -19,7 +19,7 @@ _N_NOISE_FEATURES = 3 * N_NOISE
 def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
     """Scale-free state of each location's atoms at one iterate.
 
-    Of each scale: log b/a (0 at a stationary point), variance, relative posterior power, relative
+    Of each atom: log b/a (0 at a stationary point), variance, relative posterior power, relative
     beamformer image.
 
     Parameters

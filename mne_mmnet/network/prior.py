@@ -4,8 +4,8 @@ import math
 
 import torch
 
-# log of the shares of white noise, cortical background and deep places in the data, where nothing
-# is known
+# log of the shares of white noise, activity of the whole cortex and of deep places in the data,
+# where nothing is known
 _GUESS = (-1.5, -1.5, -4.0)
 # where the noise is known, the other two are expected that much (log) below the white noise
 _BELOW = (0.0, 2.0, 4.0)
@@ -34,7 +34,7 @@ def base_log_weight(n_rank):
 
 
 def noise_centre(log_power, noise_known):
-    """Where the log-variances of the two noise terms are expected.
+    """Where the log-variances of the three noise terms are expected.
 
     Parameters
     ----------
@@ -46,7 +46,7 @@ def noise_centre(log_power, noise_known):
     Returns
     -------
     centre : torch.Tensor of shape (n_batch, 3)
-        White noise, background, deep places.
+        White noise, activity of the whole cortex, of deep places.
     """
     known = noise_known[:, None]
     level = -log_power[:, None] - log_power.new_tensor(_BELOW)
