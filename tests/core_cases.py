@@ -15,6 +15,7 @@ from mne_mmnet.source_model import SourceModel, build_source_graph, build_source
 SMALL = NetworkConfig(
     scales=(PatchScale("point"), PatchScale("gaussian", 8.0)),
     tangential=(0, 1),
+    region_extent=14.0,
     hidden=12,
     blocks=2,
     read=10,
@@ -47,20 +48,68 @@ def two_islands(rng, n_sources=(40, 25), reach=14.0):
     return sparse.csr_array(sparse.block_diag(parts, format="csr")[order][:, order])
 
 
-def make_model(leadfield, config=SMALL, adjacency=None, n_errors=0, share=0.0, deep=None):
+def make_frames(orient, n_sources):
+    """Directions of the columns: x, y and z, or those of a crumpled surface."""
+    if orient == "fixed":
+        return None
+    if orient == "free":
+        return np.broadcast_to(np.eye(3), (n_sources, 3, 3))
+    rng = np.random.default_rng(5)
+    return np.linalg.qr(rng.standard_normal((n_sources, 3, 3)))[0]
+
+
+def make_model(
+    leadfield,
+    config=SMALL,
+    adjacency=None,
+    n_errors=0,
+    share=0.0,
+    deep=None,
+    orient=None,
+    frames=None,
+):
     """Source model of lead fields (n_models, n_rank, n_sources, n_orient) on a ring."""
     leadfield = torch.as_tensor(leadfield, dtype=torch.float64)
     n_sources, n_orient = leadfield.shape[2:]
     adjacency = ring(n_sources) if adjacency is None else adjacency
-    frames = np.broadcast_to(np.eye(3), (n_sources, 3, 3)) if n_orient == 3 else None
-    graph = build_source_graph(adjacency, config, frames, "free" if n_orient == 3 else "fixed")
+    if orient is None:
+        orient = "free" if n_orient == 3 else "fixed"
+    frames = make_frames(orient, n_sources) if frames is None else frames
+    graph = build_source_graph(adjacency, config, frames, orient)
     return build_source_model(leadfield, graph, n_errors, share, deep)
 
 
 def facts_of(n_batch, model):
     """What a network is told of recordings on a head of one's own."""
-    orient = "free" if model.n_orient == 3 else "fixed"
+    widths = {width for _, width in model.families}
+    orient = "evidence" if len(widths) > 1 else "free" if model.n_orient == 3 else "fixed"
     return describe(n_batch, "own", orient, None, model.n_rank)
+
+
+def atom_widths(model):
+    """Columns of every atom."""
+    counts, widths = zip(*model.families, strict=True)
+    return np.repeat(widths, counts)
+
+
+def error_covariances(model):
+    """Of every atom: what the lead field of its region gets wrong, E Eᵀ."""
+    graph = model.graph
+    errors = model.columns[0, :, model.n_atom_columns :].double().numpy()
+    errors = errors.reshape(model.n_kept, graph.n_regions, model.n_errors)
+    found = []
+    for place in graph.place_of.tolist():
+        part = errors[:, int(graph.region_of[place % graph.n_sources])]
+        found.append(part @ part.T)
+    return np.stack(found)
+
+
+def atom_covariances(model):
+    """A_i of every atom: what it sends to the sensors, and its region's errors."""
+    ends = np.cumsum(atom_widths(model))
+    columns = np.split(model.atoms[0].double().numpy(), ends[:-1], axis=1)
+    assert ends[-1] == model.n_atom_columns
+    return np.stack([part @ part.T for part in columns]) + error_covariances(model)
 
 
 def to_double(model):
@@ -94,12 +143,14 @@ def make_people(rng, gains, electrodes, positions, normals, adjacency, **fields)
     )
 
 
-def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, n_orient=1, n_times=5):
+def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, orient="fixed", n_times=5):
     """Float64 objective with random costs and barriers, and a random point inside the box."""
+    n_orient = 1 if orient == "fixed" else 3
     leadfield = rng.standard_normal((1, n_rank, n_sources, n_orient))
     # with errors of the lead field and deep sources, as at use
     deep = torch.as_tensor(rng.standard_normal((1, n_rank, 3)))
-    model = to_double(make_model(leadfield, n_errors=2, share=0.2, deep=deep)[0])
+    model = to_double(make_model(leadfield, n_errors=2, share=0.2, deep=deep, orient=orient)[0])
+    assert model.graph.n_regions > 2
     n_kept = model.n_kept
     # as if the sensor space had two more dimensions, which no source reaches
     model = replace(model, basis=torch.eye(n_kept, n_kept + 2, dtype=torch.float64)[None])

@@ -10,6 +10,7 @@ from core_cases import random_objective
 from mne_mmnet.majorant import EvidenceMajorant
 
 N_DRAWS = 2000
+ORIENT = pytest.mark.parametrize("orient", ["fixed", "free", "evidence"])
 
 
 def majorant_at(objective, v):
@@ -17,11 +18,11 @@ def majorant_at(objective, v):
     return EvidenceMajorant(*objective.coefficients(factor)), factor.value
 
 
-@pytest.mark.parametrize("n_orient", [1, 3])
+@ORIENT
 @pytest.mark.parametrize("spread", [1e-2, 1.0, 6.0])
-def test_majorizes(n_orient, spread, rng):
+def test_majorizes(orient, spread, rng):
     """J(v + δ) ≤ m_o(δ) for every o ≥ 1, near and far."""
-    objective, v = random_objective(rng, n_batch=N_DRAWS // 4, n_orient=n_orient)
+    objective, v = random_objective(rng, n_batch=N_DRAWS // 4, orient=orient)
     majorant, value = majorant_at(objective, v)
     for _ in range(4):
         step = spread * torch.as_tensor(rng.standard_normal(v.shape))
@@ -33,9 +34,10 @@ def test_majorizes(n_orient, spread, rng):
         assert (new <= bound + slack).all()
 
 
-def test_majorizes_along_coordinates(rng):
+@ORIENT
+def test_majorizes_along_coordinates(orient, rng):
     """The same along single coordinates, where there is no slack from the others."""
-    objective, v = random_objective(rng, n_batch=1)
+    objective, v = random_objective(rng, n_batch=1, orient=orient)
     majorant, value = majorant_at(objective, v)
     n_variances = v.shape[1]
     for size in (-4.0, -0.5, 0.1, 1.0, 4.0):
@@ -58,10 +60,10 @@ def test_touches(rng):
         torch.testing.assert_close(gradient, majorant.gradient)
 
 
-@pytest.mark.parametrize("n_orient", [1, 3])
-def test_curvature_dominates_dense_hessian(n_orient, rng):
+@ORIENT
+def test_curvature_dominates_dense_hessian(orient, rng):
     """diag(a + b) minus the dense Hessian of J is positive semidefinite."""
-    objective, v = random_objective(rng, n_batch=1, n_orient=n_orient)
+    objective, v = random_objective(rng, n_batch=1, orient=orient)
     majorant, _ = majorant_at(objective, v)
     hessian = torch.autograd.functional.hessian(
         lambda x: objective.evaluate(x[None]).value[0], v[0]
@@ -100,9 +102,10 @@ def test_minimiser(factor, rng):
         assert along(float(step[0, i])) <= found.fun + 1e-9
 
 
-def test_box_keeps_descent(rng):
+@ORIENT
+def test_box_keeps_descent(orient, rng):
     """A step cut by its bound or by the box of the variances decreases the majorant and J."""
-    objective, v = random_objective(rng, n_batch=200)
+    objective, v = random_objective(rng, n_batch=200, orient=orient)
     v = objective.project(v * 4.0)
     majorant, value = majorant_at(objective, v)
     for max_step in (0.1, 1.0, 4.0):

@@ -5,12 +5,23 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from scipy.sparse.csgraph import shortest_path
 
-from core_cases import make_model, random_objective, ring, to_double
+from core_cases import (
+    SMALL,
+    atom_covariances,
+    atom_widths,
+    error_covariances,
+    make_model,
+    random_objective,
+    ring,
+    to_double,
+)
+from mne_mmnet.distances import cover
 from mne_mmnet.objective import N_NOISE, robust_cholesky
 from mne_mmnet.solver import data_factor
 
-ORIENT = pytest.mark.parametrize("n_orient", [1, 3])
+ORIENT = pytest.mark.parametrize("orient", ["fixed", "free", "evidence"])
 
 
 def naive_noise(model, v):
@@ -24,12 +35,7 @@ def naive_noise(model, v):
 
 def naive_errors(model, variances):
     """What the lead field gets wrong: every atom has its region's errors, too."""
-    shape = (model.n_kept, model.graph.n_regions, model.n_errors)
-    errors = model.columns[0, :, model.n_atom_columns :].numpy().reshape(shape)
-    total = np.zeros((model.n_kept, model.n_kept))
-    for variance, region in zip(variances, model.region_of_atom.numpy(), strict=True):
-        total += variance * errors[:, region] @ errors[:, region].T
-    return total
+    return np.einsum("i,inm->nm", variances, error_covariances(model))
 
 
 def naive_value(objective, v, k):
@@ -37,13 +43,12 @@ def naive_value(objective, v, k):
     model = objective.model
     n_rank, n_atoms = model.n_rank, model.n_atoms
     outside = ((0, n_rank - model.n_kept), (0, 0))
-    atoms = np.pad(model.atoms[0].numpy(), outside).reshape(n_rank, n_atoms, model.n_orient)
     variances = np.exp(v[k].numpy())
-    inside = naive_noise(model, v[k]) + naive_errors(model, variances[:n_atoms])
+    inside = naive_noise(model, v[k])
+    for variance, part in zip(variances[:n_atoms], atom_covariances(model), strict=True):
+        inside = inside + variance * part
     sigma = variances[-N_NOISE] * np.eye(n_rank)
     sigma[: model.n_kept, : model.n_kept] = inside
-    for i in range(n_atoms):
-        sigma = sigma + variances[i] * atoms[:, i] @ atoms[:, i].T
     data = np.pad(objective.data[k].numpy(), outside)
     data[-1, 0] = np.sqrt(objective.rest[k].item())
     return (
@@ -55,18 +60,18 @@ def naive_value(objective, v, k):
 
 
 @ORIENT
-def test_value(n_orient, rng):
+def test_value(orient, rng):
     """J is its definition."""
-    objective, v = random_objective(rng, n_orient=n_orient)
+    objective, v = random_objective(rng, orient=orient)
     value = objective.evaluate(v).value
     for k in range(len(v)):
         np.testing.assert_allclose(value[k], naive_value(objective, v, k), rtol=1e-10)
 
 
 @ORIENT
-def test_gradient(n_orient, rng):
+def test_gradient(orient, rng):
     """The gradient of J, by autograd, is a − b."""
-    objective, v = random_objective(rng, n_orient=n_orient)
+    objective, v = random_objective(rng, orient=orient)
     v.requires_grad_(True)
     factor = objective.evaluate(v)
     (gradient,) = torch.autograd.grad(factor.value.sum(), v)
@@ -77,11 +82,11 @@ def test_gradient(n_orient, rng):
 
 
 @ORIENT
-def test_posterior_mean(n_orient, rng):
+def test_posterior_mean(orient, rng):
     """The read-out is the mean of a Gaussian: prior covariance × lead fieldᵀ × Σ⁻¹ × data."""
-    leadfield = rng.standard_normal((1, 7, 9, n_orient))
-    objective, v = random_objective(rng, n_orient=n_orient)
-    float_model, unit = make_model(leadfield)
+    leadfield = rng.standard_normal((1, 7, 9, 1 if orient == "fixed" else 3))
+    objective, v = random_objective(rng, orient=orient)
+    float_model, unit = make_model(leadfield, n_errors=3, share=0.3, orient=orient)
     model = to_double(float_model)
     objective = replace(objective, model=model)
     data = torch.as_tensor(rng.standard_normal((2, 7, 4)))
@@ -91,10 +96,12 @@ def test_posterior_mean(n_orient, rng):
     flat = leadfield[0].reshape(7, -1)
     for k in range(2):
         scale = objective.model.scale[0].numpy() * unit
-        prior = np.repeat(np.exp(v[k, :-N_NOISE].numpy()) * scale**2, n_orient)
+        variances = np.exp(v[k, :-N_NOISE].numpy())
+        prior = np.repeat(variances * scale**2, atom_widths(model))
         cov = synthesis @ np.diag(prior) @ synthesis.T
         basis = model.basis[0].numpy()
-        noise = basis.T @ naive_noise(model, v[k]) @ basis
+        noise = naive_noise(model, v[k]) + naive_errors(model, variances)
+        noise = basis.T @ noise @ basis
         noise += np.exp(v[k, -N_NOISE].item()) * (np.eye(7) - basis.T @ basis)
         expected = cov @ flat.T @ np.linalg.solve(flat @ cov @ flat.T + noise, data[k].numpy())
         np.testing.assert_allclose(
@@ -103,19 +110,20 @@ def test_posterior_mean(n_orient, rng):
 
 
 @ORIENT
-def test_posterior_variance(n_orient, rng):
+def test_posterior_variance(orient, rng):
     """The spread is that of a Gaussian: inverse of prior precision plus data precision."""
-    objective, v = random_objective(rng, n_orient=n_orient)
+    objective, v = random_objective(rng, orient=orient)
     model = objective.model
     variance = objective.posterior_variance(objective.evaluate(v))
+    n_orient = 1 if orient == "fixed" else 3
     assert variance.shape == (2, 9, n_orient)
     synthesis = model.graph.synthesis.to_dense().numpy()
-    synthesis = synthesis * np.repeat(model.scale[0].numpy(), n_orient)
+    synthesis = synthesis * np.repeat(model.scale[0].numpy(), atom_widths(model))
     atoms = model.atoms[0].numpy()
     for k in range(2):
         noise = naive_noise(model, v[k])
         noise += naive_errors(model, np.exp(v[k, :-N_NOISE].numpy()))
-        prior = np.repeat(np.exp(-v[k, :-N_NOISE].numpy()), n_orient)
+        prior = np.repeat(np.exp(-v[k, :-N_NOISE].numpy()), atom_widths(model))
         amplitudes = np.linalg.inv(np.diag(prior) + atoms.T @ np.linalg.solve(noise, atoms))
         expected = np.diag(synthesis @ amplitudes @ synthesis.T).reshape(9, n_orient)
         np.testing.assert_allclose(variance[k], expected, rtol=1e-8)
@@ -136,9 +144,9 @@ def test_posterior_variance_lies_below_the_prior(rng):
 
 @ORIENT
 @pytest.mark.parametrize("n_times", [3, 40])
-def test_posterior_power(n_orient, n_times, rng):
+def test_posterior_power(orient, n_times, rng):
     """It is the mean square of the read-out, whatever factor of C it is computed from."""
-    objective, v = random_objective(rng, n_orient=n_orient)
+    objective, v = random_objective(rng, orient=orient)
     raw = torch.as_tensor(rng.standard_normal((2, objective.model.n_rank, n_times)))
     objective = replace(objective, data=objective.model.basis @ data_factor(raw))
     point = objective.evaluate(v)
@@ -146,14 +154,16 @@ def test_posterior_power(n_orient, n_times, rng):
     torch.testing.assert_close(objective.posterior_power(point), expected, rtol=1e-8, atol=1e-12)
 
 
-def test_atoms_have_unit_norm(rng):
+@pytest.mark.parametrize("orient", ["free", "loose", "evidence"])
+def test_atoms_have_unit_norm(orient, rng):
     """Every atom has norm 1, and scale × norm of L S is the same for all."""
     leadfield = rng.standard_normal((1, 7, 9, 3)) * rng.uniform(1e-3, 1e3, (1, 1, 9, 1))
-    model, unit = make_model(leadfield)
-    atoms = model.atoms[0].reshape(model.n_kept, -1, 3)
-    np.testing.assert_allclose((atoms**2).sum((0, 2)), 1.0, rtol=1e-2)
+    model, unit = make_model(leadfield, orient=orient)
+    first = np.cumsum([0, *atom_widths(model)])[:-1]
+    power = np.add.reduceat(model.atoms[0].numpy() ** 2, first, axis=1).sum(axis=0)
+    np.testing.assert_allclose(power, 1.0, rtol=1e-2)
     reached = leadfield[0].reshape(7, -1) @ model.graph.synthesis.to_dense().numpy()
-    norms = np.sqrt((reached.reshape(7, -1, 3) ** 2).sum((0, 2)))
+    norms = np.sqrt(np.add.reduceat(reached**2, first, axis=1).sum(axis=0))
     np.testing.assert_allclose(norms * model.scale[0].numpy() * unit, 1.0, rtol=1e-5)
 
 
@@ -198,23 +208,75 @@ def test_background_is_normalised(rng):
         np.testing.assert_allclose(trace, expected, rtol=1e-6)
 
 
-def test_spread_and_collect(rng):
+@ORIENT
+@pytest.mark.parametrize("errors", [True, False])
+def test_spread_and_collect(orient, errors, rng):
     """Variances reach their own columns and the errors of their region; sums go the way back."""
-    objective, v = random_objective(rng, n_orient=3)
+    objective, v = random_objective(rng, orient=orient)
     model = objective.model
+    if not errors:
+        model = replace(model, columns=model.atoms)
+    assert model.n_errors == (2 if errors else 0)
     variance = v[:, :-N_NOISE].exp()
     columns = model.spread(variance)
     for k in range(2):
         gram = model.columns[0] @ torch.diag(columns[k]) @ model.columns[0].T
-        expected = naive_errors(model, variance[k].numpy())
-        for i in range(model.n_atoms):
-            atom = model.atoms[0, :, 3 * i : 3 * i + 3].numpy()
-            expected += variance[k, i].item() * atom @ atom.T
+        expected = sum(
+            variance[k, i].item() * part for i, part in enumerate(atom_covariances(model))
+        )
         np.testing.assert_allclose(gram, expected, rtol=1e-10, atol=1e-12)
-    other = torch.as_tensor(rng.standard_normal((2, 1, columns.shape[1])))
-    torch.testing.assert_close(
-        (columns * other[:, 0]).sum(1), (variance * model.collect(other)[:, 0]).sum(1)
+    # an atom collects from the very columns that it reaches, as often as it does
+    reached = torch.stack(
+        [model.spread(one[None])[0] for one in torch.eye(model.n_atoms).double()]
     )
+    other = torch.as_tensor(rng.standard_normal((2, 3, columns.shape[1])))
+    torch.testing.assert_close(model.collect(other), other @ reached.T)
+    assert (reached.sum(1).numpy() == atom_widths(model) + model.n_errors).all()
+
+
+@ORIENT
+def test_atoms_and_their_errors_are_covariances(orient, rng):
+    """A_i is positive semidefinite, and its trace is that of a unit atom and the errors' share."""
+    leadfield = rng.standard_normal((1, 7, 9, 1 if orient == "fixed" else 3))
+    model, _ = make_model(leadfield, n_errors=3, share=0.25, orient=orient)
+    found = atom_covariances(model)
+    assert np.linalg.eigvalsh(found).min() > -1e-6
+    # all dimensions are kept, so nothing of the atoms is lost
+    np.testing.assert_allclose(np.trace(found, axis1=1, axis2=2), 1.25, rtol=1e-5)
+
+
+@pytest.mark.parametrize("chunk", [1, 10**9])
+@pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
+def test_errors_are_those_of_currents_nearby(chunk, scale, rng, monkeypatch):
+    """The strongest fields of all sources near a region's centre, with a share of their power."""
+    monkeypatch.setattr("mne_mmnet.source_model._CHUNK", chunk)
+    leadfield = rng.standard_normal((2, 7, 9, 3)) * rng.uniform(0.5, 2.0, (2, 1, 9, 1))
+    model, _ = make_model(scale * leadfield, n_errors=3, share=0.25, orient="evidence")
+    graph = model.graph
+    lengths = shortest_path(ring(9), directed=False)
+    centres, _ = cover(ring(9), SMALL.region_extent)
+    errors = model.columns[..., model.n_atom_columns :].double().numpy()
+    for head in range(2):
+        inside = np.einsum("kn,nso->kso", model.basis[head].double().numpy(), leadfield[head])
+        for k, part in enumerate(np.split(errors[head], graph.n_regions, axis=1)):
+            near = lengths[centres[k]] <= SMALL.region_extent
+            left, values, _ = np.linalg.svd(inside[:, near].reshape(len(inside), -1))
+            power = values[:3] ** 2 / np.sum(values[:3] ** 2)
+            expected = 0.25 * (left[:, :3] * power) @ left[:, :3].T
+            np.testing.assert_allclose(part @ part.T, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_no_more_errors_than_dimensions(rng):
+    """Columns that could hold nothing are not made; regions that no sensor sees have none."""
+    leadfield = rng.standard_normal((1, 3, 9, 1))
+    model, _ = make_model(leadfield, n_errors=50, share=0.25)
+    assert model.n_errors == model.n_kept == 3
+    leadfield[:] = 0.0
+    leadfield[:, :, 0] = 1.0
+    model, _ = make_model(leadfield, n_errors=2, share=0.25)
+    assert torch.isfinite(model.columns).all()
+    for options in (dict(n_errors=0, share=0.25), dict(n_errors=4, share=0.0)):
+        assert make_model(rng.standard_normal((1, 3, 9, 1)), **options)[0].n_errors == 0
 
 
 def test_select_is_a_subset(rng):

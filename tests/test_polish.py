@@ -18,10 +18,10 @@ def draw_active(rng, model, n_active):
     )
 
 
-@pytest.mark.parametrize("n_orient", [1, 3])
-def test_frozen_objective_is_the_whole_one_up_to_a_constant(n_orient, rng):
+@pytest.mark.parametrize("orient", ["fixed", "free", "evidence"])
+def test_frozen_objective_is_the_whole_one_up_to_a_constant(orient, rng):
     """Value differences, and the majorant of the active atoms, are those of J."""
-    objective, v = random_objective(rng, n_orient=n_orient)
+    objective, v = random_objective(rng, orient=orient)
     active = draw_active(rng, objective.model, 3)
     part, start, index = objective.freeze_all_but(v, active)
     moved = start + torch.as_tensor(rng.uniform(-1.0, 1.0, start.shape))
@@ -36,31 +36,37 @@ def test_frozen_objective_is_the_whole_one_up_to_a_constant(n_orient, rng):
         torch.testing.assert_close(one, all_.gather(1, index))
 
 
-def test_only_active_atoms_move(rng, monkeypatch):
+@pytest.mark.parametrize("orient", ["fixed", "evidence"])
+def test_only_active_atoms_move(orient, rng, monkeypatch):
     """Atoms on which J hardly depends keep their variances."""
     monkeypatch.setattr("mne_mmnet.solver.polishing._LEAST_ACTIVE", 4)
-    objective, v = random_objective(rng)
+    objective, v = random_objective(rng, orient=orient)
     point = objective.evaluate(v)
     majorant = EvidenceMajorant(*objective.coefficients(point))
     step = polish(objective, point, majorant, 6, 4.0)
-    n_families = len(objective.model.families)
-    assert (step[:, :-N_NOISE] != 0).sum(1).tolist() == [4 * n_families] * 2
+    counts = [count for count, _ in objective.model.families]
+    assert len(counts) == (4 if orient == "evidence" else 2)
+    for part in step[:, :-N_NOISE].split(counts, 1):
+        assert (part != 0).sum(1).tolist() == [4, 4]
     assert (objective.evaluate(v + step).value < point.value).all()
 
 
-def test_samples_are_selected_with_their_frozen_part(rng):
+@pytest.mark.parametrize("orient", ["fixed", "evidence"])
+def test_samples_are_selected_with_their_frozen_part(orient, rng):
     """One sample of a batch has the value that it has in the batch."""
-    objective, v = random_objective(rng)
+    objective, v = random_objective(rng, orient=orient)
     active = draw_active(rng, objective.model, 2)
     part, start, _ = objective.freeze_all_but(v, active)
     alone = part.select(torch.tensor([1]))
     torch.testing.assert_close(alone.evaluate(start[1:]).value, part.evaluate(start).value[1:])
 
 
+@pytest.mark.parametrize("orient", ["fixed", "evidence"])
 @pytest.mark.parametrize("spread", [0.3, 30.0])
-def test_polishing_is_certified(spread, rng):
+def test_polishing_is_certified(spread, orient, rng):
     """With any weights the last step does not increase the objective; without it there is none."""
-    model, _ = make_model(rng.standard_normal((1, 10, 16, 1)))
+    leadfield = rng.standard_normal((1, 10, 16, 1 if orient == "fixed" else 3))
+    model, _ = make_model(leadfield, n_errors=2, share=0.1, orient=orient)
     data, amplitude = normalise_data(torch.as_tensor(rng.standard_normal((3, 10, 20))))
     with torch.inference_mode():
         network = random_network(3, spread)
