@@ -37,9 +37,9 @@ def solve(network, model, data):
 @pytest.mark.parametrize("spread", [0.0, 0.3, 30.0, 1e4, float("nan"), float("inf")])
 def test_probabilities_sum_to_one(kind, spread, rng):
     """For any weights and any data, every location has a probability."""
-    for n_orient in (1, 3):
-        leadfield = rng.standard_normal((1, 15, 24, n_orient))
-        model, _ = make_model(leadfield)
+    for orient in ("fixed", "free", "evidence"):
+        leadfield = rng.standard_normal((1, 15, 24, 1 if orient == "fixed" else 3))
+        model, _ = make_model(leadfield, n_errors=2, share=0.15, orient=orient)
         network = random_network(int(rng.integers(1000)), spread)
         log_probability, *_ = solve(network, model, make_data(rng, kind, leadfield))
         assert log_probability.shape == (3, 24)

@@ -56,6 +56,24 @@ def test_surface_frames_are_transported():
     np.testing.assert_allclose(block[:, 2], [0, 0, weight])
 
 
+def test_evidence_has_both_kinds_of_atoms(rng):
+    """Normal columns of every scale, then pairs of tangential ones of some: those of loose."""
+    frames = np.linalg.qr(rng.standard_normal((9, 3, 3)))[0]
+    scales = [PatchScale("point"), PatchScale("gaussian", 8.0), PatchScale("flat", 13.0)]
+    patches = patch_matrices(ring(9), scales)
+    loose = synthesis_matrix(patches, frames, "loose").toarray().reshape(27, 3, 9, 3)
+    found = synthesis_matrix(patches, frames, "evidence", tangential=(2, 0)).toarray()
+    assert found.shape == (27, 27 + 2 * 18)
+    np.testing.assert_array_equal(found[:, :27], loose[..., 2].reshape(27, 27))
+    for number, scale in enumerate((2, 0)):
+        block = found[:, 27 + 18 * number : 45 + 18 * number]
+        np.testing.assert_array_equal(block, loose[:, scale, :, :2].reshape(27, 18))
+    plain = synthesis_matrix(patches).toarray()
+    np.testing.assert_array_equal(found[2::3, :27], plain)
+    assert not found[0::3, :27].any()
+    assert not found[1::3, :27].any()
+
+
 def test_axes_are_carried_unchanged():
     """With global axes a patch is the same for x, y and z."""
     frames = np.broadcast_to(np.eye(3), (9, 3, 3))

@@ -6,7 +6,15 @@ import numpy as np
 import pytest
 import torch
 
-from core_cases import SMALL, facts_of, make_model, random_network, ring
+from core_cases import (
+    SMALL,
+    atom_covariances,
+    facts_of,
+    make_frames,
+    make_model,
+    random_network,
+    ring,
+)
 from mne_mmnet.majorant import EvidenceMajorant
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig, compute_context
 from mne_mmnet.network.mixing import mix
@@ -72,21 +80,26 @@ def test_context_does_not_know_the_sensor_basis(case, rng):
         torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-3)
 
 
-@pytest.mark.parametrize("n_orient", [1, 3])
-def test_sources_in_another_order(n_orient, rng):
+@pytest.mark.parametrize("orient", ["fixed", "free", "evidence"])
+def test_sources_in_another_order(orient, rng):
     """Permuting the source space permutes prior, start, summary and peak probabilities."""
     config = replace(SMALL, thinning=1e-6)  # which atoms are kept depends on the order
-    leadfield = rng.standard_normal((1, 19, 30, n_orient))
+    leadfield = rng.standard_normal((1, 19, 30, 1 if orient == "fixed" else 3))
     data, _ = normalise_data(torch.as_tensor(rng.standard_normal((2, 19, 12))))
     order = rng.permutation(30)
     adjacency = ring(30)[order][:, order]
-    model, _ = make_model(leadfield, config)
-    other, _ = make_model(leadfield[:, :, order], config, adjacency)
+    frames = make_frames(orient, 30)
+    model, _ = make_model(leadfield, config, orient=orient)
+    frames = None if frames is None else frames[order]
+    leadfield = leadfield[:, :, order]
+    other, _ = make_model(leadfield, config, adjacency, orient=orient, frames=frames)
     network = random_network(0, 0.2, config)
     nothing = torch.zeros(2)
     one = pose(network, model, data, nothing + 1, nothing, facts_of(len(data), model))
     two = pose(network, other, data, nothing + 1, nothing, facts_of(len(data), other))
-    atoms = np.concatenate([order, 30 + order, [60, 61, 62]])
+    n_families = len(model.families)
+    atoms = [30 * family + order for family in range(n_families)]
+    atoms = np.concatenate([*atoms, 30 * n_families + np.arange(3)])
     torch.testing.assert_close(one.start[:, atoms], two.start, rtol=1e-3, atol=1e-3)
     torch.testing.assert_close(
         one.objective.cost[:, atoms], two.objective.cost, rtol=1e-2, atol=1e-4
@@ -148,7 +161,7 @@ def test_context_does_not_know_the_batch(case, rng):
 
 def naive_preview(model, data, rest, start, log_power, known, n_steps):
     """MacKay's updates of one sample, by the definition of J and in float64."""
-    atoms = model.atoms[0].double().numpy().reshape(model.n_kept, model.n_atoms, -1)
+    atoms = atom_covariances(model)
     terms = model.noise[0].double().numpy()
     below = np.array([0.0, 2.0, 4.0])
     centre = -log_power - below if known else np.array([-1.5, -1.5, -4.0])
@@ -158,11 +171,11 @@ def naive_preview(model, data, rest, start, log_power, known, n_steps):
         variance = np.exp(v)
         sigma = variance[-3] * np.eye(model.n_kept)
         sigma = sigma + variance[-2] * terms[0] + variance[-1] * terms[1]
-        sigma += np.einsum("nai,a,mai->nm", atoms, variance[:-3], atoms)
+        sigma += np.einsum("anm,a->nm", atoms, variance[:-3])
         inverse = np.linalg.inv(sigma)
         middle = inverse @ data @ data.T @ inverse
-        z = np.einsum("nai,nm,mai->a", atoms, inverse, atoms)
-        q = np.einsum("nai,nm,mai->a", atoms, middle, atoms)
+        z = np.einsum("anm,nm->a", atoms, inverse)
+        q = np.einsum("anm,nm->a", atoms, middle)
         cost, weight = np.exp(-1.0) / model.n_rank, model.n_rank * np.exp(-2.0)
         a = np.append(variance[:-3] * (z + cost), [0.0, 0.0, 0.0])
         b = np.append(variance[:-3] * q, [0.0, 0.0, 0.0])
@@ -178,13 +191,14 @@ def naive_preview(model, data, rest, start, log_power, known, n_steps):
     return v
 
 
-@pytest.mark.parametrize("n_orient", [1, 3])
+@pytest.mark.parametrize("orient", ["fixed", "free", "evidence"])
 @pytest.mark.parametrize("known", [0.0, 1.0])
-def test_preview(n_orient, known, rng):
+def test_preview(orient, known, rng):
     """The look ahead takes plain steps of sparse Bayesian learning, from where it is told."""
     weak = np.where(np.arange(20) < 15, 1.0, 1e-4)[:, None, None]  # some maps are no one's
     deep = torch.as_tensor(rng.standard_normal((20, 3)) * weak[:, :, 0])[None]
-    model, _ = make_model((rng.standard_normal((20, 30, n_orient)) * weak)[None], deep=deep)
+    leadfield = rng.standard_normal((1, 20, 30, 1 if orient == "fixed" else 3)) * weak
+    model, _ = make_model(leadfield, n_errors=3, share=0.15, deep=deep, orient=orient)
     assert model.n_kept < model.n_rank
     data = torch.as_tensor(rng.standard_normal((2, model.n_kept, 6))).float()
     start = torch.as_tensor(rng.uniform(-6.0, 0.0, (2, model.n_atoms))).float()
@@ -247,3 +261,11 @@ def test_config_round_trip():
         NetworkConfig(factor_min=1.5)
     with pytest.raises(ValueError, match="hidden"):
         NetworkConfig(hidden=0)
+    for wrong in ((5,), (-1,), (0, 0), (1.0,), (True,)):
+        with pytest.raises(ValueError, match="tangential must name scales, each once"):
+            NetworkConfig(tangential=wrong)
+    with pytest.raises(ValueError, match="n_errors"):
+        NetworkConfig(n_errors=-1)
+    with pytest.raises(ValueError, match="region_extent"):
+        NetworkConfig(region_extent=0.0)
+    assert NetworkConfig(tangential=()).n_kinds == 5

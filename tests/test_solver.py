@@ -8,7 +8,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core_cases import SMALL, facts_of, make_model, random_network
+from core_cases import SMALL, atom_covariances, facts_of, make_model, random_network
 from mne_mmnet.network import EvidenceNetwork
 from mne_mmnet.objective import NOISE_MAX, NOISE_MIN, U_MAX, U_MIN
 from mne_mmnet.solver import (
@@ -21,6 +21,7 @@ from mne_mmnet.solver import (
 )
 
 DATA = ("rank-1", "single sample", "noise", "smooth", "zeros", "one channel")
+ORIENTS = ("fixed", "free", "evidence")
 LEADFIELDS = ("generic", "smooth", "duplicated rows", "rank-deficient", "scattered norms")
 
 
@@ -77,19 +78,21 @@ def run(network, model, data, known=0.0, n_steps=None, far=False):
     seed=st.integers(0, 2**31),
     spread=st.sampled_from([0.0, 1e-3, 0.1, 1.0, 30.0, 1e4]),
     n_rank=st.sampled_from([18, 19, 31, 64, 127, 255]),
-    n_orient=st.sampled_from([1, 2, 3]),
+    orient=st.sampled_from(ORIENTS),
+    share=st.sampled_from([0.0, 0.15, 1e3]),
     leadfield_kind=st.sampled_from(LEADFIELDS),
     data_kind=st.sampled_from(DATA),
     scale=st.sampled_from([1e-20, 1e-6, 1.0, 1e20]),
     known=st.sampled_from([0.0, 1.0]),
 )
-def test_certificate(seed, spread, n_rank, n_orient, leadfield_kind, data_kind, scale, known):
+def test_certificate(seed, spread, n_rank, orient, share, leadfield_kind, data_kind, scale, known):
     """The objective never increases, the output is finite, the iterate stays in its box."""
     rng = np.random.default_rng(seed)
-    n_orient = 3 if n_orient == 2 else n_orient
-    leadfield = draw_leadfield(rng, leadfield_kind, n_rank, 40, n_orient)
+    leadfield = draw_leadfield(rng, leadfield_kind, n_rank, 40, 1 if orient == "fixed" else 3)
     data = scale * draw_data(rng, data_kind, 3, leadfield)
-    model, unit = make_model(leadfield * scale)
+    # deep sources that the lead field may not reach, or that are not known
+    deep = torch.as_tensor(rng.standard_normal((1, n_rank, 4)) * rng.integers(2))
+    model, unit = make_model(leadfield * scale, n_errors=3, share=share, deep=deep, orient=orient)
     network = random_network(seed, spread)
     currents, certificate, _, last = run(network, model, data, known)
     assert torch.isfinite(currents).all()
@@ -115,16 +118,17 @@ def test_certificate(seed, spread, n_rank, n_orient, leadfield_kind, data_kind, 
     seed=st.integers(0, 2**31),
     spread=st.sampled_from([1e-3, 0.3]),
     n_rank=st.sampled_from([19, 63]),
-    n_orient=st.sampled_from([1, 3]),
+    orient=st.sampled_from(ORIENTS),
     data_kind=st.sampled_from(["rank-1", "single sample", "noise", "zeros"]),
 )
-def test_batch_of_one_and_many_agree(seed, spread, n_rank, n_orient, data_kind):
+def test_batch_of_one_and_many_agree(seed, spread, n_rank, orient, data_kind):
     """A sample's answer does not depend on its batch mates."""
     rng = np.random.default_rng(seed)
-    leadfield = draw_leadfield(rng, "generic", n_rank, 40, n_orient)
+    leadfield = draw_leadfield(rng, "generic", n_rank, 40, 1 if orient == "fixed" else 3)
     data = draw_data(rng, data_kind, 32, leadfield)
     data *= 10.0 ** rng.uniform(-3, 3, (32, 1, 1))
-    model, _ = make_model(leadfield)
+    deep = torch.as_tensor(rng.standard_normal((1, n_rank, 4)))
+    model, _ = make_model(leadfield, n_errors=3, share=0.15, deep=deep, orient=orient)
     network = random_network(seed, spread)
     together, certificate, *_ = run(network, model, data)
     for k in (0, 13, 31):
@@ -136,19 +140,22 @@ def test_batch_of_one_and_many_agree(seed, spread, n_rank, n_orient, data_kind):
         )
 
 
+@pytest.mark.parametrize("orient", ORIENTS)
 @pytest.mark.parametrize("kind", LEADFIELDS)
-def test_objective_against_float64(kind, rng):
+def test_objective_against_float64(kind, orient, rng):
     """J as computed is J to 1e-4, so its descent is that of the real objective."""
-    leadfield = draw_leadfield(rng, kind, 32, 60, 1)
+    leadfield = draw_leadfield(rng, kind, 32, 60, 1 if orient == "fixed" else 3)
     data = draw_data(rng, "noise", 4, leadfield)
-    model, _ = make_model(leadfield)
+    deep = torch.as_tensor(rng.standard_normal((1, 32, 4)))
+    model, _ = make_model(leadfield, n_errors=3, share=0.15, deep=deep, orient=orient)
     _, certificate, problem, last = run(random_network(3, 0.1), model, data)
     objective = problem.objective
-    atoms = model.atoms[0].double().numpy()
+    atoms = atom_covariances(model)
     cortex, deep = model.noise[0].double().numpy()
     for k in range(4):
         v = last.point.v[k].double().numpy()
-        sigma = (atoms * np.exp(v[:-3])) @ atoms.T + np.exp(v[-3]) * np.eye(model.n_kept)
+        sigma = np.einsum("i,inm->nm", np.exp(v[:-3]), atoms)
+        sigma += np.exp(v[-3]) * np.eye(model.n_kept)
         sigma += np.exp(v[-2]) * cortex + np.exp(v[-1]) * deep
         factor = objective.data[k].double().numpy()
         value = np.linalg.slogdet(sigma)[1] + np.sum(factor * np.linalg.solve(sigma, factor))
@@ -198,19 +205,21 @@ def test_every_step_makes_progress(rng):
     assert not certificate.stalled[:, :8].any()  # later it may have converged to rounding
 
 
-def test_finds_a_noiseless_source(rng):
+@pytest.mark.parametrize("orient", ORIENTS)
+def test_finds_a_noiseless_source(orient, rng):
     """One source, no noise: the strongest current is at its place."""
-    leadfield = draw_leadfield(rng, "generic", 31, 60, 1)
-    model, _ = make_model(leadfield)
+    leadfield = draw_leadfield(rng, "generic", 31, 60, 1 if orient == "fixed" else 3)
+    model, _ = make_model(leadfield, n_errors=3, share=0.02, orient=orient)
     data = leadfield[0, :, 17, 0][None, :, None] * rng.standard_normal((1, 1, 20))
     currents, *_ = run(EvidenceNetwork(SMALL), model, data, n_steps=30)
-    assert int(currents[0, :, 0].square().sum(-1).argmax()) == 17
+    assert int(currents[0].square().sum((1, 2)).argmax()) == 17
 
 
-def test_gradients_reach_all_weights(rng):
+@pytest.mark.parametrize("orient", ["fixed", "evidence"])
+def test_gradients_reach_all_weights(orient, rng):
     """Training sees every parameter through the unrolled loop."""
-    leadfield = draw_leadfield(rng, "generic", 19, 40, 1)
-    model, _ = make_model(leadfield)
+    leadfield = draw_leadfield(rng, "generic", 19, 40, 1 if orient == "fixed" else 3)
+    model, _ = make_model(leadfield, n_errors=2, share=0.1, orient=orient)
     data, _ = normalise_data(torch.as_tensor(draw_data(rng, "noise", 2, leadfield)))
     torch.manual_seed(0)
     network = EvidenceNetwork(SMALL)

@@ -7,8 +7,9 @@ import pytest
 import torch
 from scipy.sparse.csgraph import shortest_path
 
-from core_cases import SMALL, two_islands
+from core_cases import SMALL, atom_widths, make_frames, two_islands
 from mne_mmnet.dictionary import PatchScale, patch_matrices, synthesis_matrix
+from mne_mmnet.distances import cover
 from mne_mmnet.network.mixing import LookAround
 from mne_mmnet.source_model import build_source_graph, build_source_model
 
@@ -47,6 +48,50 @@ def test_places_and_atoms(adjacency):
         n_atoms_of.append(len(centres))
     # points are everywhere, wide patches are few
     assert n_atoms_of[0] == N_SOURCES > n_atoms_of[1] > n_atoms_of[2] >= 2
+
+
+def test_places_of_both_kinds(adjacency, rng):
+    """Where the evidence settles the orientation, tangential atoms lie where normal ones do."""
+    frames = np.linalg.qr(rng.standard_normal((N_SOURCES, 3, 3)))[0]
+    plain = build_source_graph(adjacency, CONFIG)
+    graph = build_source_graph(adjacency, CONFIG, frames, "evidence")
+    counts = [count for count, _ in plain.families]
+    assert graph.families == (*((n, 1) for n in counts), (counts[0], 2), (counts[2], 2))
+    assert graph.n_atoms == sum(counts) + counts[0] + counts[2]
+    assert graph.synthesis.shape == (
+        3 * N_SOURCES,
+        sum(counts) + 2 * (counts[0] + counts[2]),
+    )
+    torch.testing.assert_close(graph.atom_of[graph.place_of], torch.arange(graph.n_atoms))
+    torch.testing.assert_close(graph.place_of[: sum(counts)], plain.place_of)
+    places, atoms = graph.place_of.split([*counts, counts[0], counts[2]]), graph.atom_of
+    for family, scale in ((3, 0), (4, 2)):
+        shift = (family - scale) * N_SOURCES
+        torch.testing.assert_close(places[family], places[scale] + shift)
+        there, here = (
+            graph.place_of[atoms[k * N_SOURCES : (k + 1) * N_SOURCES]] for k in (family, scale)
+        )
+        torch.testing.assert_close(there, here + shift)
+
+
+def test_regions(adjacency):
+    """Each location is in the region of the nearest centre, whose errors are those of fields near.
+
+    No region reaches another part of the graph.
+    """
+    graph = build_source_graph(adjacency, CONFIG)
+    lengths = shortest_path(adjacency, directed=False)
+    extent = CONFIG.region_extent
+    centres, _ = cover(adjacency, extent)
+    assert graph.n_regions == len(centres) > 5
+    reach = graph.reach.to_dense().numpy()
+    np.testing.assert_array_equal(reach, lengths[centres] <= extent)
+    own = lengths[centres][graph.region_of, np.arange(N_SOURCES)]
+    np.testing.assert_allclose(own, lengths[centres].min(axis=0))
+    assert (own <= extent).all()
+    np.testing.assert_array_equal(
+        graph.region_of_atom, graph.region_of[graph.place_of % N_SOURCES]
+    )
 
 
 @pytest.mark.parametrize("kind", ["fixed", "free", "loose"])
@@ -138,11 +183,11 @@ def test_cells_do_not_join_islands(adjacency, rng):
     torch.testing.assert_close(far, expected)
 
 
-@pytest.mark.parametrize("n_orient", [1, 3])
-def test_selected_atoms(n_orient, adjacency, rng):
+@pytest.mark.parametrize("orient", ["fixed", "free", "evidence"])
+def test_selected_atoms(orient, adjacency, rng):
     """A model of some atoms has those columns, for each sample its own."""
-    frames = np.broadcast_to(np.eye(3), (N_SOURCES, 3, 3)) if n_orient == 3 else None
-    graph = build_source_graph(adjacency, CONFIG, frames, "free" if n_orient == 3 else "fixed")
+    n_orient = 1 if orient == "fixed" else 3
+    graph = build_source_graph(adjacency, CONFIG, make_frames(orient, N_SOURCES), orient)
     leadfield = torch.as_tensor(rng.standard_normal((1, 12, N_SOURCES, n_orient)))
     model, _ = build_source_model(leadfield, graph, 2, 0.1)
     chosen = tuple(
@@ -157,8 +202,14 @@ def test_selected_atoms(n_orient, adjacency, rng):
         model.columns[..., model.n_atom_columns :].expand(2, -1, -1),
     )
     torch.testing.assert_close(part.region_of_atom, model.region_of_atom[index])
-    atoms = model.atoms[0].reshape(model.n_kept, -1, n_orient)
+    atoms = np.split(model.atoms[0].numpy(), np.cumsum(atom_widths(model))[:-1], axis=1)
     for k in range(2):
-        expected = atoms[:, index[k]].reshape(model.n_kept, -1)
+        expected = torch.as_tensor(np.concatenate([atoms[i] for i in index[k]], axis=1))
         torch.testing.assert_close(part.atoms[k], expected)
         torch.testing.assert_close(part.scale[k], model.scale[0, index[k]])
+    # and so on: some of the selected ones
+    few = part.select_atoms(tuple(torch.tensor([[1], [0]]) for _ in chosen))
+    for k, number in enumerate((1, 0)):
+        again = model.select_atoms(tuple(one[k : k + 1, [number]] for one in chosen))
+        torch.testing.assert_close(few.columns[k], again.columns[0])
+        torch.testing.assert_close(few.region_of_atom[k], again.region_of_atom[0])
