@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from functools import partial
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from mne_mmnet.training.checkpoint import (
     resuming,
     write_checkpoint,
 )
-from test_training import CONFIG, make_heads
+from test_training import CONFIG, ring_people
 
 MARK = ("config", "mine")
 N_CASES = 300
@@ -130,8 +131,8 @@ def test_optimiser_of_another_network():
 def test_training_refuses(tmp_path, monkeypatch, damage):
     """The training loop says so before it works, and leaves the file to its owner."""
     monkeypatch.setattr("mne_mmnet.training.loop._N_VALIDATION", 1)
-    heads = [make_heads()]
-    train(CONFIG, tmp_path, heads)
+    people = [ring_people()]
+    train(CONFIG, tmp_path, people)
     path = tmp_path / "checkpoint.pt"
     if damage == "truncated":
         path.write_bytes(path.read_bytes()[:-1000])
@@ -144,7 +145,7 @@ def test_training_refuses(tmp_path, monkeypatch, damage):
         torch.save(state, path)
     before = path.read_bytes()
     with pytest.raises(ValueError, match="is damaged, or no checkpoint.*remove the file"):
-        train(CONFIG, tmp_path, heads)
+        train(CONFIG, tmp_path, people)
     assert path.read_bytes() == before
 
 
@@ -159,11 +160,38 @@ def test_log(tmp_path):
 # Lead fields ------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "bit", "pickle", "foreign", "shape"])
-def test_lead_fields(tmp_path, damage):
+def _heads():
+    people = ring_people(n_people=2)
+    return HeadArchive(
+        people.true,
+        people.electrodes,
+        people.groups,
+        people.positions,
+        people.normals,
+        people.adjacency,
+    )
+
+
+LEAD_FIELDS = {
+    "heads": (_heads, ["gains", "positions"], "lead fields"),
+    "people": (
+        partial(ring_people, n_people=2),
+        ["true", "own", "fitted", "deep", "normals"],
+        "people",
+    ),
+}
+KINDS = ["empty", "truncated", "bit", "pickle", "foreign", "missing", "words"]
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [(name, kind) for name in LEAD_FIELDS for kind in [*KINDS, *LEAD_FIELDS[name][1]]],
+)
+def test_lead_fields(tmp_path, name, damage):
     """Archives of lead fields are refused in the same way."""
-    path = tmp_path / "heads.npz"
-    make_heads().save(path)
+    make, _, words = LEAD_FIELDS[name]
+    path, archive = tmp_path / f"{name}.npz", make()
+    archive.save(path)
     blob = bytearray(path.read_bytes())
     if damage == "empty":
         blob.clear()
@@ -171,20 +199,25 @@ def test_lead_fields(tmp_path, damage):
         del blob[-200:]
     elif damage == "bit":
         blob[len(blob) // 2] ^= 1
-    elif damage in ("pickle", "foreign", "shape"):
+    else:
         with np.load(path) as file:
             arrays = dict(file)
         if damage == "pickle":
             arrays["positions"] = np.array([Bomb()], dtype=object)
         elif damage == "foreign":
             arrays = {"x": np.ones(3)}
-        else:
-            arrays["gains"] = arrays["gains"][:, :, :-1]
+        elif damage == "missing":
+            del arrays["electrodes"]
+        elif damage == "words":
+            arrays["source_space" if name == "heads" else "words"] = np.array("no JSON")
+        else:  # of one electrode or source too few
+            axis = 1 if arrays[damage].ndim > 2 else 0
+            arrays[damage] = np.delete(arrays[damage], 0, axis)
         buffer = io.BytesIO()
         np.savez(buffer, **arrays)
         blob = buffer.getvalue()
     path.write_bytes(blob)
     with pytest.raises(
-        ValueError, match=r"heads\.npz holds no lead fields, or is damaged.*Remove"
+        ValueError, match=rf"{name}\.npz holds no {words}, or is damaged.*Remove it"
     ):
-        HeadArchive.read(path)
+        type(archive).read(path)

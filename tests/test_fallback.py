@@ -24,13 +24,14 @@ from mne_mmnet import (
 )
 from mne_mmnet._devices import keep_triton_out, recognise
 from mne_mmnet.inverse import operator as operator_module
+from mne_mmnet.simulation import PAIR
 from mne_mmnet.training import train
 from mne_mmnet.training.confidence import score_peaks
 from mne_mmnet.training.fine_tune import measure
 from mne_mmnet.training.gradient import Gradient
 from mne_mmnet.training.loop import Space, final_loss, part_loss, pose_batch
 from mne_mmnet.training.parts import Parts
-from test_training import CONFIG, make_heads
+from test_training import CONFIG, ring_people
 
 INFO, FWD = make_info(32), make_fwd()
 N_TIMES = 30
@@ -171,10 +172,10 @@ def test_failure_while_preparing(monkeypatch, error, words):
     """The lead field is put on the CPU if the GPU can't take it."""
     prepare = operator_module._prepare_route
 
-    def fail_on_gpu(model, prepared, depth, device):
-        if device.type == "cuda":
+    def fail_on_gpu(*args):
+        if args[-1].type == "cuda":
             raise error
-        return prepare(model, prepared, depth, device)
+        return prepare(*args)
 
     monkeypatch.setattr(operator_module, "_prepare_route", fail_on_gpu)
     monkeypatch.setattr(operator_module, "pick_device", lambda device: GPU)
@@ -231,14 +232,17 @@ def test_operator_can_be_sent_to_another_process(whole):
 # Training ---------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("most", [1, 2, 3])
+@pytest.mark.parametrize("most", [2, 3, 5])
 def test_gradients_add_up(most, caplog, monkeypatch):
-    """A batch that does not fit is backpropagated in parts; the gradient is the same."""
+    """A batch that does not fit is backpropagated in parts; the gradient is the same.
+
+    Recordings stay with their windows, whose difference the loss has a term for.
+    """
     monkeypatch.setattr(logging.getLogger("mne"), "propagate", True)  # MNE 1.9 keeps it to itself
     network = random_network(0, 0.1).requires_grad_(True)
     learned = [*network.hyperprior.parameters(), *network.curvature.parameters()]
-    space = Space(make_heads(), network.config)
-    batch = space.simulate(CONFIG.simulation, 4, 0)
+    space = Space(ring_people(), network.config)
+    batch = space.simulate(CONFIG.simulation, 8, 0)
     sizes = []
 
     def loss_of(part):
@@ -247,17 +251,38 @@ def test_gradients_add_up(most, caplog, monkeypatch):
             raise NO_MEMORY
         return part_loss(network, space, batch, 2, part)
 
-    expected = Gradient(learned)(partial(part_loss, network, space, batch, 2), 4)
+    expected = Gradient(learned)(partial(part_loss, network, space, batch, 2), 8)
     whole = [parameter.grad.clone() for parameter in learned]
-    gradient = Gradient(learned)
-    assert gradient(loss_of, 4) == pytest.approx(expected, rel=1e-4)
+    gradient = Gradient(learned, PAIR)
+    assert gradient(loss_of, 8) == pytest.approx(expected, rel=1e-4)
     assert "recordings at once; they are taken" in caplog.text
-    assert gradient.parts.most == min(most, 2)
+    assert gradient.parts.most == most // 2 * 2
+    assert all(size % 2 == 0 for size in sizes)
     for parameter, other in zip(learned, whole, strict=True):
         torch.testing.assert_close(parameter.grad, other, rtol=1e-2, atol=1e-4)
     sizes.clear()
-    gradient(loss_of, 4)
+    gradient(loss_of, 8)
     assert max(sizes) <= most  # remembered
+
+
+@pytest.mark.parametrize(
+    ("unit", "n_batch", "tried", "words"),
+    [(1, 5, [5, 2, 1], "a single recording"), (2, 14, [14, 6, 2], "2 recordings")],
+)
+def test_parts_that_stay_together(unit, n_batch, tried, words):
+    """Parts get smaller, but never than what belongs together; then it is an error."""
+    parts, sizes = Parts("cpu", unit), []
+
+    def work(slices):
+        assert [part.start for part in slices[1:]] == [part.stop for part in slices[:-1]]
+        assert (slices[0].start, slices[-1].stop) == (0, n_batch)
+        assert all((part.stop - part.start) % unit == 0 for part in slices)
+        sizes.append(slices[0].stop)
+        raise NO_MEMORY
+
+    with pytest.raises(MemoryError, match=f"not enough for {words}"):
+        parts(work, n_batch)
+    assert sizes == tried
 
 
 def allow(most, monkeypatch):
@@ -280,11 +305,11 @@ def scores(network, space, batch, parts):
 def test_validation_in_parts(compute, monkeypatch):
     """What is computed without gradients is the same in parts, as far as batches go."""
     network = random_network(0, 0.1)
-    space = Space(make_heads(), network.config)
-    batch = space.simulate(CONFIG.simulation, 5, 0)
-    expected = compute(network, space, batch, Parts("cpu"))
-    allow(2, monkeypatch)
-    parts = Parts("cpu")
+    space = Space(ring_people(), network.config)
+    batch = space.simulate(CONFIG.simulation, 6, 0)
+    expected = compute(network, space, batch, Parts("cpu", PAIR))
+    allow(3, monkeypatch)
+    parts = Parts("cpu", PAIR)
     found = compute(network, space, batch, parts)
     assert parts.most == 2
     torch.testing.assert_close(found, expected, rtol=1e-3, atol=1e-5)
@@ -293,16 +318,17 @@ def test_validation_in_parts(compute, monkeypatch):
 def test_training_with_little_memory(tmp_path, monkeypatch):
     """Training and validation both go on with what fits, to the same end."""
     monkeypatch.setattr("mne_mmnet.training.loop._N_VALIDATION", 2)
-    _, expected = train(CONFIG, tmp_path / "whole", [make_heads()], save_every=2)
-    allow(1, monkeypatch)
-    _, found = train(CONFIG, tmp_path / "parts", [make_heads()], save_every=2)
+    config = replace(CONFIG, batch_size=6)
+    _, expected = train(config, tmp_path / "whole", [ring_people()], save_every=2)
+    allow(2, monkeypatch)
+    _, found = train(config, tmp_path / "parts", [ring_people()], save_every=2)
     assert found == pytest.approx(expected, rel=1e-2)
 
 
 @pytest.mark.parametrize(
     ("error", "kind", "words"),
     [
-        (NO_MEMORY, MemoryError, "not enough for a single recording"),
+        (NO_MEMORY, MemoryError, "not enough for 2 recordings"),
         (LOST, RuntimeError, "does not answer any more.*last checkpoint is whole"),
         (ValueError("mistake"), ValueError, "mistake"),
     ],
@@ -321,10 +347,10 @@ def test_training_stops_clearly(tmp_path, monkeypatch, error, kind, words):
 
     monkeypatch.setattr("mne_mmnet.training.loop.part_loss", fail)
     with pytest.raises(kind, match=words):
-        train(CONFIG, tmp_path, [make_heads()], save_every=2)
+        train(CONFIG, tmp_path, [ring_people()], save_every=2)
     assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["batch"] == 4
     left[0] = -1
-    train(CONFIG, tmp_path, [make_heads()], save_every=2)
+    train(CONFIG, tmp_path, [ring_people()], save_every=2)
     assert left[0] == -3  # the two that were left
 
 

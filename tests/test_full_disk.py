@@ -26,7 +26,7 @@ from mne_mmnet._io import write_stc
 from mne_mmnet.template import fetch_template, make_template_bem
 from mne_mmnet.training.checkpoint import append_entry, write_checkpoint
 from mne_mmnet.weights import save_model
-from test_training import make_heads
+from test_training import ring_people
 
 SIZE = 16 << 10  # bytes that fit
 
@@ -83,7 +83,7 @@ WRITERS = {
     "model.safetensors": lambda path: save_model(
         random_network(0, 0.1), path, domain=DOMAIN, provenance={}
     ),
-    "heads.npz": lambda path: make_heads(200).save(path),
+    "people.npz": lambda path: ring_people(200).save(path),
     "checkpoint.pt": lambda path: write_checkpoint(path, {"a": torch.ones(20_000)}),
     "log.jsonl": lambda path: append_entry(path, {"text": "x" * 2 * SIZE}),
     "lh.white": save_surface,

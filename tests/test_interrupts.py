@@ -23,7 +23,7 @@ from mne_mmnet.training import train
 from mne_mmnet.training.fine_tune import FineTuneConfig
 from mne_mmnet.training.interrupt import Interrupt
 from mne_mmnet.weights import read_model, save_model
-from test_training import CONFIG, make_heads
+from test_training import CONFIG, ring_people
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="Ctrl-C is sent as a signal")
 
@@ -83,17 +83,16 @@ def debris(folder):
 
 def test_training(tmp_path):
     """The command is stopped in its first and in a later session, and goes on each time."""
-    heads = tmp_path / "heads"
-    make_heads(40, n_heads=2).save(heads / "ring-2-seed0.npz")
-    make_heads(40, n_heads=6).save(heads / "ring-6-seed77.npz")
-    make_heads(80, spacing=3.0, n_heads=6).save(heads / "ico4-6-seed78.npz")
+    people = tmp_path / "people"
+    ring_people(40, n_people=2).save(people / "ring-2-seed0.npz")
+    ring_people(40, n_people=2).save(people / "ring-8-seed1000.npz")
     save_model(random_network(0, 0.1), tmp_path / "start", domain={}, provenance={})
     run = tmp_path / "run"
-    argv = ["-m", "mne_mmnet.training", "--out", run, "--heads-folder", heads]
+    argv = ["-m", "mne_mmnet.training", "--out", run, "--people-folder", people]
     argv += ["--initial", tmp_path / "start", "--spaces", "ring:2:1.0", "--workers", "1"]
     argv += ["--n-batches", "100000", "--save-every", "3", "--batch-size", "2"]
     argv += ["--n-steps", "1", "2", "--n-channels", "12", "14", "--max-times", "12"]
-    argv = [str(x) for x in [*argv, "--free", 0, "--loose", 0]]
+    argv = [str(x) for x in [*argv, "--orients", 1, 0, 0, 0]]
     reached = []
     for n_entries in (1, 2):
 
@@ -117,8 +116,8 @@ def test_training(tmp_path):
 def test_training_goes_on_exactly(tmp_path, monkeypatch, moment):
     """Wherever it is stopped: no batch is lost, none is done twice, the end is the same."""
     monkeypatch.setattr("mne_mmnet.training.loop._N_VALIDATION", 1)
-    heads = [make_heads()]
-    whole, _ = train(CONFIG, tmp_path / "whole", heads, save_every=4)
+    people = [ring_people()]
+    whole, _ = train(CONFIG, tmp_path / "whole", people, save_every=4)
 
     def press(batches):
         for k in batches:
@@ -127,11 +126,11 @@ def test_training_goes_on_exactly(tmp_path, monkeypatch, moment):
             yield k
 
     with pytest.raises(KeyboardInterrupt):
-        train(CONFIG, tmp_path / "parts", heads, save_every=4, progress=press)
+        train(CONFIG, tmp_path / "parts", people, save_every=4, progress=press)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     state = torch.load(tmp_path / "parts" / "checkpoint.pt", weights_only=True)
     assert state["batch"] == moment + 1
-    parts, _ = train(CONFIG, tmp_path / "parts", heads, save_every=4)
+    parts, _ = train(CONFIG, tmp_path / "parts", people, save_every=4)
     for one, other in zip(parts.parameters(), whole.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=0, atol=0)
 

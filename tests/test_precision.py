@@ -15,7 +15,7 @@ import torch
 import mne_mmnet
 from mne_cases import make_cov, make_evoked, make_fwd, make_info
 from mne_mmnet.training import train
-from test_training import CONFIG, make_heads, weights
+from test_training import CONFIG, ring_people, weights
 
 TESTS = Path(__file__).parent
 
@@ -167,7 +167,7 @@ def test_training_is_reproducible(tmp_path, monkeypatch):
     try:
         config = replace(CONFIG, n_batches=3)
         first, again, other = (
-            weights(train(replace(config, seed=seed), tmp_path / name, [make_heads()])[0])
+            weights(train(replace(config, seed=seed), tmp_path / name, [ring_people()])[0])
             for name, seed in (("first", 3), ("again", 3), ("other", 4))
         )
     finally:

@@ -10,10 +10,11 @@ import torch
 
 from core_cases import SMALL, make_people, random_network, ring
 from mne_mmnet.network import ORIENTS, EvidenceNetwork
+from mne_mmnet.regions import Regions
 from mne_mmnet.simulation import SimulationConfig
 from mne_mmnet.training import TrainingConfig, train
 from mne_mmnet.training.loop import Feed, Space, learning_rate, pose_batch
-from mne_mmnet.training.loss import Target, current_loss, unrolled_loss
+from mne_mmnet.training.loss import Target, current_loss, regional_moments, unrolled_loss
 
 CONFIG = TrainingConfig(
     network=SMALL,
@@ -31,8 +32,8 @@ CONFIG = TrainingConfig(
 )
 
 
-def make_heads(n_sources=40, spacing=6.0, n_heads=1):
-    """Heads with 20 electrodes; neighbouring sources look alike, as in EEG.
+def ring_people(n_sources=40, spacing=6.0, n_people=1):
+    """People with 20 electrodes; neighbouring sources look alike, as in EEG.
 
     Sources lie on a circle, evenly, so that of twice as many every other one is the same place.
     """
@@ -41,7 +42,7 @@ def make_heads(n_sources=40, spacing=6.0, n_heads=1):
     angle = 2 * np.pi * np.arange(n_sources) / n_sources
     waves = np.stack([f(k * angle) for k in range(1, 9) for f in (np.cos, np.sin)])
     size = 1.0 / np.repeat(np.arange(1, 9), 2)
-    gains = np.einsum("heck,ks,k->hesc", rng.standard_normal((n_heads, 20, 3, 16)), waves, size)
+    gains = np.einsum("heck,ks,k->hesc", rng.standard_normal((n_people, 20, 3, 16)), waves, size)
     return make_people(
         rng,
         gains,
@@ -53,9 +54,9 @@ def make_heads(n_sources=40, spacing=6.0, n_heads=1):
 
 
 @pytest.fixture(scope="module")
-def heads():
-    """One head with 40 sources."""
-    return [make_heads()]
+def people():
+    """One person with 40 sources."""
+    return [ring_people()]
 
 
 @pytest.fixture
@@ -69,9 +70,9 @@ def weights(network):
 
 
 @pytest.mark.usefixtures("quick")
-def test_resumes_exactly(heads, tmp_path):
+def test_resumes_exactly(people, tmp_path):
     """A run that stops and goes on ends where an uninterrupted one does."""
-    whole, loss = train(CONFIG, tmp_path / "whole", heads, save_every=2)
+    whole, loss = train(CONFIG, tmp_path / "whole", people, save_every=2)
 
     class Stop(Exception):
         pass
@@ -83,12 +84,12 @@ def test_resumes_exactly(heads, tmp_path):
             yield k
 
     with pytest.raises(Stop):
-        train(CONFIG, tmp_path / "parts", heads, save_every=2, progress=interrupted)
+        train(CONFIG, tmp_path / "parts", people, save_every=2, progress=interrupted)
     seen = []
     parts, loss_parts = train(
         CONFIG,
         tmp_path / "parts",
-        heads,
+        people,
         save_every=2,
         progress=lambda batches: (seen.append(k) or k for k in batches),
     )
@@ -100,7 +101,7 @@ def test_resumes_exactly(heads, tmp_path):
     assert not list((tmp_path / "parts").glob("tmp*"))
 
 
-def test_learns(heads, tmp_path, monkeypatch):
+def test_learns(people, tmp_path, monkeypatch):
     """Validation improves on the initial weights."""
     monkeypatch.setattr("mne_mmnet.training.loop._N_VALIDATION", 16)
     hard = replace(CONFIG.simulation, n_sources=(2, 4), snr_db=(-3.0, 3.0))
@@ -108,17 +109,17 @@ def test_learns(heads, tmp_path, monkeypatch):
         CONFIG, simulation=hard, n_batches=40, batch_size=4, learning_rate=4e-3, average=0.9
     )
     nothing = replace(config, n_batches=1, learning_rate=1e-12)
-    _, before = train(nothing, tmp_path / "before", heads)
-    _, after = train(config, tmp_path / "after", heads, save_every=40)
+    _, before = train(nothing, tmp_path / "before", people)
+    _, after = train(config, tmp_path / "after", people, save_every=40)
     assert after < before - 0.03
 
 
 @pytest.mark.usefixtures("quick")
-def test_refuses_another_configuration(heads, tmp_path):
+def test_refuses_another_configuration(people, tmp_path):
     """A directory belongs to one run."""
-    train(replace(CONFIG, n_batches=1), tmp_path, heads)
+    train(replace(CONFIG, n_batches=1), tmp_path, people)
     with pytest.raises(ValueError, match="another configuration"):
-        train(replace(CONFIG, n_batches=2), tmp_path, heads)
+        train(replace(CONFIG, n_batches=2), tmp_path, people)
 
 
 @pytest.mark.parametrize(
@@ -126,7 +127,8 @@ def test_refuses_another_configuration(heads, tmp_path):
     [
         {"n_batches": 0},
         {"n_steps": (3, 2)},
-        {"batch_size": -1},
+        {"batch_size": -2},
+        {"batch_size": 3},
         {"n_confidence": 0},
         {"n_temperature": 0},
         {"spaces": ()},
@@ -141,14 +143,14 @@ def test_impossible_configuration(change):
 
 
 @pytest.mark.usefixtures("quick")
-def test_initial_weights(heads, tmp_path):
+def test_initial_weights(people, tmp_path):
     """Training can start from given weights, of the same shape only."""
     start = EvidenceNetwork(SMALL)
     config = replace(CONFIG, n_batches=1, learning_rate=1e-12, weight_decay=0.0)
-    after, _ = train(config, tmp_path / "a", heads, initial=start)
+    after, _ = train(config, tmp_path / "a", people, initial=start)
     torch.testing.assert_close(weights(after), weights(start))
     with pytest.raises(ValueError, match="another network configuration"):
-        train(config, tmp_path / "b", heads, initial=EvidenceNetwork(replace(SMALL, hidden=7)))
+        train(config, tmp_path / "b", people, initial=EvidenceNetwork(replace(SMALL, hidden=7)))
 
 
 SEVERAL = replace(
@@ -162,7 +164,7 @@ SEVERAL = replace(
 @pytest.fixture(scope="module")
 def several():
     """Lead fields of several source spaces, one of them a volume."""
-    return [make_heads(n_heads=2), replace(make_heads(36), is_volume=True), make_heads(30)]
+    return [ring_people(n_people=2), replace(ring_people(36), is_volume=True), ring_people(30)]
 
 
 @pytest.mark.usefixtures("quick")
@@ -187,7 +189,7 @@ def test_workers_change_nothing(several, tmp_path):
 
 def test_batches_come_from_all_spaces(several):
     """Spaces take turns by their shares; a batch depends on its number alone."""
-    spaces = [Space(heads, SMALL) for heads in several]
+    spaces = [Space(people, SMALL) for people in several]
     feed = Feed(SEVERAL, spaces, 0)
     picked = [spaces.index(feed.pick(k)) for k in range(400)]
     shares = np.bincount(picked) / 400
@@ -227,36 +229,59 @@ def test_posed_problem_is_free_of_units(several, orient):
 
 def test_graphs_of_a_space(several):
     """Each kind of orientation has its own dictionary, made once; loose ones follow normals."""
-    heads = several[0]
+    people = several[0]
     tilted = np.random.default_rng(0).standard_normal((40, 3))
     tilted /= np.linalg.norm(tilted, axis=1, keepdims=True)
-    space = Space(replace(heads, normals=tilted), SMALL)
+    space = Space(replace(people, normals=tilted), SMALL)
     assert space.graph("loose") is space.graph("loose")
-    fixed, loose, free = (space.graph(kind) for kind in ("fixed", "loose", "free"))
+    fixed, loose, free, settled = map(space.graph, ORIENTS)
     assert (fixed.n_orient, loose.n_orient, free.n_orient) == (1, 3, 3)
     plain = fixed.synthesis.to_dense()
     torch.testing.assert_close(free.synthesis.to_dense(), torch.kron(plain, torch.eye(3)))
     turned = loose.synthesis.to_dense()
     torch.testing.assert_close(turned[2::3, 2::3], plain)  # normals stay normals
     assert (turned - free.synthesis.to_dense()).abs().max() > 0.1
+    # along the normals alone, or along both tangents
+    assert settled.n_orient == 3
+    assert settled.families == (*fixed.families, *((count, 2) for count, _ in fixed.families))
+    several_ways = settled.synthesis.to_dense()
+    n_atoms = plain.shape[1]
+    torch.testing.assert_close(several_ways[2::3, :n_atoms], plain)
     for blur in space.blurs:
         torch.testing.assert_close(blur.to_dense().sum(1), torch.ones(40))
 
 
+def test_region_of_a_space(several):
+    """Regional moments are those of `Regions`, but for a little less at the rim."""
+    space = Space(several[0], SMALL)
+    positions = space.people.positions
+    currents = torch.randn(2, 40, 3)
+    found = regional_moments(currents, space).numpy()
+    for one, moments in zip(currents.norm(dim=2).numpy(), found, strict=True):
+        whole = Regions(positions).moments(one)
+        assert (moments < whole).all()
+        assert (moments > 0.9 * whole).all()
+    # of a single source, the largest moment is at its place
+    for place in (0, 17):
+        single = torch.zeros(1, 40, 3)
+        single[:, place] = torch.randn(3)
+        assert int(regional_moments(single, space).argmax()) == place
+
+
 @pytest.mark.usefixtures("quick")
-def test_validation_heads(heads, tmp_path):
-    """Validation is on the heads that are given for it; training does not see them."""
+def test_validation_people(people, tmp_path):
+    """Validation is on the people that are given for it; training does not see them."""
     config = replace(CONFIG, n_batches=2)
-    one, loss = train(config, tmp_path / "a", heads)
-    others = [make_heads(30)]
-    two, other = train(config, tmp_path / "b", heads, validation_people=others)
+    one, loss = train(config, tmp_path / "a", people)
+    others = [ring_people(30)]
+    two, other = train(config, tmp_path / "b", people, validation_people=others)
     torch.testing.assert_close(weights(one), weights(two))
     assert other != pytest.approx(loss, abs=1e-6)
 
 
-def test_one_archive_for_each_space(heads, tmp_path):
+def test_one_archive_for_each_space(people, tmp_path):
     """Too few or too many archives are an error before any work."""
-    for archives in ([], heads * 2):
+    for archives in ([], people * 2):
         with pytest.raises(ValueError, match="1 archives are needed, got"):
             train(CONFIG, tmp_path, archives)
 
@@ -278,17 +303,19 @@ def test_learning_rate():
 
 def test_loss():
     """Zero for the truth at any amplitude, and a near miss costs less than a far one."""
-    space = Space(make_heads(), SMALL)
+    space = Space(ring_people(), SMALL)
     positions = space.people.positions
-    truth = torch.zeros(1, 40, 1, 5)
-    truth[0, 10] = torch.randn(5)
-    inside = torch.ones(1, 5)
+    truth = torch.zeros(2, 40, 1, 5)
+    truth[:, 10] = torch.randn(5)
+    inside = torch.ones(2, 5)
     target = Target.make(truth, inside, space, positions)
 
     def moved(to, factor=1.0):
         estimate = torch.zeros_like(truth)
-        estimate[0, to] = factor * truth[0, 10]
-        return float(current_loss(estimate, target, space))
+        estimate[:, to] = factor * truth[:, 10]
+        one, other = current_loss(estimate, target, space)
+        assert one == other
+        return float(one)
 
     right = moved(10)
     assert 0 <= right < 0.3  # of the chances, some are the neighbours'
@@ -303,18 +330,19 @@ def test_loss():
 
 def test_loss_of_unsteadiness():
     """A recording and its window that disagree cost more than the two of them alone."""
-    space = Space(make_heads(), SMALL)
+    space = Space(ring_people(), SMALL)
     truth = torch.zeros(1, 40, 1, 5)
     truth[0, 10] = torch.randn(5)
-    both, inside = truth.expand(2, -1, -1, -1), torch.ones(2, 5)
-    inside[1, 3:] = 0.0
+    both, inside = truth.repeat(4, 1, 1, 1), torch.ones(4, 5)
+    inside[1::2, 3:] = 0.0
     target = Target.make(both, inside, space, space.people.positions)
     estimate = both.clone()
     agree = current_loss(estimate, target, space)
     estimate[1] = estimate[1].roll(15, 0)
     differ = current_loss(estimate, target, space)
     assert float(differ[0] - agree[0]) == pytest.approx(0.25, abs=0.01)
+    torch.testing.assert_close(differ[2:], agree[2:])  # each pair for itself
     # what lies outside of the window is not asked for
     estimate = both.clone()
-    estimate[1, ..., 3:] = 7.0
+    estimate[1::2, ..., 3:] = 7.0
     torch.testing.assert_close(current_loss(estimate, target, space), agree)

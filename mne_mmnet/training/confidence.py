@@ -115,7 +115,7 @@ def train_confidence(
     spaces : list of Space
         As for the network.
     held_out : list of Space
-        Other people, on whom the temperature is fitted.
+        Other people, all with the same sources, on whom the temperature is fitted.
     directory : path-like
         Where ``confidence.pt`` is kept: the directory of the network's own run.
     save_every : int
@@ -199,7 +199,7 @@ def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, held_out: 
     config : TrainingConfig
         The run.
     held_out : list of Space
-        People on whom it was not trained.
+        People on whom it was not trained, all with the same sources.
 
     Returns
     -------
