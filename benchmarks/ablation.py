@@ -1,10 +1,23 @@
-"""What each part of mmnet is worth: parts taken away, on recordings of ``transfer.py``.
+"""What each part of mmnet is worth: parts taken away, on recordings of ``people.py``.
 
     python benchmarks/ablation.py
 
 Parts are removed **without retraining**: what is left was trained to work with them, so that a
-network trained without a part would lose less. The dictionary, the lead field, the recordings and
-the certificate stay; the read-out is always the posterior mean.
+network trained without a part would lose less. The lead field, the recordings and the certificate
+stay; the read-out is always the posterior mean, in the default orientation unless it is said.
+
+Of the model:
+
+- *no error columns*: the lead field is taken to be exact. *No deep places*: brain stem and
+  thalamus make no field.
+- *no tangential atoms*: ``loose=0``, currents along the normals of the inversion's cortex alone,
+  which the network is told. *Loose 0.2*, *free*: MNE's constraints in the evidence's place.
+- *head told wrongly*: ``head="own"`` for the template, ``"template"`` for an own head: both what
+  the network is told and the size of the errors. *To the network only*: the errors stay.
+  *Network told nothing* of head, orientation and covariance.
+- *points only*: the wide patches held at the lowest variance.
+
+Of the search:
 
 - *analytic curvature*, *constant curvature 0.5*: the learned factor replaced by 1, the analytic
   majorant, or by MacKay's bolder one.
@@ -13,12 +26,15 @@ the certificate stay; the read-out is always the posterior mean.
 - *no polish*: without the last step. *Preview only*: no certified step at all.
 - *K steps*: more or fewer learned steps than the full model's; each is polished.
 - *Champagne*: no network. Majorization-minimization updates without costs from a flat start
-  (Wipf & Nagarajan 2009), the noise being estimated as in mmnet; on the whole dictionary, or on
-  single locations.
-- *points only*: mmnet with the wide patches held at the lowest variance, not retrained.
+  (Wipf & Nagarajan 2009), the noise being estimated as in mmnet; on the whole model, or on single
+  locations of an exact lead field.
 
-Other heads and finer sources simulate than invert (``transfer_suite.py``). Differences to the full
-model are paired, with 95 % bootstrap intervals over recordings. Writes ``ablation.csv``.
+What a loss is worth (regions, steadiness) cannot be told without retraining: see
+``pretrained/TRAINING.rst``.
+
+Other people's heads and finer sources simulate than invert (``people_suite.py``). Differences to
+the full model are paired; 95 % bootstrap intervals with people as clusters. Writes
+``ablation.csv``.
 """
 
 import argparse
@@ -33,24 +49,44 @@ from typing import Any
 import mne
 import numpy as np
 import torch
+from calibration import FOLDER, RESULTS, people_interval
 from common import write_rows
-from transfer import LEAD, RESULTS, WORK, score_case
-from transfer_suite import MONTAGES, SEED, SNRS_DB, Setup, draw_case
+from people_scores import Estimate, score
+from people_suite import (
+    COVARIANCES,
+    HEADS,
+    MONTAGES,
+    N_RECORDINGS,
+    SEED,
+    SNRS_DB,
+    People,
+    draw_recording,
+    make_case,
+)
 
 from mne_mmnet import make_mmnet_operator
 from mne_mmnet._mne import noise_scale, prepare_data
+from mne_mmnet.inverse.operator import name_head
+from mne_mmnet.lead_errors import SHARES
 from mne_mmnet.metrics import confidence_interval
-from mne_mmnet.network import NetworkConfig
+from mne_mmnet.network import NetworkConfig, describe
 from mne_mmnet.network.prior import assemble, base_log_cost, base_log_weight, noise_centre
 from mne_mmnet.objective import N_NOISE, U_MIN
 from mne_mmnet.weights import read_model
 
 FULL = "full"
-METRICS = tuple(name for name in LEAD if name != "localization_error_mm")
-N_STEPS = (2, 4, 6, 8, 12, 16)
+METRICS = (
+    "strongest_region_error_mm",
+    "earth_movers_distance_mm",
+    "auc",
+    "space_time_cosine",
+    "strongest_peak_error_mm",
+)
+N_STEPS = (2, 3, 4, 6, 8)
 N_CHAMPAGNE = (30, 100)
 # of an atom that is held down: none gains that much, whatever the data
 _FORBIDDEN = 1e5
+_WRONG = {"template": "own", "fitted": "own", "own": "template"}
 
 
 @dataclass(frozen=True)
@@ -61,6 +97,18 @@ class Parts:
     hyperprior: Callable
     curvature: Any
     n_steps: int
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One variant: parts of the network, a change of the lead field's model, an orientation.
+
+    ``change`` takes the operator and its route, and returns another route.
+    """
+
+    parts: Parts
+    change: Callable | None = None
+    loose: str | float = "evidence"
 
 
 class ConstantCurvature:
@@ -116,16 +164,50 @@ def flat(context, graph, n_rank):
 
 
 def points_only(hyperprior):
-    """Hold the wide patches at the lowest variance; the first scale's atoms are points."""
+    """Hold the wide patches at the lowest variance; points are an atom of every location."""
 
     def answer(context, graph, n_rank):
         cost, barrier, start, summary = hyperprior(context, graph, n_rank)
-        wide = slice(graph.n_sources, graph.n_atoms)
+        counts = torch.tensor([count for count, _ in graph.families])
+        wide = (counts < graph.n_sources).repeat_interleave(counts).nonzero()[:, 0]
         cost, start = cost.clone(), start.clone()
         cost[:, wide], start[:, wide] = _FORBIDDEN, U_MIN
         return cost, barrier, start, summary
 
     return answer
+
+
+def without_errors(operator, route):
+    """Take the lead field to be exact."""
+    return replace(route, model=replace(route.model, columns=route.model.atoms.contiguous()))
+
+
+def without_deep(operator, route):
+    """Let no places deep inside the head make a field."""
+    noise = route.model.noise.clone()
+    noise[:, 1:] = 0.0
+    return replace(route, model=replace(route.model, noise=noise))
+
+
+def told_wrongly(operator, route):
+    """Say that it is another kind of head, to the network and to the model."""
+    head = name_head(operator.head)
+    model, wrong = route.model, _WRONG[head]
+    columns = model.columns.clone()
+    columns[..., model.n_atom_columns :] *= math.sqrt(SHARES[wrong] / SHARES[head])
+    return mistold(operator, replace(route, model=replace(model, columns=columns)))
+
+
+def mistold(operator, route):
+    """Say so to the network only."""
+    prepared, wrong = operator.prepared, _WRONG[name_head(operator.head)]
+    facts = describe(1, wrong, prepared.orient, prepared.noise_samples, prepared.n_rank)
+    return replace(route, facts=facts)
+
+
+def untold(operator, route):
+    """Tell the network nothing."""
+    return replace(route, facts=torch.zeros_like(route.facts))
 
 
 def make_variants(network):
@@ -137,39 +219,58 @@ def make_variants(network):
     champagne = Parts(plain, flat, ConstantCurvature(1.0), 0)
     single = replace(champagne, hyperprior=points_only(flat))
     variants = {
-        FULL: full,
-        "analytic curvature": replace(full, curvature=ConstantCurvature(1.0)),
-        "constant curvature 0.5": replace(full, curvature=ConstantCurvature(0.5)),
-        "no learned start": replace(full, hyperprior=without_start(prior)),
-        "no hyperprior": replace(full, hyperprior=without_cost(prior)),
-        "no polish": replace(full, config=plain),
-        "preview only": replace(full, config=plain, hyperprior=without_start(prior), n_steps=0),
-        "points only, not retrained": replace(full, hyperprior=points_only(prior)),
+        FULL: Variant(full),
+        "no error columns": Variant(full, without_errors),
+        "no deep places": Variant(full, without_deep),
+        "no tangential atoms": Variant(full, loose=0.0),
+        "loose 0.2": Variant(full, loose=0.2),
+        "free": Variant(full, loose=1.0),
+        "head told wrongly": Variant(full, told_wrongly),
+        "head told wrongly, to the network only": Variant(full, mistold),
+        "network told nothing": Variant(full, untold),
+        "points only": Variant(replace(full, hyperprior=points_only(prior))),
+        "analytic curvature": Variant(replace(full, curvature=ConstantCurvature(1.0))),
+        "constant curvature 0.5": Variant(replace(full, curvature=ConstantCurvature(0.5))),
+        "no learned start": Variant(replace(full, hyperprior=without_start(prior))),
+        "no hyperprior": Variant(replace(full, hyperprior=without_cost(prior))),
+        "no polish": Variant(replace(full, config=plain)),
+        "preview only": Variant(
+            replace(full, config=plain, hyperprior=without_start(prior), n_steps=0)
+        ),
     }
-    variants |= {f"{k} steps": replace(full, n_steps=k) for k in N_STEPS if k != full.n_steps}
+    for k in N_STEPS:
+        if k != full.n_steps:
+            variants[f"{k} steps"] = Variant(replace(full, n_steps=k))
     for k in N_CHAMPAGNE:
-        variants[f"Champagne, {k} steps"] = replace(champagne, n_steps=k)
-        variants[f"Champagne, points only, {k} steps"] = replace(single, n_steps=k)
+        variants[f"Champagne, {k} steps"] = Variant(replace(champagne, n_steps=k))
+        variants[f"Champagne, points only, {k} steps"] = Variant(
+            replace(single, n_steps=k), without_errors
+        )
     return variants
 
 
-def solve(operator, parts, evoked):
-    """Currents (A·m) and the certificate of one variant."""
-    variant = replace(operator, route=replace(operator.route, network=parts))
-    whitened = prepare_data(evoked.info, operator.prepared, evoked.data, evoked.nave)
-    solution, (report,) = variant.solve(whitened[None], parts.n_steps)
-    currents = solution.currents[0, :, 0] / noise_scale(operator.prepared, evoked.nave)
-    return currents, report
+def solve(operator, variant, evoked):
+    """Currents (A·m, vectors in head coordinates) and the certificate of one variant."""
+    parts, prepared = variant.parts, operator.prepared
+    route = replace(operator.route, network=parts)
+    route = variant.change(operator, route) if variant.change else route
+    whitened = prepare_data(evoked.info, prepared, evoked.data, evoked.nave)
+    changed = replace(operator, route=route)
+    solution, (report,) = changed.solve(whitened[None], parts.n_steps)
+    vectors = np.einsum("sot,sok->skt", solution.currents[0], prepared.frames)
+    return vectors / noise_scale(prepared, evoked.nave), report
 
 
-def measure(setup, snr_db, number, model, variants):
+def measure(case, inversion, model, variants):
     """Scores of all variants on one recording."""
-    case = draw_case(setup, snr_db, number)
-    operator = make_mmnet_operator(case.evoked.info, setup.fwd, case.noise_cov, model=model)
-    found = {}
-    for name, parts in variants.items():
-        currents, report = solve(operator, parts, case.evoked)
-        scores, _ = score_case(currents, case, setup)
+    info, operators, found = case.evoked.info, {}, {}
+    for name, variant in variants.items():
+        if variant.loose not in operators:
+            operators[variant.loose] = make_mmnet_operator(
+                info, inversion.free, case.noise_cov, model=model, loose=variant.loose
+            )
+        vectors, report = solve(operators[variant.loose], variant, case.evoked)
+        scores = score(Estimate.of(vectors, inversion), case, inversion)
         found[name] = {metric: scores[metric] for metric in METRICS} | dict(
             ms=1e3 * report.seconds, retries=int(report.retries.sum())
         )
@@ -177,27 +278,34 @@ def measure(setup, snr_db, number, model, variants):
 
 
 def table(records):
-    """Means and differences to the full model: all recordings, then SNR by SNR."""
+    """Means and differences to the full model: by head all recordings, then SNR by SNR."""
     rows = []
-    for snr_db in ("all", *SNRS_DB):
-        cell = [found for snr, found in records if snr_db in ("all", snr)]
-        for name in cell[0] if cell else ():
-            row = dict(snr_db=snr_db, variant=name, n=len(cell))
-            for metric in METRICS:
-                full, values = (
-                    np.array([found[which][metric] for found in cell]) for which in (FULL, name)
-                )
-                row |= mean_columns(metric, values)
-                row |= mean_columns(f"{metric}_minus_full", values - full)
-            row["retries"] = f"{np.mean([found[name]['retries'] for found in cell]):.2f}"
-            row["median_ms"] = f"{np.median([found[name]['ms'] for found in cell]):.0f}"
-            rows.append(row)
+    for head in HEADS:
+        for snr_db in ("all", *SNRS_DB):
+            cell = [
+                (found, factors["person"])
+                for factors, found in records
+                if factors["head"] == head and snr_db in ("all", factors["snr_db"])
+            ]
+            people = [person for _, person in cell]
+            for name in cell[0][0] if cell else ():
+                row = dict(head=head, snr_db=snr_db, variant=name, n=len(cell))
+                for metric in METRICS:
+                    full, values = (
+                        np.array([found[which][metric] for found, _ in cell])
+                        for which in (FULL, name)
+                    )
+                    row |= mean_columns(metric, values, people)
+                    row |= mean_columns(f"{metric}_minus_full", values - full, people)
+                row["retries"] = f"{np.mean([found[name]['retries'] for found, _ in cell]):.2f}"
+                row["median_ms"] = f"{np.median([found[name]['ms'] for found, _ in cell]):.0f}"
+                rows.append(row)
     return rows
 
 
-def mean_columns(name, values):
-    """Mean and interval, as columns of a table."""
-    low, high = confidence_interval(values)
+def mean_columns(name, values, people=None):
+    """Mean and interval, as columns of a table; with people, these are its clusters."""
+    low, high = confidence_interval(values) if people is None else people_interval(values, people)
     return {name: f"{values.mean():.4g}", f"{name}_ci": f"{low:.4g} … {high:.4g}"}
 
 
@@ -208,33 +316,43 @@ def main():
     parser.add_argument(
         "--montages", nargs="+", choices=MONTAGES, default=["biosemi32", "biosemi64"]
     )
-    parser.add_argument("--n-samples", type=int, default=15, help="cases a montage and SNR")
+    parser.add_argument("--people", type=int, default=12, help="the first so many")
+    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
+    parser.add_argument("--covariance", choices=COVARIANCES, default=COVARIANCES[0])
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
 
-    network, _ = read_model(args.model)
-    variants = make_variants(network)
-    records = []
-    for montage in args.montages:
-        setup = Setup(montage, WORK / "heads")
-        for snr_db in SNRS_DB:
-            for number in range(args.n_samples):
-                records.append((snr_db, measure(setup, snr_db, number, args.model, variants)))
-        print(f"{montage}: {len(records)} recordings done", flush=True)
+    network, card = read_model(args.model)
+    variants, people, records = make_variants(network), People(args.folder), []
+    for person in range(args.people):
+        for montage in args.montages:
+            for number in range(N_RECORDINGS["main"]):
+                recording = draw_recording(people, "main", montage, person, number)
+                for head in args.heads:
+                    inversion = people.inversion(head, montage, person)
+                    case = make_case(recording, inversion, args.covariance)
+                    found = measure(case, inversion, args.model, variants)
+                    records.append((case.factors, found))
+        print(f"person {person}: {len(records)} inversions done", flush=True)
     comment = (
-        f"python benchmarks/ablation.py --model {args.model} --n-samples {args.n_samples} "
-        f"--montages {' '.join(args.montages)}; suite of transfer.py, seed {SEED}; "
+        f"python benchmarks/ablation.py --model {args.model} --people {args.people} --montages "
+        f"{' '.join(args.montages)} --heads {' '.join(args.heads)} --covariance "
+        f"'{args.covariance}'; {card.sha256[:12]}; people.py's recordings, seed {SEED}; "
         f"{time.strftime('%F')}; parts removed without retraining; full: "
         f"{network.config.n_steps} steps and polish; different lead fields for simulation and "
-        "inversion; SNR: mean power of signal over noise; means and 95 % bootstrap intervals"
+        "inversion; SNR: mean power of signal over noise; means and 95 % bootstrap intervals, "
+        "people as clusters"
     )
     rows = table(records)
     write_rows(args.out / "ablation.csv", comment, rows)
-    print("variant".ljust(34), *(metric.rjust(26) for metric in METRICS))
-    for row in rows[: len(variants)]:
-        print(row["variant"].ljust(34), *(row[metric].rjust(26) for metric in METRICS))
+    print("head".ljust(9), "variant".ljust(39), *(metric.rjust(26) for metric in METRICS))
+    for row in rows:
+        if row["snr_db"] == "all":
+            cells = (row[metric].rjust(26) for metric in METRICS)
+            print(row["head"].ljust(9), row["variant"].ljust(39), *cells)
 
 
 if __name__ == "__main__":

@@ -4,16 +4,18 @@
     python benchmarks/finetune.py
 
 **child**: a sphere of 70 mm radius with a thin skull of high conductivity (0.03 S/m; 0.006 in
-training), 64 electrodes, the template's 1284 sources scaled to fit. Tuned through ``fine_tune``.
+training), 64 electrodes, the template's 1175 sources scaled to fit. Tuned through ``fine_tune``.
 The test heads are computed anew by MNE: skull 0.012 to 0.06 S/m and 0.6 to 1.6 times as thick,
 electrodes moved by 0 to 5 mm rms. No head, seed or perturbation is shared with the tuning, which
 perturbs one lead field smoothly without computing another.
 
 **template**: the template head with the BioSemi-64 layout, inside the training domain; the test
-heads are the five perturbed ones (BEM) of the validation archive.
+heads are those of the people of validation (``mne_mmnet.simulation.person``).
 
-Test recordings are drawn from the training distribution, with this montage, fixed orientation and
-the nominal head for the inversion. Paired differences with 95 % bootstrap intervals. Writes
+Test recordings are drawn from the training distribution, with this montage, the default
+orientation (settled by the evidence) and the nominal head for the inversion. They come in pairs, a
+recording and a window of it, whose scores are averaged. Paired differences with 95 % bootstrap
+intervals. Writes
 ``benchmarks/results/finetune.csv``.
 """
 
@@ -30,9 +32,12 @@ import torch
 from common import make_info, write_rows
 
 import mne_mmnet
-from mne_mmnet._mne import prepare_forward
-from mne_mmnet.simulation import SimulationConfig
-from mne_mmnet.training.command import read_heads
+from mne_mmnet._mne import describe_head, prepare_forward
+from mne_mmnet.inverse.operator import name_head
+from mne_mmnet.network import HEADS, ORIENTS
+from mne_mmnet.simulation import HeadArchive, PeopleArchive, SimulationConfig
+from mne_mmnet.simulation.batch import PAIR
+from mne_mmnet.training.command import VALIDATION_PEOPLE, VALIDATION_SEED, read_people
 from mne_mmnet.training.fine_tune import FineTuneConfig, compare, fine_tune_network, measure
 from mne_mmnet.training.loop import Space
 from mne_mmnet.training.parts import Parts
@@ -41,7 +46,7 @@ from mne_mmnet.tuning import make_archive
 RESULTS = Path(__file__).parent / "results" / "finetune.csv"
 RADIUS, CENTRE = 0.070, (0.0, 0.0, 0.04)  # m
 SKULL, SHARES = 0.03, (0.90, 0.93, 0.96, 1.0)
-N_HEADS, SEED = 6, 90_210
+N_HEADS, SEED, BATCH = 5, 90_210, 4
 
 
 def make_child(rng=None):
@@ -79,40 +84,80 @@ def make_child(rng=None):
     return evoked.info, fwd
 
 
-def child_archives():
-    """Forward solution, and test heads with the nominal one first."""
+def child_people():
+    """Info, forward solution, and the test heads as people that are inverted with it."""
     info, fwd = make_child()
     own = make_archive(info, fwd, prepare_forward(info, fwd))
     rng = np.random.default_rng(SEED)
-    gains = [own.gains[0]]
-    for _ in range(N_HEADS - 1):
+    gains = []
+    for _ in range(N_HEADS):
         other, solution = make_child(rng)
         gains.append(make_archive(other, solution, prepare_forward(other, solution)).gains[0])
-    return info, fwd, replace(own, gains=np.stack(gains))
+    nominal = np.broadcast_to(own.gains[0], (N_HEADS, *own.gains[0].shape))
+    people = PeopleArchive(
+        standard=own.gains[0],
+        true=np.stack(gains),
+        own=nominal,
+        fitted=nominal,
+        deep=np.zeros((N_HEADS, len(own.electrodes), 1, 3), np.float32),
+        electrodes=own.electrodes,
+        groups=own.groups,
+        positions=own.positions,
+        normals=own.normals,
+        adjacency=own.adjacency,
+    )
+    return info, fwd, people
 
 
-def template_archives(folder):
-    """Nominal head and test heads with the electrodes of one layout."""
-    path = None if folder is None else Path(folder) / "ico3-6-seed77.npz"
-    heads = read_heads(path, n_heads=6, spacing="ico3", seed=77)
-    name = next(name for name in heads.layouts if "biosemi64" in name)
-    picks = heads.layouts[name]
-    heads = replace(
-        heads,
-        gains=heads.gains[:, picks],
-        electrodes=heads.electrodes[picks],
+def template_people(folder):
+    """Take the template's head, and the test people, with the electrodes of one layout."""
+    path = None
+    if folder is not None:
+        path = Path(folder) / f"ico3-{VALIDATION_PEOPLE}-seed{VALIDATION_SEED}.npz"
+    people = read_people(path, n_people=VALIDATION_PEOPLE, spacing="ico3", seed=VALIDATION_SEED)
+    picks = people.layouts[next(name for name in people.layouts if "biosemi64" in name)]
+    people = replace(
+        people,
+        standard=people.standard[picks],
+        **{name: getattr(people, name)[:, picks] for name in ("true", "own", "fitted", "deep")},
+        electrodes=people.electrodes[picks],
         groups=np.zeros(len(picks), int),
         layouts={},
     )
-    return replace(heads, gains=heads.gains[:1]), heads
+    template = HeadArchive(
+        gains=people.standard[None],
+        electrodes=people.electrodes,
+        groups=people.groups,
+        positions=people.positions,
+        normals=people.normals,
+        adjacency=people.adjacency,
+        source_space=people.source_space,
+    )
+    return template, people
+
+
+def simulation_of(n_channels, head, **options):
+    """Make the distribution of recordings: one montage, one kind of head, default orientation."""
+    return SimulationConfig(
+        n_channels=(n_channels, n_channels),
+        layouts=0.0,
+        heads=(*(float(head == name) for name in HEADS), 0.0),
+        orients=tuple(float(name == "evidence") for name in ORIENTS),
+        **options,
+    )
+
+
+def average_pairs(scores):
+    """Average the scores of recordings and of their windows, which follow one another."""
+    return scores.reshape(-1, PAIR, scores.shape[1]).mean(axis=1)
 
 
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--n-batches", type=int, default=50, help="of 4 test recordings")
-    parser.add_argument("--heads-folder", help="where lead fields are kept; default: the cache")
+    parser.add_argument("--n-batches", type=int, default=50, help=f"of {BATCH} test recordings")
+    parser.add_argument("--people-folder", help="where lead fields are kept; default: the cache")
     parser.add_argument("--model", default="mmnet-base")
     parser.add_argument("--cases", nargs="+", default=["child", "template"])
     parser.add_argument("--out", type=Path, default=RESULTS)
@@ -124,14 +169,14 @@ def main():
     for case in args.cases:
         started = time.monotonic()
         if case == "child":
-            info, fwd, heads = child_archives()
+            info, fwd, people = child_people()
+            head = name_head(describe_head(info, fwd))
             tuned = mne_mmnet.fine_tune(fwd, info=info, minutes=args.minutes, model=base).network
         else:
-            own, heads = template_archives(args.heads_folder)
-            n_channels = len(own.electrodes)
-            simulation = SimulationConfig(
-                n_channels=(n_channels, n_channels), layouts=0, own_head=True, free=0, loose=0
-            )
+            own, people = template_people(args.people_folder)
+            head = "template"
+            # as fine_tune does: such fields are not known of a given head
+            simulation = simulation_of(len(own.electrodes), head, deep=0.0)
             config = FineTuneConfig(simulation=simulation, minutes=args.minutes)
             folder = args.out.parent / "finetune-checkpoints"
             folder.mkdir(parents=True, exist_ok=True)
@@ -140,22 +185,15 @@ def main():
             )
             folder.rmdir()
         minutes = (time.monotonic() - started) / 60
-        n_channels = len(heads.electrodes)
-        test = SimulationConfig(
-            n_channels=(n_channels, n_channels),
-            layouts=0,
-            own_head=True,
-            free=0,
-            loose=0,
-            ideal=0,
-            matched=0,
-        )
-        # head 0, the nominal one, only inverts
-        space = Space(heads, base.network.config)
-        batches = [space.simulate(test, 4, [SEED, k]) for k in range(args.n_batches)]
+        # deep places are known of the people of validation alone
+        deep = {"deep": 0.0} if case == "child" else {}
+        test = simulation_of(len(people.electrodes), head, **deep)
+        space = Space(people, base.network.config)
+        batches = [space.simulate(test, BATCH, [SEED, k]) for k in range(args.n_batches)]
         parts = Parts(space.device)
         before, after = (
-            measure(network, space, batches, parts) for network in (base.network, tuned)
+            average_pairs(measure(network, space, batches, parts))
+            for network in (base.network, tuned)
         )
         for line in compare(before, after):
             mean, low, high = line.change

@@ -107,18 +107,20 @@ def count_work(network, model, n_times):
         Learned steps accepted at once, as nearly all are.
     """
     config, graph = network.config, model.graph
-    n, m, n_sources = model.n_kept, model.atoms.shape[-1], model.n_sources
+    n, n_sources, atoms = model.n_kept, model.n_sources, model.n_atom_columns
+    # those of the errors, too
+    m = model.columns.shape[-1]
     k = min(n, n_times)
     polishes = config.n_polish > 0
     n_grams = config.n_preview + 1 + config.n_steps + 2 * polishes
     n_forms = config.n_preview + config.n_steps + polishes
-    active = n_active(model.n_atoms) * model.n_orient
+    active = m - atoms + sum(n_active(count) * width for count, width in model.families)
 
     grams = n_grams * (2.0 * n + 1.0) * n * m
     forms = n_forms * (2.0 * n + 5.0) * n * m
     polish = config.n_polish * 4.0 * n * n * active
-    images = 2.0 * (k + 4.0) * n * m
-    read_out = 2.0 * n_times * (n * m + graph.synthesis.values().numel())
+    images = 2.0 * (k + 4.0) * n * atoms
+    read_out = 2.0 * n_times * (n * atoms + graph.synthesis.values().numel())
     layers = 0.0
     for layer in network.hyperprior.modules():
         if isinstance(layer, LookAround):  # half of its weights act on cells, or on the mean

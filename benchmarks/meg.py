@@ -139,8 +139,8 @@ def main():
                 print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
     comment = (
         f"python benchmarks/meg.py --n-recordings {args.n_recordings} --seed {args.seed}; "
-        f"mmnet-base; loose {LOOSE} but for mmnet's default; {time.strftime('%Y-%m-%d')}; same head, other sensor places "
-        "and source spacing for simulation and inversion"
+        f"mmnet-base; loose {LOOSE} but for mmnet's default; {time.strftime('%Y-%m-%d')}; "
+        "same head, other sensor places and source spacing for simulation and inversion"
     )
     write_rows(args.out, comment, rows)
 

@@ -5,8 +5,9 @@
 Each axis varies one thing, the others stay at fixed orientation, ico3 and biosemi64. Recordings
 are those of ``transfer.py`` (other heads, ico4 sources along the normals; covariance known):
 
-- **orientation** and **source space**: the very same recordings of biosemi64. Oct6 is finer than
-  the sources that simulate, and ico4 is their own grid, on the standard head.
+- **orientation** (fixed, settled by the evidence, loose, free) and **source space**: the very
+  same recordings of biosemi64. Oct6 is finer than the sources that simulate, and ico4 is their
+  own grid, on the standard head.
 - **electrodes**: sources and time courses are the same for all montages, heads and noise their
   own. Biosemi256 is added to the suite.
 - **volume**: 10 mm, free orientation; its recordings are others, drawn in the same way: dipoles
@@ -42,14 +43,13 @@ import mne
 import numpy as np
 import transfer_suite
 from ablation import mean_columns
-from calibration import FineSetup
 from common import write_rows
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 from transfer import RESULTS, WORK
-from transfer_suite import N_HEADS, SEED, SNRS_DB, draw_case
+from transfer_suite import N_HEADS, SEED, SNRS_DB, Setup, draw_case
 
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator, make_template_bem
 from mne_mmnet import make_template_forward as make_forward
@@ -82,6 +82,17 @@ METRICS = {
     "earth_movers_distance_mm": False,
     "auc": True,
 }
+
+
+class FineSetup(Setup):
+    """One montage that remembers what its last case was made of.
+
+    After ``draw_case``, ``fine_currents`` are the true currents on the fine grid (A·m).
+    """
+
+    def to_coarse(self, currents):
+        self.fine_currents = currents
+        return super().to_coarse(currents)
 
 
 class SuiteSetup(FineSetup):
@@ -181,7 +192,7 @@ class Setting:
     smooth: sparse.csr_array
     smooth_truth: sparse.csr_array
     orientation: str = "fixed"
-    loose: float | None = None
+    loose: str | float | None = None
     records: list = field(default_factory=list)
     graph: object = None
     prepare_s: float | None = None
@@ -257,7 +268,7 @@ def make_settings(folder):
     settings = {
         name: Setting(setup, setup.fwd, "ico3", smooth, truth) for name, setup in setups.items()
     }
-    for name, loose in (("loose 0.2", 0.2), ("free", 1.0)):
+    for name, loose in (("evidence", "evidence"), ("loose 0.2", 0.2), ("free", 1.0)):
         settings[name] = Setting(home, home.free, "ico3", smooth, truth, name, loose)
     for spacing in SURFACES[1:]:
         fwd = home.forward(spacing)
@@ -270,7 +281,7 @@ def make_settings(folder):
     name = f"volume {_VOLUME_MM:.0f} mm"
     settings[name] = Setting(volume, volume.fwd, name, smooth, truth, "free")
     axes = {
-        "orientation": (STANDARD, "loose 0.2", "free"),
+        "orientation": (STANDARD, "evidence", "loose 0.2", "free"),
         "source space": (STANDARD, *SURFACES[1:], name),
         "electrodes": tuple(setups),
     }

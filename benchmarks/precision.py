@@ -101,6 +101,7 @@ def recordings(n_cases):
             kept = cases
     yield "no covariance", [(c.evoked, bench.fwd, None, {}) for c in kept]
     yield "loose 0.2", [(c.evoked, bench.free, c.noise_cov, dict(loose=0.2)) for c in kept]
+    yield "evidence", [(c.evoked, bench.free, c.noise_cov, {}) for c in kept]
     yield "free orientation", [(c.evoked, bench.free, c.noise_cov, dict(loose=1.0)) for c in kept]
     yield "volume grid", [(c.evoked, bench.volume(), c.noise_cov, {}) for c in kept[::3]]
     yield (
@@ -127,7 +128,8 @@ def recordings(n_cases):
     ]
     for evoked, data, _ in clean:
         evoked.data[:] = data - data.mean(axis=0)
-    yield "same head, no noise", [(evoked, bench.fwd, cov, {}) for evoked, _, cov in clean]
+    own = dict(head="own")
+    yield "same head, no noise", [(evoked, bench.fwd, cov, own) for evoked, _, cov in clean]
     cosine = dict(model="mmnet-cosine")
     yield "mmnet-cosine", [(c.evoked, bench.fwd, c.noise_cov, cosine) for c in kept]
     files = sorted(REAL.glob("*-ave.fif"))
@@ -136,7 +138,7 @@ def recordings(n_cases):
         for path in files:
             (evoked,) = mne.read_evokeds(path)
             fwd = mne_mmnet.make_template_forward(evoked.info)
-            real += [(evoked, fwd, None, dict(loose=loose)) for loose in (0.0, 1.0)]
+            real += [(evoked, fwd, None, dict(loose=loose)) for loose in (None, 0.0, 1.0)]
         yield "real recordings", real
 
 
@@ -248,14 +250,19 @@ def task_training():
     from limits_suite import Bench
 
     from mne_mmnet._mne import source_graph
-    from mne_mmnet.simulation import HeadArchive, SimulationConfig
+    from mne_mmnet.simulation import PeopleArchive, SimulationConfig
     from mne_mmnet.training import TrainingConfig, train
 
     bench = Bench("biosemi64", HEADS)
     fwd = mne.read_forward_solution(HEADS / "biosemi64-standard-fwd.fif")
     n_channels = len(bench.electrodes)
-    archive = HeadArchive(
-        gains=fwd["sol"]["data"].reshape(1, n_channels, -1, 3).astype(np.float32),
+    gains = fwd["sol"]["data"].reshape(1, n_channels, -1, 3).astype(np.float32)
+    people = PeopleArchive(
+        standard=gains[0],
+        true=gains,
+        own=gains,
+        fitted=gains,
+        deep=gains[:, :, :4],
         electrodes=bench.electrodes,
         groups=np.zeros(n_channels, int),
         positions=bench.positions,
@@ -271,7 +278,7 @@ def task_training():
         seed=5,
     )
     with tempfile.TemporaryDirectory() as folder:
-        network, _ = train(config, folder, [archive])
+        network, _ = train(config, folder, [people])
     return torch.cat([p.detach().flatten() for p in network.parameters()]).double().numpy()
 
 

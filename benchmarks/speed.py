@@ -2,7 +2,7 @@
 
     pip install -c constraints.txt -e ".[benchmark]"
     python benchmarks/speed.py                      # all sizes
-    python benchmarks/speed.py --channels 64 --sources 1284
+    python benchmarks/speed.py --channels 64 --spacings ico3
 
 Each recording is another one (three patches, 5 dB, 50 samples, noise covariance known) and every
 method takes it in turn, after the machine's rates have been measured: what slows the machine slows
@@ -17,7 +17,8 @@ with which peers are fastest here (with two, Gamma-MAP and FlexChampagne take fi
 and small problems get two of torch's. mmnet as it is where the environment says nothing:
 ``--channels 64 --compare --numpy-threads 2 --out FILE``.
 Peers do what they do for every recording: eLORETA applies a prepared operator; the others have
-nothing to prepare. They run with fixed orientation. One that took longer than ``--patience``
+nothing to prepare. They run with fixed orientation; mmnet also with the default, in which the
+evidence settles it. One that took longer than ``--patience``
 seconds is not tried at larger sizes. Memory is the peak of the first call above what was resident
 before. Writes ``benchmarks/results/speed.csv`` and ``speed.png``; ``--figure`` redraws only.
 """
@@ -56,7 +57,9 @@ MONTAGES = {
     256: "biosemi256",
 }
 TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
-SPACINGS = {1284: "ico3", 5124: "ico4", 8196: "oct6", 20484: "ico5"}
+SPACINGS = ("ico3", "ico4", "oct6", "ico5")  # the coarsest first
+# the default last
+ORIENTATIONS = (0.0, "evidence")
 SFREQ, N_TIMES, N_EPOCHS, N_SECONDS = 250.0, 50, 20, 20
 COMPARED = ("MxNE", "Gamma-MAP", "FlexChampagne", "OmniChampagne", "AltProj")
 
@@ -108,7 +111,7 @@ def entry_points(head, loose):
     given = dict(noise_cov=head.cov, loose=loose)
 
     def cold(evoked, _):
-        mne_mmnet.apply_mmnet_inverse(evoked, head.fwd, **given)
+        mne_mmnet.apply_mmnet_inverse(evoked, head.free, **given)
 
     def prepared(evoked, _):
         mne_mmnet.apply_mmnet_inverse(evoked, head.operator)
@@ -141,19 +144,17 @@ def compared(head):
     return {"eLORETA": eloreta} | {name: peer(PEERS[name]) for name in COMPARED}
 
 
-def prepare(n_channels, n_sources, loose):
+def prepare(n_channels, spacing, loose):
     """All that does not depend on the recording."""
     info = electrodes(n_channels)
-    free = mne_mmnet.make_template_forward(info, SPACINGS[n_sources])
+    free = mne_mmnet.make_template_forward(info, spacing)
     fixed = mne.convert_forward_solution(free, surf_ori=True, force_fixed=True)
     cov = mne.make_ad_hoc_cov(info, dict(eeg=1e-6))
     cov = mne.Covariance(np.diag(cov["data"]), cov.ch_names, [], info["projs"], 10_000)
-    fwd = fixed if loose == 0.0 else free
-    loose = None if loose == 0.0 else loose
-    operator = mne_mmnet.make_mmnet_operator(info, fwd, cov, loose=loose)
+    operator = mne_mmnet.make_mmnet_operator(info, free, cov, loose=loose)
     return SimpleNamespace(
         info=info,
-        fwd=fwd,
+        fwd=fixed,
         free=free,
         cov=cov,
         gain=fixed["sol"]["data"],
@@ -171,7 +172,7 @@ def measure(head, args, slow):
     compares = len(head.info.ch_names) in args.compare
     methods = dict(single) if compares else {"mmnet": single["mmnet"]}
     many = many if compares else {}
-    if compares and head.loose is None:
+    if compares and head.loose == 0.0:
         methods |= {name: (peer, 1) for name, peer in compared(head).items() if name not in slow}
     route = head.operator.route
     work = count_work(route.network, route.model, N_TIMES)
@@ -210,9 +211,9 @@ def measure(head, args, slow):
     sizes = dict(
         n_channels=len(head.info.ch_names),
         n_sources=route.model.n_sources,
-        orientation="fixed" if head.loose is None else "free",
+        orientation=head.operator.prepared.orient,
         n_kept=route.model.n_kept,
-        n_columns=route.model.atoms.shape[-1],
+        n_columns=route.model.columns.shape[-1],
     )
     rows = []
     for name, found in seconds.items():
@@ -245,7 +246,7 @@ def main():
     parser.add_argument("--few", type=int, default=4, help="repeats of all others")
     parser.add_argument("--channels", type=int, nargs="+", default=list(MONTAGES))
     parser.add_argument("--compare", type=int, nargs="*", default=[64], help="channels")
-    parser.add_argument("--sources", type=int, nargs="+", default=list(SPACINGS))
+    parser.add_argument("--spacings", nargs="+", choices=SPACINGS, default=list(SPACINGS))
     parser.add_argument("--threads", type=int, default=os.cpu_count())
     parser.add_argument("--numpy-threads", type=int, default=1)
     parser.add_argument("--patience", type=float, default=5.0, help="s")
@@ -262,19 +263,19 @@ def main():
     warnings.simplefilter("ignore")
 
     rows, slow = [], {}
-    for n_sources in args.sources:
+    for size, spacing in enumerate(args.spacings):
         for n_channels in args.channels:
-            for loose in (0.0, 1.0):
+            for loose in ORIENTATIONS:
                 # a method too slow at a size is too slow at a larger one
                 skipped = {
                     name
                     for name, sizes in slow.items()
-                    if any(n_channels >= c and n_sources >= s for c, s in sizes)
+                    if any(n_channels >= c and size >= s for c, s in sizes)
                 }
                 before = set(skipped)
-                rows += measure(prepare(n_channels, n_sources, loose), args, skipped)
+                rows += measure(prepare(n_channels, spacing, loose), args, skipped)
                 for name in skipped - before:
-                    slow.setdefault(name, []).append((n_channels, n_sources))
+                    slow.setdefault(name, []).append((n_channels, size))
                 comment = (
                     f"python benchmarks/speed.py --repeats {args.repeats} --few {args.few} "
                     f"--threads {args.threads} --numpy-threads {args.numpy_threads} "

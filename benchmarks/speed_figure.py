@@ -47,21 +47,25 @@ def draw(rows, path):
     channels = sorted({int(row["n_channels"]) for row in rows})
     shades = plt.cm.viridis(np.linspace(0.0, 0.85, len(channels)))
     for n_channels, shade in zip(channels, shades, strict=True):
-        for orientation, style in (("fixed", "-"), ("free", "--")):
+        for orientation, style in (("fixed", "-"), ("evidence", "--")):
             found = _select(
                 rows, method="mmnet", orientation=orientation, n_channels=str(n_channels)
             )
             label = f"{n_channels} channels" if orientation == "fixed" else None
             _line(axes[1], found, "n_sources", color=shade, label=label, ls=style)
-    axes[1].set(title="mmnet (dashed: free orientation)", xlabel="sources", ylabel="time / ms")
+    axes[1].set(
+        title="mmnet (dashed: orientation by evidence)", xlabel="sources", ylabel="time / ms"
+    )
     axes[1].legend(**below, ncols=3)
 
     ours = _select(rows, method="mmnet")
     floor = np.array([float(row["floor_ms"]) for row in ours])
     found = np.array([float(row["median_ms"]) for row in ours])
-    free = np.array([row["orientation"] == "free" for row in ours])
+    free = np.array([row["orientation"] != "fixed" for row in ours])
     axes[2].plot(floor[~free], found[~free], "o", color=COLOURS["mmnet"], label="fixed")
-    axes[2].plot(floor[free], found[free], "s", mfc="none", color=COLOURS["mmnet"], label="free")
+    axes[2].plot(
+        floor[free], found[free], "s", mfc="none", color=COLOURS["mmnet"], label="evidence"
+    )
     ends = np.array([floor.min(), floor.max()])
     for times, style in ((1, "-"), (3, ":")):
         axes[2].plot(ends, times * ends, style, color="0.5", lw=1, label=f"{times} × floor")

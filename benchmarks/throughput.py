@@ -1,4 +1,4 @@
-"""Epochs, continuous data and streams: time, memory and latency at 64 channels × 1284 sources.
+"""Epochs, continuous data and streams: time, memory and latency; 64 channels × 1175 sources.
 
     pip install -c constraints.txt -e .
     python benchmarks/throughput.py

@@ -5,7 +5,7 @@
     python benchmarks/transfer.py --methods mmnet --model mmnet-base
 
 **Different lead fields** for simulation (ico4, perturbed heads) and inversion (ico3, the standard
-template, fixed orientation, 1284 sources); what is simulated says ``transfer_suite.py``, what it
+template, fixed orientation, 1175 sources); what is simulated says ``transfer_suite.py``, what it
 is compared with ``peers.py``. All methods get the same data and, but for "mmnet, no covariance",
 the same noise covariance.
 
