@@ -155,7 +155,9 @@ class Revision:
             number = self._n_heads
             self._n_heads += 1
             files = {n: Path(self._folder.name, f"{number}-{n}.fif") for n in ("fwd", "info")}
-            mne.write_forward_solution(files["fwd"], inversion.free)
+            # files hold columns along the axes, and MNE warns of others
+            plain = mne.convert_forward_solution(inversion.free, surf_ori=False)
+            mne.write_forward_solution(files["fwd"], plain)
             mne.io.write_info(files["info"], info)
             self._known[id(inversion)] = inversion, files
             for path in _forget(self._known)[1].values() if len(self._known) > _KEPT else ():
@@ -202,8 +204,11 @@ def serve(localise, requests, replies):
     for line in requests:
         request = json.loads(line)
         try:
-            evoked, noise_cov, fwd = _read(request, known)
-            np.savez(request["out"], **localise(evoked, fwd, noise_cov, request["options"]))
+            # replies alone go to the pipe, whatever is printed
+            with contextlib.redirect_stdout(sys.stderr):
+                evoked, noise_cov, fwd = _read(request, known)
+                found = localise(evoked, fwd, noise_cov, request["options"])
+            np.savez(request["out"], **found)
             reply = dict(done=True)
         except Exception as error:
             # any failure is an answer, and told as such
@@ -264,10 +269,8 @@ def main():
         raise ImportError(f"{mne_mmnet.__file__} is not of {args.tree}.")
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
-    # replies alone go to the pipe
-    replies, sys.stdout = sys.stdout, sys.stderr
     started = time.perf_counter()
-    serve(_localise, sys.stdin, replies)
+    serve(_localise, sys.stdin, sys.stdout)
     print(f"served for {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 

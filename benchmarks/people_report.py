@@ -5,7 +5,7 @@ import time
 import numpy as np
 from common import write_rows
 from matplotlib.figure import Figure
-from people_scores import LEVELS
+from people_scores import LEVELS, SCORES
 from people_suite import HEADS, N_PEOPLE, POPULATION, SEED
 
 from mne_mmnet._files import whole_file
@@ -97,7 +97,7 @@ def gather(stores, part, covariance):
         records = {
             key[2:]: record | dict(method=name)
             for key, record in store.records.items()
-            if key[:2] == (part, covariance)
+            if key[:2] == (part, covariance) and set(SCORES) <= set(record["scores"])
         }
         if records:
             found.setdefault(head, {})[name] = records
