@@ -56,6 +56,8 @@ def bad_cov(info, condition):
 CASES = {
     "covariance": (lambda info: make_cov(info), {}, 2e-5),
     "no covariance": (lambda _: None, {}, 2e-5),
+    "signed": (lambda info: make_cov(info), dict(pick_ori="normal"), 2e-5),
+    "fixed": (lambda info: make_cov(info), dict(loose=0.0), 2e-5),
     "free": (lambda info: make_cov(info), dict(loose=1.0), 2e-5),
     "loose": (lambda info: make_cov(info), dict(loose=0.2), 2e-5),
     "rank 12 of 32": (lambda info: make_cov(info, rank=12), {}, 2e-5),
