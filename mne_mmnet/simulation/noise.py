@@ -31,7 +31,7 @@ def draw_field_noise(rng, gain, deep, electrodes, background, deep_share, factor
         Maps a generator and a number of samples to noise of shape (n_channels, n_times), unit mean
         power a channel. What goes on in the brain differs somewhat from call to call.
     covariance : array of shape (n_channels, n_channels)
-        Of the noise, on average.
+        Of the noise about its mean over time, on average.
     """
     n_channels, n_sources = gain.shape
     if factor is not None and rng.uniform() < 0.5:
