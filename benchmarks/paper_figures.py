@@ -8,12 +8,13 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from mne_mmnet import viz
 from mne_mmnet._files import whole_file
 from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant, sharp_structured_majorant
 from mne_mmnet.metrics import space_time_cosine
 from mne_mmnet.solver.descent import Proposal, certify, descend
 from mne_mmnet.solver.general import SpectralProposer
+from mne_mmnet.viz.colours import GYRUS, blend
+from mne_mmnet.viz.surfaces import Painting, _Hemisphere, _renderer, find_surfaces
 
 SUBJECT = "fsaverage5"
 # Okabe & Ito's colours, told apart by the colour-blind; and dashes for print without colour
@@ -248,13 +249,9 @@ class _Cortex:
 
     def __init__(self, pyvista, plotter, directory, vertices, labels, seeds):
         self.plotter, self.vertices = plotter, vertices
-        self.hemispheres = [viz._Hemisphere(pyvista, directory, hemi) for hemi in ("lh", "rh")]
-        plotter.set_background("white")
-        plotter.suppress_rendering = True
-        plotter.add_light(pyvista.Light(light_type="headlight", intensity=0.85))
-        plotter.add_light(
-            pyvista.Light(position=(0, 0.6, 1), light_type="camera light", intensity=0.25)
-        )
+        self.hemispheres = [
+            _Hemisphere(pyvista, directory, hemi, "inflated") for hemi in ("lh", "rh")
+        ]
         extent = np.max([np.ptp(h.rr, axis=0) for h in self.hemispheres], axis=0)
         self.scale = 0.51 * max(extent[2], extent[1] * _PIXELS[1] / _PIXELS[0])
         self.marks, self.lines = [[], []], []
@@ -264,13 +261,13 @@ class _Cortex:
             normals = hemisphere.mesh.compute_normals(
                 cell_normals=False, split_vertices=False, consistent_normals=False
             ).point_data["Normals"]
-            known, points = hemisphere.rr[vertices[side]], np.asarray(hemisphere.mesh.points)
+            points = np.asarray(hemisphere.mesh.points)
             for number, seed in enumerate(seeds):
                 inside = (labels[part] == number + 1).astype(float)
                 if not inside.any():
                     continue
                 shell = hemisphere.mesh.copy(deep=True)
-                shell.point_data["inside"] = np.nan_to_num(viz._interpolate(points, known, inside))
+                shell.point_data["inside"] = hemisphere.carry(vertices[side], inside)
                 for lift, width, colour in (
                     (0.8, 9, "white"),
                     (1.2, 5, PATCH_COLOURS[number % len(PATCH_COLOURS)]),
@@ -309,11 +306,7 @@ class _Cortex:
         plotter, images = self.plotter, {}
         values = np.split(values, [len(self.vertices[0])])
         for side, hemisphere in enumerate(self.hemispheres):
-            hemisphere.paint(self.vertices[side], values[side], 1.0)
-            actor = plotter.add_mesh(
-                hemisphere.mesh, scalars="rgb", rgb=True, ambient=0.15, specular=0.05
-            )
-            actor.prop.interpolation = "Phong"
+            actors = hemisphere.add(plotter, Painting(self.vertices, values, 1.0, [[], []]), side)
             for mark in self.marks[side]:
                 mark.visibility = True
             middle = 0.5 * (hemisphere.rr.min(axis=0) + hemisphere.rr.max(axis=0))
@@ -329,7 +322,8 @@ class _Cortex:
                 plotter.render()
                 images[side, view] = plotter.screenshot(return_img=True)
                 plotter.suppress_rendering = True
-            plotter.remove_actor(actor)
+            for actor in actors:
+                plotter.remove_actor(actor)
             for mark in self.marks[side]:
                 mark.visibility = False
         return images
@@ -390,9 +384,9 @@ def figure_estimates(
         # icosahedral grids are nested: the coarse one has the first vertices of the fine one
         half = len(truth) // 2
         vertices = [np.arange(half), np.arange(half)]
-    directory = viz._surface_directory(SUBJECT, subjects_dir)
+    directory = find_surfaces(SUBJECT, subjects_dir)
     everything = {"truth": truth, **estimates}
-    with viz._renderer(_PIXELS) as (pyvista, plotter):
+    with _renderer(_PIXELS) as (pyvista, plotter):
         cortex = _Cortex(pyvista, plotter, directory, vertices, labels, seeds)
         weights = np.abs(truth[:, peak])
         best = cortex.best_view(weights)
@@ -505,8 +499,7 @@ def figure_estimates(
         where = dict(
             loc="upper left", bbox_to_anchor=((x0 - 0.08) / width, 1 - (y0 - 0.3) / height)
         )
-    rgb, opacity = viz._colours(np.linspace(-1.0, 1.0, 511))
-    rgb = viz._GYRUS + opacity[:, np.newaxis] * (rgb - viz._GYRUS)
+    rgb = blend(np.linspace(-1.0, 1.0, 511), GYRUS)
     bar.imshow(rgb[np.newaxis], aspect="auto", extent=(-1, 1, 0, 1))
     bar.set_yticks([])
     bar.tick_params(labelsize=13)
