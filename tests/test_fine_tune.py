@@ -19,6 +19,7 @@ from mne_mmnet import (
 )
 from mne_mmnet._cli import main
 from mne_mmnet._mne import prepare_forward
+from mne_mmnet.network import HEADS, ORIENTS
 from mne_mmnet.simulation import Perturbation, perturb_heads
 from mne_mmnet.training import fine_tune as core
 from mne_mmnet.tuning import make_archive
@@ -86,19 +87,39 @@ def test_never_worse(monkeypatch):
     given = read_model("mmnet-base")
 
     def spoil(self):
+        generator = torch.Generator().manual_seed(0)
         with torch.no_grad():
             for parameter in self.average.hyperprior.parameters():
-                parameter.add_(1.0)
+                parameter.copy_(3.0 * torch.randn(parameter.shape, generator=generator))
         self.best.load_state_dict(self.average.state_dict())
         self.n_batches += 1
 
     monkeypatch.setattr(core._Run, "train_one", spoil)
+    # enough recordings to be worse on
+    config = partial(core.FineTuneConfig, n_heads=3, n_checks=3, n_held_out=10)
+    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", config)
     model = fine_tune(FWD, info=INFO, minutes=0.05)
     outcome = model.card.provenance["outcome"]
     assert not outcome["kept"]
     assert outcome["table"][0]["after"] > outcome["table"][0]["before"]
     for name, tensor in model.network.state_dict().items():
         assert torch.equal(tensor, given.network.state_dict()[name]), name
+
+
+def test_table(rng):
+    """Means of both, their differences, and an interval that counts a pair once."""
+    before = rng.standard_normal((40, 4))
+    after = before + rng.normal(-0.3, 0.5, (20, 4)).repeat(2, axis=0)
+    table = core.compare(before, after)
+    assert [row.measure for row in table] == list(core._MEASURES)
+    for row, old, new in zip(table, before.T, after.T, strict=True):
+        assert (row.before, row.after) == (pytest.approx(old.mean()), pytest.approx(new.mean()))
+        mean, low, high = row.change
+        assert mean == pytest.approx(new.mean() - old.mean())
+        assert low < mean < high
+        # of 20 pairs, not of 40 recordings
+        error = (new - old)[::2].std(ddof=1) / np.sqrt(20)
+        assert 0.75 * 3.92 * error < high - low < 1.25 * 3.92 * error
 
 
 def test_better_weights_are_kept(monkeypatch):
@@ -128,7 +149,9 @@ def test_better_weights_are_kept(monkeypatch):
 def test_training_lowers_the_loss(archive, tmp_path):
     """The optimiser does its work: the loss on a training batch falls."""
     config = core.FineTuneConfig(
-        simulation=core.SimulationConfig(n_channels=(16, 16), own_head=True, free=0.0, loose=0.0),
+        simulation=core.SimulationConfig(
+            n_channels=(16, 16), heads=(0.0, 0.0, 1.0, 0.0), orients=(1.0, 0.0, 0.0, 0.0)
+        ),
         n_heads=2,
         n_held_out=1,
         learning_rate=2e-3,
@@ -167,6 +190,46 @@ def test_resume(tmp_path, monkeypatch):
     assert "at batch 3" in log.getvalue()
     assert model.card.provenance["outcome"]["n_batches"] >= 3
     assert not (tmp_path / "fine-tune.pt").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "orient", "head"),
+    [
+        ({}, "evidence", "own"),
+        (dict(loose=0.0), "fixed", "own"),
+        (dict(loose=0.3), "loose", "own"),
+        (dict(loose="auto"), "loose", "own"),
+        (dict(loose=1.0), "free", "own"),
+        (dict(head="template"), "evidence", "template"),
+    ],
+)
+def test_what_is_simulated(monkeypatch, options, orient, head):
+    """Recordings are those that the same arguments of the inverse functions expect."""
+    seen = []
+
+    def capture(network, archive, config, *args, **kwargs):
+        seen.append(config)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mne_mmnet.tuning.fine_tune_network", capture)
+    with pytest.raises(KeyboardInterrupt):
+        fine_tune(FWD, info=INFO, **options)
+    (config,) = seen
+    assert config.simulation.n_channels == (16, 16)
+    assert config.simulation.orients == tuple(float(orient == name) for name in ORIENTS)
+    assert config.simulation.heads == (*(float(head == name) for name in HEADS), 0.0)
+
+
+def test_people_around(archive):
+    """People are like the given head, on which, and on no template, all are inverted."""
+    config = core.FineTuneConfig(n_heads=3)
+    people = core._people_around(archive, config, np.random.default_rng(1))
+    assert people.n_people == 3
+    for gains in (people.own, people.fitted, people.standard[None]):
+        np.testing.assert_array_equal(gains, np.broadcast_to(archive.gains, gains.shape))
+    assert (np.abs(people.true - archive.gains).max(axis=(1, 2, 3)) > 0).all()
+    again = core._people_around(archive, config, np.random.default_rng(1))
+    np.testing.assert_array_equal(people.true, again.true)
 
 
 @pytest.mark.parametrize("options", [dict(loose=1.0), dict(loose=0.3)])

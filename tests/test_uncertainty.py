@@ -193,6 +193,7 @@ def test_impossible_level(evoked, fwd, model, level):
         Uncertainty(stc, stc, stc).region(level)
 
 
+@pytest.mark.filterwarnings("ignore:The strongest source may be nearly anywhere")
 def test_silence(evoked, fwd, model):
     """Data of zeros have no amplitude, hence no spread, and still probabilities."""
     nothing = evoked.copy()

@@ -10,16 +10,25 @@ import torch
 
 from ..baselines import CosineMMNet
 from ..network import CosineConfig
-from ..simulation import Dataset, NeuralMassConfig, SereegaConfig
+from ..simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
 from ..weights import read_model, save_model
 from .bilevel import train_bilevel
 from .bilevel_config import BilevelConfig
-from .command import list_versions, read_heads
+from .command import list_versions
 from .samples import AlternatingStream, MontageStream
 
 _SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
 _CHUNK, _N_CHUNKS = 64, 15_000
 _SEED, _VALIDATION_SEED = 21, 22
+
+
+def _read_heads(path):
+    """Lead fields of a file; of one in the cache, or made, if there is none, which needs MNE."""
+    if path is not None and path.exists():
+        return HeadArchive.read(path)
+    from ..simulation.heads import make_head_archive
+
+    return make_head_archive(path)
 
 
 def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
@@ -118,7 +127,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     argv = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(prog).parse_args(argv)
     config = _read_config(args)
-    archive = read_heads(args.heads_file)
+    archive = _read_heads(args.heads_file)
     if archive.source_space is None:
         raise ValueError(
             "The lead fields do not say what source space they belong to, so nobody could tell "

@@ -96,7 +96,8 @@ class Comparison:
     before, after : float
         Means over the recordings.
     change : tuple of float, length 3
-        Mean of the paired differences and its 95 % bootstrap interval.
+        Mean of the differences and its 95 % bootstrap interval, over pairs of a recording and its
+        window.
     """
 
     measure: str
@@ -440,7 +441,7 @@ def _people_around(archive, config, rng):
 
 
 def compare(before, after, seed=0):
-    """Compare scores of the same recordings.
+    """Compare scores of the same recordings, which come in pairs.
 
     Parameters
     ----------
@@ -456,8 +457,10 @@ def compare(before, after, seed=0):
     """
     table = []
     for name, old, new in zip(_MEASURES, before.T, after.T, strict=True):
-        low, high = confidence_interval(new - old, seed=seed)
-        change = (float(np.mean(new - old)), float(low), float(high))
+        # a recording and its window say the same thing twice
+        changes = (new - old).reshape(-1, PAIR).mean(axis=1)
+        low, high = confidence_interval(changes, seed=seed)
+        change = (float(changes.mean()), float(low), float(high))
         table.append(Comparison(name, float(old.mean()), float(new.mean()), change))
     return table
 
