@@ -122,8 +122,13 @@ def test_separate(seed, n_regions, least):
     inside = np.concatenate([regions.within(place) for place in places])
     assert len(set(inside)) == len(inside)
     assert strength.sum() <= np.abs(values).sum() * (1 + 1e-9)
-    for place in places:  # as good as the best of its neighbourhood
-        assert moments[place] >= (1 - TIE) * moments[regions.within(place)].max()
+    # as good as a summit near it: its own ball may reach the flank of yet another one
+    summits = [
+        k for k in range(300) if moments[k] >= (1 - 1e-9) * moments[regions.within(k)].max()
+    ]
+    for place in places:
+        near = np.intersect1d(regions.within(place), summits)
+        assert moments[place] >= (1 - TIE) * moments[near].min()
     assert all(a >= (1 - TIE) * b for a, b in pairwise(strength))
 
 

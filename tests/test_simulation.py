@@ -71,14 +71,6 @@ def test_archive_of_an_older_version(heads, tmp_path):
     assert back.layouts == {}
 
 
-def test_surface_frames(heads):
-    """Two tangents and the normal, orthonormal, the normal as it is."""
-    frames = heads.surface_frames
-    products = np.einsum("sak,sbk->sab", frames, frames)
-    np.testing.assert_allclose(products, np.broadcast_to(np.eye(3), (70, 3, 3)), atol=1e-12)
-    np.testing.assert_array_equal(frames[:, 2], heads.normals)
-
-
 @pytest.fixture(scope="module")
 def people(heads):
     """Two people on 40 electrodes, all of whose lead fields differ."""
@@ -115,6 +107,14 @@ def batches(people, config, n_batch=4, n_seeds=8):
     sampler = PatchSampler(people.adjacency)
     for seed in range(n_seeds):
         yield simulate_batch(people, sampler, config, n_batch, np.random.default_rng(seed))
+
+
+def test_surface_frames(people):
+    """Two tangents and the normal, orthonormal, the normal as it is."""
+    frames = people.surface_frames
+    products = np.einsum("sak,sbk->sab", frames, frames)
+    np.testing.assert_allclose(products, np.broadcast_to(np.eye(3), (70, 3, 3)), atol=1e-12)
+    np.testing.assert_array_equal(frames[:, 2], people.normals)
 
 
 def test_shapes_and_seed(people):

@@ -4,7 +4,6 @@ import json
 import zipfile
 import zlib
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from scipy import sparse
@@ -60,13 +59,6 @@ class HeadArchive:
     is_volume: bool = False
     layouts: dict[str, np.ndarray] = field(default_factory=dict)
     noise_factor: np.ndarray | None = None
-
-    @cached_property
-    def surface_frames(self):
-        """Two tangential directions and the normal of each source, (n_sources, 3, 3)."""
-        # the columns of Q that follow the normal span its tangent plane
-        complete = np.linalg.qr(self.normals[:, :, None], mode="complete")[0]
-        return np.concatenate([complete.swapaxes(1, 2)[:, 1:], self.normals[:, None]], axis=1)
 
     def along_normals(self, head):
         """Lead field of one head for currents along the normals.
