@@ -19,6 +19,7 @@ from scipy.spatial.distance import cdist
 from transfer_suite import N_BASELINE, N_HEADS, N_TIMES, SEED, _covariance, draw_courses
 
 import mne_mmnet
+from mne_mmnet._cortex import leave_out_wall
 from mne_mmnet.dictionary import PatchScale
 from mne_mmnet.template import find_template
 
@@ -98,6 +99,7 @@ class Bench(SuiteSetup):
                 ]
                 subject, folder = find_template()
                 src = mne.setup_source_space(subject, "ico4", subjects_dir=folder, add_dist=False)
+                leave_out_wall(src)
                 for space in src:
                     space["rr"] = space["rr"] * factor
                     normals = space["nn"] / factor

@@ -21,6 +21,7 @@ import numpy as np
 from common import make_info, write_rows
 
 import mne_mmnet
+from mne_mmnet._cortex import leave_out_wall
 from mne_mmnet.regions import Regions
 
 RESULTS = Path(__file__).parent / "results" / "meg.csv"
@@ -59,6 +60,7 @@ def make_forward(info, spacing):
     subjects_dir = mne_mmnet.fetch_template()
     bem = mne_mmnet.make_template_bem(subjects_dir=subjects_dir)
     src = mne.setup_source_space("fsaverage5", spacing, subjects_dir=subjects_dir, add_dist=False)
+    leave_out_wall(src)
     return mne.make_forward_solution(info, "fsaverage", src, bem, mindist=0.0)
 
 
