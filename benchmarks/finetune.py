@@ -14,7 +14,7 @@ heads are those of the people of validation (``mne_mmnet.simulation.person``).
 
 Test recordings are drawn from the training distribution, with this montage, the default
 orientation (settled by the evidence) and the nominal head for the inversion. They come in pairs, a
-recording and a window of it, whose scores are averaged. Paired differences with 95 % bootstrap
+recording and a window of it, which count once (``n``). Paired differences with 95 % bootstrap
 intervals. Writes
 ``benchmarks/results/finetune.csv``.
 """
@@ -147,11 +147,6 @@ def simulation_of(n_channels, head, **options):
     )
 
 
-def average_pairs(scores):
-    """Average the scores of recordings and of their windows, which follow one another."""
-    return scores.reshape(-1, PAIR, scores.shape[1]).mean(axis=1)
-
-
 def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -192,15 +187,14 @@ def main():
         batches = [space.simulate(test, BATCH, [SEED, k]) for k in range(args.n_batches)]
         parts = Parts(space.device)
         before, after = (
-            average_pairs(measure(network, space, batches, parts))
-            for network in (base.network, tuned)
+            measure(network, space, batches, parts) for network in (base.network, tuned)
         )
         for line in compare(before, after):
             mean, low, high = line.change
             row = dict(
                 case=case,
                 measure=line.measure,
-                n=len(before),
+                n=len(before) // PAIR,
                 before=f"{line.before:.4f}",
                 after=f"{line.after:.4f}",
                 change=f"{mean:+.4f}",
