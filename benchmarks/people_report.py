@@ -6,7 +6,7 @@ import numpy as np
 from common import write_rows
 from matplotlib.figure import Figure
 from people_scores import LEVELS, SCORES
-from people_suite import HEADS, N_PEOPLE, POPULATION, SEED
+from people_suite import HEADS, POPULATION, SEED
 
 from mne_mmnet._files import whole_file
 
@@ -40,7 +40,6 @@ _NO_MOMENT = ("dSPM", "sLORETA", "LCMV", "lcmv-mvpure")
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _N_BOOT, _N_CURVES = 2000, 7
-# with fewer people than all a mean is of other recordings: not drawn, not ranked with the others
 _RST = ("earth_movers_distance_mm", "auc", "space_time_cosine", "strongest_region_error_mm")
 _RST += ("window_region_error_mm", "strongest_peak_error_mm", "dispersion_of_four_mm", "n_maxima")
 
@@ -260,8 +259,11 @@ def _words(head):
     return {"template": "template", "own": "person's own head"}[head]
 
 
-def draw(path, found, montages, people=N_PEOPLE):
-    """Draw the claimed metrics over montages, a row a head; the best few methods in colour."""
+def draw(path, found, montages):
+    """Draw the claimed metrics over montages, a row a head; the best few methods in colour.
+
+    Methods with fewer people than others are left out: theirs are means of other recordings.
+    """
     metrics = [*_RST[:4], "dispersion_of_four_mm"]
     figure = Figure(
         figsize=(4.2 * len(metrics), 4.0 * len(found)),
@@ -283,7 +285,7 @@ def draw(path, found, montages, people=N_PEOPLE):
             axes.set_xticklabels(montages)
             axes.spines[["top", "right"]].set_visible(False)
         line[0].set_ylabel(f"{_words(head)}".capitalize())
-        line[-1].legend(fontsize=8, frameon=False)
+        line[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     with whole_file(path) as scratch:
         figure.savefig(scratch, format="png")
 
