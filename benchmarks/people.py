@@ -81,14 +81,20 @@ _TIME_LIMIT = 300
 
 def _peer(name):
     def apply(case, inversion):
-        noise_cov = case.noise_cov
-        if noise_cov is None:  # MNE's way out: white, 0.2 µV
-            noise_cov = mne.make_ad_hoc_cov(case.evoked.info)
+        noise_cov = _ad_hoc(case.evoked.info) if case.noise_cov is None else case.noise_cov
         if name == BEST_CLASSICAL:
             return Estimate.of(sloreta_loose(case.evoked, noise_cov, inversion), inversion)
         return Estimate.of(PEERS[name](case.evoked, noise_cov, inversion), inversion)
 
     return apply
+
+
+def _ad_hoc(info):
+    """Make what MNE has where there is no covariance: white, 0.2 µV; in average reference."""
+    white = mne.make_ad_hoc_cov(info)
+    n_channels = len(white["data"])
+    data = white["data"][0] * (np.eye(n_channels) - 1.0 / n_channels)
+    return mne.Covariance(data, white.ch_names, [], info["projs"], 0)
 
 
 def _ours(model, options):

@@ -120,6 +120,10 @@ def _values(records, keys, metric):
     return np.array([v for v, _ in pairs], float), np.array([p for _, p in pairs], int)
 
 
+def _n_failed(records, keys):
+    return sum(records[key]["failure"] is not None for key in keys)
+
+
 def _cells(montages):
     return [*[(m,) for m in montages], tuple(montages)]
 
@@ -141,7 +145,7 @@ def table(found, montages):
                 keys = [key for key in records if key[0] in where]
                 if not keys:
                     continue
-                failed = sum(records[key]["failure"] is not None for key in keys)
+                failed = _n_failed(records, keys)
                 row = dict(head=head, montage=_place(where), method=name, n=len(keys))
                 row |= dict(n_people=len({key[1] for key in keys}), n_failed=failed)
                 for metric in metrics:
@@ -332,7 +336,8 @@ def compare_covariances(stores, part, montages, names):
                     low, high = clustered_interval(first - other, people)
                     rows.append(
                         dict(head=head, method=name, covariance=kind, metric=metric)
-                        | dict(n=len(first), mean=f"{other.mean():.4g}")
+                        | dict(n=len(first), n_failed=_n_failed(methods[name], keys))
+                        | dict(mean=f"{other.mean():.4g}")
                         | dict(mean_60_s=f"{first.mean():.4g}")
                         | dict(difference=f"{(first - other).mean():.4g}")
                         | dict(low=f"{low:.4g}", high=f"{high:.4g}")
