@@ -54,6 +54,7 @@ WARNINGS = {
     "explained": "The sources explain",
     "amplitude": "MNE's unit is V",
     "rank": ", the whitener ",
+    "region": "may be nearly anywhere",
     "condition": "orders of magnitude larger than the smallest",  # MNE's
     "projection": "of its original magnitude by subselecting",  # MNE's
 }

@@ -172,7 +172,7 @@ def test_bad_labels():
 
 def test_bad_currents_and_pick_ori():
     prepared = _prepare()
-    for shape in ((prepared.n_sources, 5), (prepared.n_sources, 3, 5), (4, 1, 5)):
+    for shape in ((prepared.n_sources, 5), (prepared.n_sources, 1, 5), (4, 3, 5)):
         with pytest.raises(ValueError, match=r"must have the shape \(324, 3, n_times\).*label"):
             make_stc(prepared, np.zeros(shape), **TIMES)
     for pick_ori in ("max-power", "x"):

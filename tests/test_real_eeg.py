@@ -1,4 +1,4 @@
-"""Real EEG: the peak lies in the accepted region at the accepted latency.
+"""Real EEG: the strongest region is the accepted one at the accepted latency.
 
 The recordings are shared between projects and not part of this one: the tests skip where they are
 absent. Their README says where they come from and how near the peak must be ("hold").
@@ -13,12 +13,15 @@ import pytest
 
 import mne_mmnet
 from mne_mmnet import apply_mmnet_inverse, make_template_forward
+from mne_mmnet.regions import Regions
 
 SHARED = Path(os.environ.get("MNE_MMNET_SHARED", Path(__file__).parents[2] / "shared"))
 DATA = SHARED / "data"
 # s: one rule for all recordings. A component of an evoked response lasts about a tenth of a
 # second, and the variances of the sources are estimated from all samples of the window.
 HALF_WINDOW = 0.05
+# s; the last one is the whole recording
+WINDOWS = (0.01, 0.025, 0.05, 10.0)
 
 pytestmark = [
     pytest.mark.skipif(
@@ -39,22 +42,21 @@ RECORDINGS = {
 }
 
 
-def read_response(name, time):
+def read_response(name, time, half_window=HALF_WINDOW):
     """Read a recording, cropped to the window around the time of the peak."""
     evoked = mne.read_evokeds(DATA / f"{name}-ave.fif", 0, proj=False, verbose=False)
-    tmin = max(time - HALF_WINDOW, evoked.tmin)
-    return evoked.crop(tmin, min(time + HALF_WINDOW, evoked.tmax), verbose=False)
+    tmin = max(time - half_window, evoked.tmin)
+    return evoked.crop(tmin, min(time + half_window, evoked.tmax), verbose=False)
 
 
-def localise(name, time):
-    """Return the estimate of the simplest call, and its source space."""
-    evoked = read_response(name, time)
+def localise(evoked, **options):
+    """Return an estimate on the template, and the source space."""
     fwd = make_template_forward(evoked.info, subjects_dir=mne_mmnet.fetch_template())
-    return apply_mmnet_inverse(evoked, fwd), fwd["src"]
+    return apply_mmnet_inverse(evoked, fwd, **options), fwd["src"]
 
 
 def measure_distance(stc, src, region, time):
-    """Distance (mm) of the map's peak at a time from the nearest vertex of a region."""
+    """Distance (mm) of the strongest region at a time from the nearest vertex of the accepted."""
     size = np.abs(stc.data[:, np.argmin(np.abs(stc.times - time))])
     positions = np.concatenate([space["rr"][space["vertno"]] for space in src])
     with np.load(DATA / "targets_fsaverage5.npz") as targets:
@@ -62,23 +64,42 @@ def measure_distance(stc, src, region, time):
             space["rr"][targets[f"{region}_{hemi}"]]
             for space, hemi in zip(src, ("lh", "rh"), strict=True)
         ]
-    offsets = np.concatenate(accepted) - positions[size.argmax()]
-    return 1e3 * np.linalg.norm(offsets, axis=1).min()
+    place = positions[Regions(1e3 * positions).strongest(size)]
+    return 1e3 * np.linalg.norm(np.concatenate(accepted) - place, axis=1).min()
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_peak_in_the_accepted_region(name):
+def test_strongest_region_is_the_accepted_one(name):
     region, time, hold = RECORDINGS[name]
-    stc, src = localise(name, time)
+    stc, src = localise(read_response(name, time))
     distance = measure_distance(stc, src, region, time)
     print(f"{name}: {distance:.1f} mm")  # noqa: T201 (shown by pytest -rP)
     assert distance <= hold, f"{name}: {distance:.1f} mm from {region}, {hold:.0f} allowed"
 
 
+@pytest.mark.parametrize("name", RECORDINGS)
+def test_settings_agree(name):
+    """Over windows and orientation constraints, the usual answer is the accepted one.
+
+    Single settings miss: a window of 20 ms of the weak auditory response most of all.
+    """
+    region, time, hold = RECORDINGS[name]
+    fwd, distances = None, []
+    for half_window in WINDOWS:
+        evoked = read_response(name, time, half_window)
+        if fwd is None:
+            fwd = make_template_forward(evoked.info, subjects_dir=mne_mmnet.fetch_template())
+        for loose in (0.0, 0.2, 1.0):
+            stc = apply_mmnet_inverse(evoked, fwd, loose=loose)
+            distances.append(measure_distance(stc, fwd["src"], region, time))
+    print(name, np.round(distances))  # noqa: T201
+    assert np.median(distances) <= hold
+
+
 def test_untouched_recording():
     """All methods miss on it: the distance is reported (pytest -rP), not judged."""
     region, time, _ = RECORDINGS["sep_median_nerve_hp20"]
-    stc, src = localise("sep_median_nerve_raw", time)
+    stc, src = localise(read_response("sep_median_nerve_raw", time))
     distance = measure_distance(stc, src, region, time)
     print(f"sep_median_nerve_raw: {distance:.1f} mm")  # noqa: T201
     assert np.isfinite(stc.data).all()

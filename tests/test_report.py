@@ -89,7 +89,7 @@ def test_template(template, tmp_path):
     card = read_card("mmnet-base")
     assert card.sha256 in html
     assert escape(card.provenance["command"]) in html
-    assert "heads.skull_ratio" in html
+    assert "people.skull_ratio" in html
     assert f"{uncertainty.region(0.9).sum()} locations" in html
     assert "No concerns" in html
     sources = find_sources(stc, fwd, time=peak_times(html), uncertainty=uncertainty)

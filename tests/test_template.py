@@ -641,7 +641,7 @@ def test_volume_source_space(bem, info):
 def test_head_archive_of_a_volume(bem, tmp_path, monkeypatch):
     """A grid inside the brain, with free dipoles, layouts of the merged electrodes, kept as is."""
     path = tmp_path / "grid.npz"
-    monkeypatch.setattr(heads, "_MONTAGES", ("biosemi64", "easycap-M1"))
+    monkeypatch.setattr(electrodes, "_MONTAGES", ("biosemi64", "easycap-M1"))
     made = heads.make_head_archive(path, n_heads=1, spacing="vol30", verbose="error")
     assert made.is_volume
     n_sources = len(made.positions)
