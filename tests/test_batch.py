@@ -116,6 +116,15 @@ def test_other_settings_are_another_result(files, tmp_path):
     localize_files(files[:1], FWD, out=tmp_path, loose=1.0)
     assert path.stat().st_mtime_ns != made
     made = path.stat().st_mtime_ns
+    (record,) = localize_files(files[:1], FWD, out=tmp_path, loose=1.0, head="template")
+    assert path.stat().st_mtime_ns != made
+    evoked = mne.read_evokeds(files[0], 0, proj=False, verbose="error")
+    fwd = mne.read_forward_solution(files[0].with_name("head-fwd.fif"), verbose="error")
+    expected = apply_mmnet_inverse(evoked, fwd, loose=1.0, head="template").data
+    stc = mne.read_source_estimate(record.output)
+    np.testing.assert_allclose(stc.data, expected, atol=1e-5 * np.abs(expected).max())
+    localize_files(files[:1], FWD, out=tmp_path, loose=1.0)
+    made = path.stat().st_mtime_ns
     os.utime(files[0])
     localize_files(files[:1], FWD, out=tmp_path, loose=1.0)
     assert path.stat().st_mtime_ns != made

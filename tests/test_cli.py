@@ -85,6 +85,48 @@ def test_localize_with_own_files(folder, tmp_path, capsys):
     assert "80 … 120 ms" in found[0]
 
 
+def test_localize_orientation_and_head(folder, tmp_path, monkeypatch):
+    """Numbers and words of --loose, and --head, reach the call as they are."""
+    seen = []
+
+    def capture(*args, **kwargs):
+        seen.append((kwargs["loose"], kwargs["head"]))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("mne_mmnet._cli.localize.apply_mmnet_inverse", capture)
+    argv = ["localize", str(folder / "one-ave.fif"), "--out", str(tmp_path)]
+    for options in (
+        [],
+        ["--loose", "evidence"],
+        ["--loose", "auto", "--head", "own"],
+        ["--loose", "0.2", "--head", "template"],
+    ):
+        assert main([*argv, *options]) == 130
+    assert seen == [(None, "auto"), ("evidence", "auto"), ("auto", "own"), (0.2, "template")]
+    with pytest.raises(SystemExit):
+        main([*argv, "--head", "mine"])
+
+
+@pytest.mark.parametrize("command", ["batch", "finetune"])
+def test_orientation_and_head_of_other_commands(folder, tmp_path, monkeypatch, command):
+    """The same options, where many files are localised and where a model is tuned."""
+    seen = {}
+
+    def capture(*args, **kwargs):
+        seen.update(kwargs)
+        raise KeyboardInterrupt
+
+    function = {"batch": "localize_files", "finetune": "fine_tune"}[command]
+    monkeypatch.setattr(f"mne_mmnet._cli.{command}.{function}", capture)
+    evoked = make_evoked()
+    fwd = make_template_forward(evoked.info, verbose="error")
+    mne.write_forward_solution(tmp_path / "own-fwd.fif", fwd, verbose="error")
+    file = {"batch": folder / "one-ave.fif", "finetune": tmp_path / "own-fwd.fif"}[command]
+    argv = [command, str(file), "--out", str(tmp_path / "out")]
+    assert main([*argv, "--loose", "evidence", "--head", "own"]) == 130
+    assert (seen["loose"], seen["head"]) == ("evidence", "own")
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
@@ -95,6 +137,8 @@ def test_localize_with_own_files(folder, tmp_path, capsys):
         (["one", "--model", "mmnet-best"], "There is no model 'mmnet-best'"),
         (["one", "--device", "abacus"], "cannot be used here"),
         (["one", "--fwd", "nowhere-fwd.fif"], "nowhere-fwd.fif"),
+        (["one", "--loose", "any"], "Invalid value for the 'loose'"),
+        (["one", "--loose", "2"], "loose must be between 0 (fixed) and 1 (free), got 2.0"),
     ],
 )
 def test_one_line_errors(folder, tmp_path, capsys, options, message):

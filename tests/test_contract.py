@@ -15,6 +15,7 @@ import mne_mmnet
 from core_cases import DOMAIN, SMALL, random_network
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
 from mne_mmnet.inverse import routes
+from mne_mmnet.lead_errors import SHARES
 from mne_mmnet.network import describe
 from mne_mmnet.weights import save_model
 
@@ -523,6 +524,51 @@ def test_fixed_forward(case):
         assert_close(apply_mmnet_inverse(case.evoked, fixed, loose=loose), expected)
     with pytest.raises(ValueError, match="free-orientation forward"):
         apply_mmnet_inverse(case.evoked, fixed, loose=0.2)
+
+
+# Head -------------------------------------------------------------------------------------------
+
+
+def test_head(case, stc):
+    """The template is recognised, and trusted less than a head of one's own."""
+    assert_array_equal(apply_mmnet_inverse(case.evoked, case.fwd, head="template").data, stc.data)
+    operators = {
+        head: make_mmnet_operator(case.info, case.fwd, head=head)
+        for head in ("auto", "template", "own")
+    }
+    assert [one.head.kind for one in operators.values()] == ["template", "template", "own"]
+    assert "own head" in repr(operators["own"])
+    own = apply_mmnet_inverse(case.evoked, operators["own"])
+    assert np.abs(own.data - stc.data).max() > 1e-2 * stc.data.max()
+
+    def error_power(operator):
+        model = operator.route.model
+        return (model.columns[..., model.n_atom_columns :] ** 2).sum()
+
+    # the same errors, but for their size
+    ratio = error_power(operators["own"]) / error_power(operators["template"])
+    assert ratio == pytest.approx(SHARES["own"] / SHARES["template"], rel=0.05)
+
+
+def test_head_with_a_prepared_operator(case):
+    """It is settled."""
+    operator = make_mmnet_operator(case.info, case.fwd)
+    with pytest.raises(ValueError, match="head cannot be changed for a prepared operator"):
+        apply_mmnet_inverse(case.evoked, operator, head="own")
+    with pytest.raises(ValueError, match="Invalid value for the 'head'"):
+        apply_mmnet_inverse(case.evoked, case.fwd, head="mine")
+
+
+def test_head_of_epochs_and_raw(case):
+    """All inverse functions take it."""
+    data = case.evoked.data
+    expected = apply_mmnet_inverse(case.evoked, case.fwd, head="own")
+    epochs = mne.EpochsArray(data[None], case.info, verbose=False)
+    (stc,) = mne_mmnet.apply_mmnet_inverse_epochs(epochs, case.fwd, head="own")
+    assert_close(stc, expected)
+    raw = mne.io.RawArray(data, case.info, verbose=False)
+    stc = mne_mmnet.apply_mmnet_inverse_raw(raw, case.fwd, head="own", window=10.0)
+    assert_close(stc, expected)
 
 
 # Source spaces ----------------------------------------------------------------------------------

@@ -229,6 +229,16 @@ def test_other_source_spaces_are_refused(fwd, model):
         apply_mmnet_inverse(evoked, other, model=model)
 
 
+def test_orientation_is_fixed_without_a_word(fwd, model):
+    """There is nothing for the evidence to settle: these weights know normals only."""
+    evoked = make_evoked(fwd)
+    expected = apply_mmnet_inverse(evoked, fwd, model=model, loose=0.0)
+    assert expected.data.min() < 0
+    for loose in (None, "evidence"):
+        stc = apply_mmnet_inverse(evoked, fwd, model=model, loose=loose)
+        assert_array_equal(stc.data, expected.data)
+
+
 @pytest.mark.parametrize(
     ("options", "match"),
     [

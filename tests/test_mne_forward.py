@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_cases as cases
 from mne_mmnet._mne import check_reference, make_residual, make_stc, prepare_data, prepare_forward
+from mne_mmnet.lead_errors import deep_fields
 
 # kind of source space, loose, the resulting orientation
 ORIENTATIONS = [
@@ -282,6 +283,41 @@ def test_inputs_are_not_modified(kind):
     assert object_diff(evoked.info, before[0].info) == ""
     assert object_diff(dict(fwd), dict(before[1])) == ""
     assert object_diff(dict(cov), dict(before[2])) == ""
+
+
+def test_deep_fields():
+    """Fields of deep sources are whitened like all others, and reach no MEG sensor."""
+    info, fwd = cases.make_info(), cases.make_fwd()
+    prepared = prepare_forward(info, fwd, cases.make_cov(info))
+    places = {ch["ch_name"]: 1e3 * ch["loc"][:3] for ch in fwd["info"]["chs"]}
+    fields = deep_fields(np.array([places[name] for name in prepared.ch_names]))
+    assert_allclose(prepared.deep, prepared.whitener @ fields)
+    both = cases.make_meg_info()
+    fwd = cases.make_meg_fwd()
+    cov = mne.make_ad_hoc_cov(both, verbose=False)
+    prepared = prepare_forward(both, fwd, cov)
+    is_eeg = np.array(prepared.ch_types) == "eeg"
+    seen = np.linalg.pinv(prepared.whitener) @ prepared.deep
+    peak = np.abs(seen).max()
+    assert peak > 0.1
+    assert np.abs(seen[~is_eeg]).max() < 1e-9 * peak
+    assert np.abs(seen[is_eeg]).max() == peak
+    # three electrodes beside MEG have no sphere to be on
+    meg = cases.make_meg_info(eeg=False)
+    few = mne.pick_info(both, range(len(meg["ch_names"]) + 3))
+    for info in (meg, few):
+        prepared = prepare_forward(info, fwd, mne.make_ad_hoc_cov(info, verbose=False))
+        assert not prepared.deep.any()
+
+
+def test_samples_of_the_covariance():
+    """What a covariance was estimated from, whatever was done to it since."""
+    info, fwd = cases.make_info(), cases.make_fwd()
+    cov = cases.make_cov(info, nfree=400, method="shrunk")
+    assert prepare_forward(info, fwd, cov).noise_samples == 400
+    assert prepare_forward(info, fwd).noise_samples == np.inf
+    ad_hoc = mne.make_ad_hoc_cov(info, verbose=False)
+    assert prepare_forward(info, fwd, ad_hoc).noise_samples == np.inf
 
 
 def test_deterministic():

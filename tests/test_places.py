@@ -155,6 +155,17 @@ def test_operator(rng):
     np.testing.assert_allclose(dipole.amplitude[:, None] * dipole.ori, vector, atol=1e-20)
 
 
+def test_orientation_settled_by_the_evidence(rng):
+    """Lengths have no direction; signed along the normals, or as vectors, they have."""
+    evoked = make_evoked(make_info())
+    operator = make_mmnet_operator(evoked.info, make_fwd())
+    for pick_ori in (None, "normal", "vector"):
+        stc = apply_mmnet_inverse(evoked, operator, pick_ori=pick_ori, verbose="error")
+        dipole = find_sources(stc, operator).dipoles[0]
+        assert np.isnan(dipole.ori).all() == (pick_ori is None)
+        assert (dipole.amplitude > 0).any()
+
+
 def test_label(rng):
     """An estimate and an uncertainty of a label alone."""
     fwd = make_fwd()
