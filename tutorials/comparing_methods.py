@@ -87,7 +87,9 @@ def localise(epochs):
     """Estimates of all methods."""
     noise_cov = mne.compute_covariance(epochs, tmax=0.0, method="shrunk", verbose="error")
     evoked = epochs.average().crop(0.0, None)
-    stcs = {"mmnet": mne_mmnet.apply_mmnet_inverse(evoked, fwd, noise_cov, verbose="error")}
+    stcs = {
+        "mmnet": mne_mmnet.apply_mmnet_inverse(evoked, fwd, noise_cov, loose=0.0, verbose="error")
+    }
     for method, depth in list(methods.items())[1:]:
         inverse = make_inverse_operator(
             evoked.info, fwd, noise_cov, loose=0.0, depth=depth, verbose="error"

@@ -3,7 +3,7 @@ Reading the diagnostics and the uncertainty
 ===========================================
 
 What the report says of a good recording, of noise, and of data in the wrong unit; and where the
-strongest source may be.
+strongest region may be.
 """
 
 # %%
@@ -96,14 +96,15 @@ print("\n".join(unit_report.concerns))
 assert unit_report.concerns
 
 # %%
-# Where may the strongest source be?
+# Where may the strongest region be?
 # ----------------------------------
 #
 # ``uncertainty.peak_probability`` has a probability for each location, and
-# ``uncertainty.region(0.9)`` is the smallest set of them that holds the strongest source with
-# 90 % probability: right on average over simulations like those it was fitted on
-# (``benchmarks/calibration.py``), no promise for a recording known to be special. Weak responses
-# have larger regions; the weakest here is outside the training domain, as the warning says.
+# ``uncertainty.region(0.9)`` is the smallest set of them that holds the place of the strongest
+# region (that of the largest moment within 15 mm) with 90 % probability: right on average over
+# simulations like those it was fitted on (``benchmarks/calibration.py``), no promise for a
+# recording known to be special. Weak responses have larger regions; the weakest here is outside
+# the training domain, as a warning says.
 
 sizes, regions = (1.0, 0.3, 0.1), []
 for size in sizes:
@@ -125,7 +126,7 @@ for size in sizes:
 
 fig, axes = plt.subplots(1, 2, figsize=(11, 4.6), layout="constrained")
 for ax, size, one in zip(axes, sizes[::2], regions[::2], strict=True):
-    title = f"Probability of the strongest source, {5 * size:.1f} µV response"
+    title = f"Probability of the strongest region, {5 * size:.1f} µV response"
     image = mne_mmnet.plot_sources(
         one.peak_probability, truth=[[vertex], []], region=one, title=title
     )
@@ -134,5 +135,6 @@ for ax, size, one in zip(axes, sizes[::2], regions[::2], strict=True):
 
 # %%
 # ``uncertainty.std`` is the posterior standard deviation of each current, in A·m. It takes the
-# source variances as known, so that it is a lower bound. None of this knows that the head model
-# is wrong: with a template head, add several millimetres in your mind.
+# source variances as known, so that it is a lower bound. That the head is a template's is taken
+# into account, as far as people differ from it on average; a particular error of a head, such as
+# a hole in the skull, is not.

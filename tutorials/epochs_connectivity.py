@@ -72,12 +72,12 @@ labels = mne.grow_labels("fsaverage5", vertices, 20.0, hemis, subjects_dir, name
 #
 # An epoch is solved from its own samples, in batches. ``label`` restricts what is returned (all
 # sources are estimated all the same), and a generator keeps one batch in memory at a time.
-# Orientations are fixed here: phases need signs. Single trials of real recordings are noisier
-# than these, and a warning counts those that are not distinguishable from noise.
+# Orientations are fixed here (``loose=0``): phases need signs. Single trials of real recordings
+# are noisier than these, and a warning counts those that are not distinguishable from noise.
 
 noise_cov = mne.make_ad_hoc_cov(info, std=dict(eeg=1e-6))
 fwd = mne_mmnet.make_template_forward(info)
-operator = mne_mmnet.make_mmnet_operator(epochs.info, fwd, noise_cov)
+operator = mne_mmnet.make_mmnet_operator(epochs.info, fwd, noise_cov, loose=0)
 everywhere = labels[0] + labels[1] + labels[2]
 courses = {}
 for condition in ("coupled", "free"):

@@ -74,12 +74,12 @@ fig = evoked.plot_joint(times=[0.1], title="Checkerboard")
 #
 # The noise covariance is that of single trials before the stimulus; the number of averages is
 # taken from the evoked response. BIDS stores electrodes without an MRI here, so the template head
-# it is, with free orientation.
+# it is, which the data's orientations need not follow.
 
 noise_cov = mne.compute_covariance(epochs, tmax=0.0, method="shrunk")
 fwd = mne_mmnet.make_template_forward(evoked.info)
 window = evoked.copy().crop(0.05, 0.15)
-stc, report = mne_mmnet.apply_mmnet_inverse(window, fwd, noise_cov, loose=1.0, return_report=True)
+stc, report = mne_mmnet.apply_mmnet_inverse(window, fwd, noise_cov, return_report=True)
 print(report.describe())
 
 n_left = len(true_fwd["src"][0]["vertno"])

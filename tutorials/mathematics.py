@@ -102,10 +102,10 @@ for name, trace in traces.items():
     print(f"{name:18s} before polishing {trace[-2]:.2f}, after {trace[-1]:.2f}")
 
 # %%
-# Both roads only go down. On this recording the learned curvature saves a few steps, and
-# polishing brings both to nearly the same value: much of what the network contributes is the
-# objective itself (the weights :math:`w`) and the start. ``benchmarks/ablation.py`` measures each
-# part on many recordings.
+# Both roads only go down. On this recording the learned curvature is a step or two ahead of the
+# textbook, and polishing brings both to nearly the same value: much of what the network
+# contributes is the objective itself (the weights :math:`w`) and the start.
+# ``benchmarks/ablation.py`` measures each part on many recordings.
 #
 # A lower objective is no proof of a better map: it is the price of what was assumed about sources
 # and noise. That maps are good is a matter of simulations with known truth (``benchmarks/``) and

@@ -52,14 +52,15 @@ fig = evoked.plot_joint(times=[0.1], title="The recording")
 # -----------
 #
 # A forward solution for these electrodes on the template head, and the estimate: an ordinary
-# :class:`mne.SourceEstimate`, in A·m. The folds of a template are not the subject's, so that
-# orientations are left free (``loose=1.0``); with the subject's own cortex leave that out.
+# :class:`mne.SourceEstimate`, in A·m. Nothing has to be chosen: the data settle the orientations,
+# along the cortex's normal where that explains them, across it where not, and the package sees
+# that this is a template's lead field, which it trusts less than a subject's own.
 # The report is the certificate that the objective never increased, and says what speaks against
-# the answer (nothing here).
+# the answer.
 
 fwd = mne_mmnet.make_template_forward(evoked.info)
 window = evoked.copy().crop(0.0, 0.2)
-stc, report = mne_mmnet.apply_mmnet_inverse(window, fwd, noise_cov, loose=1.0, return_report=True)
+stc, report = mne_mmnet.apply_mmnet_inverse(window, fwd, noise_cov, return_report=True)
 print(report.describe())
 
 # %%
@@ -87,4 +88,5 @@ print(f"{miss:.0f} mm from the centre of the true patch")
 
 # %%
 # The estimate is saved with ``stc.save("response")`` and drawn interactively with ``stc.plot()``.
-# With a single subject's own forward solution nothing changes but ``fwd``.
+# With a single subject's own forward solution nothing changes but ``fwd``. Estimates are lengths
+# of currents; ``pick_ori="normal"`` gives them a sign, ``loose=0`` fixes them to the normals.
