@@ -1,8 +1,8 @@
 """Benchmarks are run by hand, and seldom: do they still fit the library that they measure?"""
 
 import ast
-import contextlib
 import builtins
+import contextlib
 import importlib
 import inspect
 import sys
