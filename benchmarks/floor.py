@@ -12,9 +12,9 @@ import time
 from typing import NamedTuple
 
 import torch
+from mne_mmnet.solver.polishing import n_active
 
 from mne_mmnet.network.mixing import LookAround
-from mne_mmnet.solver.polishing import n_active
 
 
 class Rates(NamedTuple):

@@ -37,6 +37,7 @@ import mne_mmnet
 from mne_mmnet._files import whole_file
 from mne_mmnet._mne import source_graph
 from mne_mmnet.dictionary import PatchScale
+from mne_mmnet.simulation.grids import join_grids
 from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 
@@ -238,28 +239,6 @@ class Inversion:
     def to_coarse(self, currents):
         """Moments of simulated sources, summed at the nearest source of the inversion."""
         return self._gather @ currents
-
-
-def join_grids(fine, coarse, graph):
-    """For each coarse source the same fine one, and for each fine one the nearest coarse one.
-
-    Along the surface: straight through the head, the nearest one may lie on the other bank of a
-    sulcus, where the normals point the other way.
-    """
-    offset, members = 0, []
-    for few, many in zip(coarse, fine, strict=True):
-        found = np.searchsorted(many["vertno"], few["vertno"])
-        assert np.array_equal(many["vertno"][found], few["vertno"])
-        members.append(offset + found)
-        offset += many["nuse"]
-    same = np.concatenate(members)
-    _, _, owner = dijkstra(
-        graph, directed=False, indices=same, return_predecessors=True, min_only=True
-    )
-    rank = np.full(offset, -1)
-    rank[same] = np.arange(len(same))
-    assert (owner >= 0).all()
-    return same, rank[owner]
 
 
 @dataclass(frozen=True)

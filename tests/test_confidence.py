@@ -66,16 +66,19 @@ def test_starts_from_the_power_of_the_estimate(rng):
 
 
 def test_temperature(rng):
-    """Probabilities at temperature t are those at 1 to the power 1/t, normalised."""
+    """Probabilities at temperature t are those at 1 to the power 1/t; t is what is known of it."""
     leadfield = rng.standard_normal((1, 15, 24, 1))
     model, _ = make_model(leadfield)
     network = random_network(2, 0.2)
     data = make_data(rng, "noise", leadfield)
     network.confidence.log_temperature.zero_()
     plain, *_ = solve(network, model, data)
-    network.confidence.log_temperature.fill_(np.log(2.5))
-    warm, *_ = solve(network, model, data)
-    torch.testing.assert_close(warm, (plain / 2.5).log_softmax(1), rtol=1e-4, atol=1e-4)
+    change = torch.linspace(-0.4, 0.9, len(network.confidence.log_temperature))
+    network.confidence.log_temperature.copy_(change)
+    warm, _, problem = solve(network, model, data)
+    temperature = (problem.context.calibration @ change).exp()[:, None]
+    assert (temperature != 1.0).all()
+    torch.testing.assert_close(warm, (plain / temperature).log_softmax(1), rtol=1e-4, atol=1e-4)
 
 
 def test_batch_mates_make_no_difference(rng):

@@ -699,7 +699,7 @@ def test_number_of_steps(case):
         apply_mmnet_inverse(case.evoked, case.fwd, n_steps=n, return_report=True)[1]
         for n in (3, 7)
     )
-    assert len(few.objective) == 5  # the start, three steps, the polish
+    assert len(few.objective) == 4  # the start and three steps
     assert len(many.objective) == 9
     assert_array_equal(many.objective[:4], few.objective[:4])
 
@@ -793,7 +793,7 @@ def test_model_of_ones_own(case, tmp_path, suffix):
     save_model(random_network(0, 0.1), tmp_path / "mine", domain=DOMAIN, provenance={})
     path = tmp_path / f"mine{suffix}"
     stc, report = apply_mmnet_inverse(case.evoked, case.fwd, model=path, return_report=True)
-    assert len(report.objective) == SMALL.n_steps + 2  # the start, steps, the polish
+    assert len(report.objective) == SMALL.n_steps + 1  # the start and the steps
     assert report.descended
     assert np.isfinite(stc.data).all()
     again, log = logged(case.evoked, case.fwd, model=str(path))

@@ -178,14 +178,14 @@ def naive_preview(model, data, rest, start, log_power, known, n_steps):
         q = np.einsum("anm,nm->a", atoms, middle)
         cost, weight = np.exp(-1.0) / model.n_rank, model.n_rank * np.exp(-2.0)
         a = np.append(variance[:-3] * (z + cost), [0.0, 0.0, 0.0])
-        b = np.append(variance[:-3] * q, [0.0, 0.0, 0.0])
+        b = np.append(variance[:-3] * q + np.exp(-12.0) / variance[:-3], [0.0, 0.0, 0.0])
         levels = ((np.eye(model.n_kept), outside, rest), *((term, 0, 0.0) for term in terms))
         for k, (shape, more, power) in enumerate(levels, start=-3):
             a[k] = variance[k] * np.sum(inverse * shape) + more
             a[k] += weight * variance[k] / np.exp(centre[k])
             b[k] = variance[k] * np.sum(middle * shape) + power / variance[k]
             b[k] += weight * np.exp(centre[k]) / variance[k]
-        v = v + np.clip(np.log(b / a), -4.0, 4.0)
+        v = v + np.clip(np.log(b / a), -6.0, 6.0)
         v[:-3] = v[:-3].clip(-16.0, 10.0)
         v[-3:] = v[-3:].clip(-9.2, 4.0)
     return v
@@ -228,9 +228,10 @@ def test_noise_prior_is_centred():
     centre = noise_centre(log_power, known)
     torch.testing.assert_close(centre, torch.tensor([[-2.0, -4.0, -6.0], [-1.5, -1.5, -4.0]]))
     log_cost, log_weight = torch.full((2, 5), -3.0), torch.full((2, 3), 0.7)
-    cost, barrier = assemble(log_cost, log_weight, centre)
+    log_floor = torch.full((2, 5), -9.0)
+    cost, barrier = assemble(log_cost, log_floor, log_weight, centre)
     torch.testing.assert_close(cost[:, :5], log_cost.exp())
-    assert (barrier[:, :5] == 0).all()
+    torch.testing.assert_close(barrier[:, :5], log_floor.exp())
     torch.testing.assert_close(cost[:, 5:] * centre.exp(), barrier[:, 5:] * (-centre).exp())
     torch.testing.assert_close((cost * barrier)[:, 5:].log(), 2.0 * log_weight)
 
@@ -268,4 +269,4 @@ def test_config_round_trip():
         NetworkConfig(n_errors=-1)
     with pytest.raises(ValueError, match="region_extent"):
         NetworkConfig(region_extent=0.0)
-    assert NetworkConfig(tangential=()).n_kinds == 5
+    assert NetworkConfig(tangential=()).n_kinds == 4

@@ -191,7 +191,14 @@ def test_file(people, tmp_path):
         one, two = getattr(people, field.name), getattr(back, field.name)
         if field.name == "adjacency":
             one, two = one.toarray(), two.toarray()
-        if field.name == "layouts":
+        if field.name == "fine":
+            for name in (part.name for part in fields(one)):
+                one_part, two_part = getattr(one, name), getattr(two, name)
+                if name == "adjacency":
+                    one_part, two_part = one_part.toarray(), two_part.toarray()
+                assert_array_equal(one_part, two_part)
+                assert one_part.dtype == two_part.dtype
+        elif field.name == "layouts":
             assert one.keys() == two.keys()
             for name, picks in one.items():
                 assert_array_equal(two[name], picks)
@@ -211,6 +218,15 @@ def test_lead_fields_of_people(people):
     for kind in ("true", "own", "fitted"):
         assert getattr(people, kind).shape == (2, 24, n_sources, 3)
     assert people.deep.shape[:2] == (2, 24)
+    # of the next finer grid, in half precision
+    fine = people.fine
+    assert fine.gain.shape == (2, 24, len(fine.owner), 3)
+    assert 3.5 < len(fine.owner) / n_sources < 4.5
+    assert_allclose(fine.gain[:, :, fine.shared], people.true, rtol=1e-3, atol=0.01)
+    assert_allclose(fine.positions[fine.shared], people.positions)
+    assert_array_equal(fine.owner[fine.shared], np.arange(n_sources))
+    apart = np.linalg.norm(fine.positions - people.positions[fine.owner], axis=1)
+    assert 3.0 < np.median(apart) < 12.0
     assert people.n_people == 2
     assert people.adjacency.shape == (n_sources, n_sources)
     assert people.source_space["subject"] == "fsaverage5"

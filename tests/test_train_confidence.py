@@ -35,14 +35,15 @@ def spaces():
 
 
 def score(network, spaces, seeds):
-    """Scores on recordings none of which is trained on."""
-    (space,), _ = spaces
+    """Scores on recordings of people none of whom is trained on."""
+    _, (space, _) = spaces
     with torch.no_grad():
         found = [
             peak_score(network, space, space.simulate(TINY.simulation, 4, [seed]))
             for seed in seeds
         ]
-    return (torch.cat(parts) for parts in zip(*found, strict=True))
+    log_probability, target, _ = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return log_probability, target
 
 
 def test_learns_alone(spaces, tmp_path):
@@ -115,16 +116,16 @@ def test_coverage_is_that_of_the_trained_head(spaces, warm):
         space = held_out[k % 2]  # in turn
         batch = space.simulate(usual, TINY.batch_size, [_TEMPERATURE_SEED, k])
         again.append(peak_score(network, space, batch))
-    log_probability, target = (torch.cat(parts) for parts in zip(*again, strict=True))
-    assert abs(float(network.confidence.log_temperature) - warm) > 0.02
+    log_probability, target, _ = (torch.cat(parts) for parts in zip(*again, strict=True))
+    assert (network.confidence.log_temperature - warm).abs().max() > 0.02
     for level in (0.5, 0.9):
         assert found[level] == pytest.approx(coverage(log_probability, target, level))
-    # no other temperature does better
+    # no other temperature does much better: weights are kept small
     with torch.no_grad():
         best = float(_cross_entropy(log_probability, target))
         for change in (-0.2, -0.05, 0.05, 0.2):
             other = (log_probability / np.exp(change)).log_softmax(1)
-            assert float(_cross_entropy(other, target)) >= best
+            assert float(_cross_entropy(other, target)) >= best - 0.02
 
 
 def test_target_is_the_strongest_region(spaces):
@@ -134,7 +135,7 @@ def test_target_is_the_strongest_region(spaces):
     network = random_network(0, 0.1)
     for seed in range(4):
         batch = space.simulate(TINY.simulation, 6, [seed])
-        log_probability, target = peak_score(network, space, batch, 1)
+        log_probability, target, _ = peak_score(network, space, batch, 1)
         torch.testing.assert_close(log_probability.exp().sum(1), torch.ones(6))
         assert (target.sum(1) == 1).all()
         size = np.linalg.norm(batch.currents[..., 0], axis=2)
@@ -146,12 +147,15 @@ def test_target_is_the_strongest_region(spaces):
 
 
 def test_best_temperature(rng):
-    """Outcomes drawn at a known temperature give it back."""
-    logits = torch.as_tensor(3.0 * rng.standard_normal((4000, 10)))
-    drawn = (logits / np.exp(0.6)).softmax(1).multinomial(1)
-    target = torch.zeros(4000, 10, dtype=torch.float64).scatter_(1, drawn, 1.0)
-    found = float(_best_log_temperature(logits.log_softmax(1), target))
-    assert found == pytest.approx(0.6, abs=0.1)
+    """Outcomes drawn at temperatures that depend on what is known give these back."""
+    logits = torch.as_tensor(3.0 * rng.standard_normal((8000, 10)))
+    kinds = torch.nn.functional.one_hot(torch.arange(8000) % 2, 2).double()
+    known = torch.cat([kinds, torch.as_tensor(rng.uniform(-1.0, 1.0, (8000, 1)))], 1)
+    true = torch.tensor([0.6, -0.2, 0.4], dtype=torch.float64)
+    drawn = (logits / (known @ true).exp()[:, None]).softmax(1).multinomial(1)
+    target = torch.zeros(8000, 10, dtype=torch.float64).scatter_(1, drawn, 1.0)
+    found = _best_log_temperature(logits.log_softmax(1), target, known)
+    np.testing.assert_allclose(found, true, atol=0.1)
 
 
 def test_coverage_of_true_probabilities(rng):

@@ -7,7 +7,7 @@ from torch.nn.functional import silu
 from ..majorant import EvidenceMajorant
 from ..objective import EvidenceObjective, EvidencePoint
 from .config import NetworkConfig
-from .context import N_GLOBAL_FEATURES, Context
+from .context import N_CALIBRATION, N_GLOBAL_FEATURES, Context
 from .curvature import N_STEP_FEATURES, step_features
 from .mixing import LookAround
 
@@ -37,8 +37,9 @@ class ConfidenceHead(nn.Module):
         self.encode = nn.Linear(n_in, width)
         self.blocks = nn.ModuleList(LookAround(width, width) for _ in range(2))
         self.answer = nn.Linear(width, 1)
-        # fitted on validation recordings after training
-        self.log_temperature = nn.Parameter(torch.zeros(()))
+        # fitted on validation recordings after training: log of the temperature, linear in what
+        # is known of the recording (whose head, how many dimensions, whether the noise is known)
+        self.log_temperature = nn.Parameter(torch.zeros(N_CALIBRATION))
 
     def forward(
         self,
@@ -90,7 +91,8 @@ class ConfidenceHead(nn.Module):
         logits = self.answer(hidden)[..., 0]
         # start from the estimate's own opinion: the power of the posterior mean
         logits = logits + 4.0 * posterior[..., 0]
-        logits = (logits / self.log_temperature.exp()).nan_to_num(0.0)
+        temperature = (context.calibration @ self.log_temperature).clamp(-3.0, 3.0).exp()
+        logits = (logits / temperature[:, None]).nan_to_num(0.0)
         return logits.log_softmax(1)
 
 

@@ -6,7 +6,6 @@ from ..dictionary import PatchScale
 
 _DEFAULT_SCALES = (
     PatchScale("point"),
-    PatchScale("gaussian", 6.5),
     PatchScale("gaussian", 10.0),
     PatchScale("gaussian", 15.0),
     PatchScale("flat", 22.0),
@@ -51,13 +50,13 @@ class NetworkConfig:
     max_step : float
         Bound on |δ|, the change of a log-variance in one step.
     n_steps : int
-        Learned steps taken at use.
-    n_polish : int
-        Plain updates of the active atoms of which the last step is made; 0 leaves it out.
+        Steps taken at use.
+    sweep : int
+        Every that many steps all atoms move, between them the few that matter.
     """
 
     scales: tuple[PatchScale, ...] = _DEFAULT_SCALES
-    tangential: tuple[int, ...] = (0, 3)
+    tangential: tuple[int, ...] = (0, 2)
     region_extent: float = 25.0
     n_errors: int = 4
     thinning: float = 0.75
@@ -69,12 +68,12 @@ class NetworkConfig:
     state: int = 16
     context: int = 12
     confidence: int = 32
-    n_preview: int = 3
-    factor_min: float = 0.1
+    n_preview: int = 2
+    factor_min: float = 0.05
     factor_max: float = 2.0
-    max_step: float = 4.0
-    n_steps: int = 3
-    n_polish: int = 4
+    max_step: float = 6.0
+    n_steps: int = 4
+    sweep: int = 4
 
     def __post_init__(self):
         if not self.scales or self.scales[0].profile != "point":
@@ -89,14 +88,13 @@ class NetworkConfig:
             raise ValueError(f"tangential must name scales, each once, got {self.tangential}.")
         extents = ("thinning", "near_extent", "far_extent", "max_step", "region_extent")
         sizes = ("hidden", "blocks", "read", "state", "context", "confidence")
-        for name in (*extents, *sizes, "n_preview", "n_steps"):
+        for name in (*extents, *sizes, "n_preview", "n_steps", "sweep"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
-        if self.n_preview < 3:  # its middle and its last iterate are features
-            raise ValueError(f"n_preview must be at least 3, got {self.n_preview}.")
-        for name in ("n_polish", "n_errors"):
-            if getattr(self, name) < 0:
-                raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
+        if self.n_preview < 2:  # its first and its last iterate are features
+            raise ValueError(f"n_preview must be at least 2, got {self.n_preview}.")
+        if self.n_errors < 0:
+            raise ValueError(f"n_errors must be >= 0, got {self.n_errors}.")
 
     @property
     def n_scales(self):

@@ -12,7 +12,7 @@ import torch
 
 from ..objective import factor_dtype, symmetric_eigen
 from ..source_model import SourceModel
-from .facts import N_FACTS
+from .facts import HEADS, N_FACTS
 from .preview import N_FIT_FEATURES, N_PREVIEW_FEATURES, preview
 
 # sizes of the signal subspace with which atoms are correlated (MUSIC)
@@ -26,6 +26,7 @@ _N_EIGEN = 4
 
 N_ATOM_FEATURES = len(_SUBSPACES) + 2 + N_PREVIEW_FEATURES
 N_GLOBAL_FEATURES = _N_EIGEN + 6 + N_FIT_FEATURES + N_FACTS
+N_CALIBRATION = len(HEADS) + 2
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,9 @@ class Context:
         Log of the data power a channel over that of the noise; 0 where the noise is unknown.
     noise_known : torch.Tensor of shape (n_batch,)
         1 where the data were whitened by a measured noise covariance, 0 elsewhere.
+    calibration : torch.Tensor of shape (n_batch, n_calibration)
+        On what the temperature of probabilities depends: whose head, the number of dimensions,
+        whether the noise is known.
     """
 
     atoms: torch.Tensor
@@ -54,6 +58,7 @@ class Context:
     start: torch.Tensor
     log_power: torch.Tensor
     noise_known: torch.Tensor
+    calibration: torch.Tensor
 
 
 def _relative_log(x):
@@ -169,4 +174,7 @@ def compute_context(
         ],
         1,
     ).to(data.dtype)
-    return Context(atoms, norms, recording, ahead.v, log_power, noise_known)
+    whose = facts[:, : len(HEADS)].to(data.dtype)
+    known = torch.stack([size.to(data.dtype), noise_known.to(data.dtype)], 1)
+    calibration = torch.cat([whose, known], 1)
+    return Context(atoms, norms, recording, ahead.v, log_power, noise_known, calibration)

@@ -12,15 +12,38 @@ from .config import NetworkConfig
 from .mixing import mix
 
 # of each atom, at one iterate
-N_STEP_FEATURES = 4
+N_STEP_FEATURES = 6
 _N_NOISE_FEATURES = 3 * N_NOISE
+
+
+def relevance(majorant: EvidenceMajorant):
+    """Whether the data want an atom, were it not there: log of Q/S (Tipping & Faul 2003).
+
+    With Σ = Σ₋ᵢ + γ_i l̃_i l̃_iᵀ, S = l̃ᵀ Σ₋ᵢ⁻¹ l̃ = z/(1 − γz) and
+    Q = l̃ᵀ Σ₋ᵢ⁻¹ C Σ₋ᵢ⁻¹ l̃ = q/(1 − γz)²: Q/S = b/(a (1 − a)). Without cost, J is least along the
+    atom's variance at γ* = (Q − S)/S², or at 0 where Q < S. Neighbours compete for the same data,
+    so that is no step to take, but it tells more than the majorant does.
+
+    Parameters
+    ----------
+    majorant : EvidenceMajorant
+        a = γz and b = γq, at v.
+
+    Returns
+    -------
+    relevance : torch.Tensor of shape (n_batch, n_atoms + 3)
+        From −6 to 6.
+    """
+    a = majorant.a.clamp(1e-9, 0.999)
+    ratio = 2.0 * majorant.analytic_step - torch.log1p(-a)
+    return ratio.clamp(-6.0, 6.0)
 
 
 def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
     """Scale-free state of each location's atoms at one iterate.
 
     Of each atom: log b/a (0 at a stationary point), variance, relative posterior power, relative
-    beamformer image.
+    beamformer image, log a, and :func:`relevance`.
 
     Parameters
     ----------
@@ -35,7 +58,7 @@ def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
 
     Returns
     -------
-    features : torch.Tensor of shape (n_batch, n_sources, 4 * n_kinds)
+    features : torch.Tensor of shape (n_batch, n_sources, 6 * n_kinds)
         About 1 in size.
     """
     n_atoms = graph.n_atoms
@@ -48,6 +71,8 @@ def step_features(v, majorant: EvidenceMajorant, graph, log_rank):
             (u - log_rank).clamp_min(-12.0) / 4.0,
             (log_b - log_b.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
             (image - image.amax(1, keepdim=True)).clamp_min(-12.0) / 4.0,
+            majorant.a[:, :n_atoms].clamp_min(1e-9).log() / 4.0,
+            relevance(majorant)[:, :n_atoms] / 2.0,
         ],
         1,
     )

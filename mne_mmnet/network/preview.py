@@ -1,7 +1,8 @@
 """A short look ahead: what plain sparse Bayesian learning makes of the data.
 
 The hyperprior decides before the first step. What it is shown has to tell which atoms compete for
-the same data, and no single image does: a few plain steps do. They are features like any other,
+the same data, and no single image does: a few plain steps do, the first of all atoms, the others
+of those that matter. They are features like any other,
 functions of the lead field and of C alone; nothing here is learned or certified.
 """
 
@@ -10,17 +11,18 @@ from dataclasses import dataclass
 import torch
 
 from ..majorant import EvidenceMajorant
-from ..objective import EvidenceObjective
+from ..objective import EvidenceObjective, screen
 from ..source_model import SourceModel
-from .prior import assemble, base_log_cost, base_log_weight, noise_centre
+from .curvature import relevance
+from .prior import assemble, base_log_cost, base_log_floor, base_log_weight, noise_centre
 
 # the curvature factor of the plain steps: twice as bold as the majorant's (MacKay's update)
 _FACTOR = 0.5
 _FLOOR = -12.0
 
-# of the middle and of the last iterate: relative variance and relative posterior power; of the
-# last one also b/a and the relative image
-N_PREVIEW_FEATURES = 6
+# of the first and of the last iterate: relative variance and relative posterior power; of the
+# last one also b/a, the relative image, log a and the relevance
+N_PREVIEW_FEATURES = 8
 # of the last iterate: three noise levels, and how well the model fits
 N_FIT_FEATURES = 4
 
@@ -74,18 +76,26 @@ def preview(model: SourceModel, data, rest, start, log_power, noise_known, confi
     centre = noise_centre(log_power, noise_known)
     weight = torch.full_like(centre, base_log_weight(model.n_rank))
     cost = torch.full_like(start, base_log_cost(model.n_rank))
-    objective = EvidenceObjective(model, data, rest, *assemble(cost, weight, centre))
+    floor = torch.full_like(start, base_log_floor())
+    objective = EvidenceObjective(model, data, rest, *assemble(cost, floor, weight, centre))
     v = objective.project(torch.cat([start, centre], 1))
-    features = []
+    scope, features = objective, []
     for step in range(config.n_preview):
-        point = objective.evaluate(v)
-        majorant = EvidenceMajorant(*objective.coefficients(point))
-        if step in (config.n_preview // 2, config.n_preview - 1):
-            log_b = majorant.b[:, :n_atoms].clamp_min(1e-12).log()
+        point = scope.evaluate(v)
+        a, b = objective.coefficients(point) if step == 0 else scope.update(point, a, b)
+        majorant = EvidenceMajorant(a, b)
+        if step in (0, config.n_preview - 1):
+            log_b = b[:, :n_atoms].clamp_min(1e-12).log()
             features += [_relative(v[:, :n_atoms]), _relative(log_b)]
-        v = objective.move(point, majorant.minimiser(_FACTOR, config.max_step))
+        v = scope.move(point, majorant.minimiser(_FACTOR, config.max_step))
+        if step == 0:
+            scope = screen(objective, v, a, b, v - point.v)
     ratio = 2.0 * majorant.analytic_step[:, :n_atoms]
     features += [ratio.clamp(-8.0, 8.0) / 2.0, _relative(log_b - point.v[:, :n_atoms])]
+    features += [
+        a[:, :n_atoms].clamp_min(1e-9).log() / 4.0,
+        relevance(majorant)[:, :n_atoms] / 2.0,
+    ]
     misfit = point.data.square().sum((1, 2)).to(v.dtype) / model.n_kept
     fit = torch.cat([v[:, n_atoms:] / 4.0, misfit.clamp(1e-3, 1e3).log()[:, None]], 1)
     return Preview(v, features, fit)

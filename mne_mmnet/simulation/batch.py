@@ -3,11 +3,12 @@
 from dataclasses import dataclass, fields
 
 import numpy as np
+from scipy.linalg import helmert
 
 from ..lead_errors import deep_fields
+from .cortex import draw_cortex
 from .noise import draw_field_noise
 from .people_archive import PeopleArchive
-from .person import tilt_normals
 from .sources import PatchSampler
 from .timecourses import draw_timecourses
 
@@ -49,6 +50,9 @@ class SimulationConfig:
     orients : tuple of float
         Shares of batches with fixed, loose and free orientation, and with one that the evidence
         settles.
+    off_grid : float
+        Share of batches whose sources may lie between those of the inversion, where the archive
+        has such places.
     tilt : tuple of float
         Range of the root-mean-square angle (degrees) between the template's normals and a
         person's.
@@ -79,6 +83,7 @@ class SimulationConfig:
     max_times: int = 160
     heads: tuple[float, float, float, float] = (0.5, 0.15, 0.2, 0.15)
     orients: tuple[float, float, float, float] = (0.22, 0.06, 0.12, 0.6)
+    off_grid: float = 0.85
     tilt: tuple[float, float] = (20.0, 30.0)
     background: float = 0.9
     deep: float = 0.4
@@ -209,8 +214,7 @@ def average_reference_basis(n_channels):
     basis : array of shape (n_channels - 1, n_channels)
         The rows.
     """
-    centred = np.eye(n_channels) - 1.0 / n_channels
-    return np.linalg.svd(centred)[0][:, : n_channels - 1].T
+    return helmert(n_channels)
 
 
 def _draw_basis(rng, n_channels, config):
@@ -294,13 +298,12 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
         )
     )
 
-    normals = people.normals
-    if source in ("template", "fitted") and not people.is_volume:
-        normals = tilt_normals(rng, normals, people.positions, rng.uniform(*config.tilt))
-    true = people.true[person][picks].astype(float)
+    degrees = rng.uniform(*config.tilt) if source in ("template", "fitted") else 0.0
+    off_grid = rng.uniform() < config.off_grid and not ideal
+    cortex = draw_cortex(rng, people, sampler, person, picks, degrees, off_grid)
 
     basis = _draw_basis(rng, n_channels, config)
-    noise_of, covariance = _draw_noise_model(rng, people, person, picks, normals, config, ideal)
+    noise_of, covariance = _draw_noise_model(rng, people, person, picks, cortex, config, ideal)
     projected = basis @ covariance @ basis.T
     known, n_samples = rng.uniform() < config.known_noise, np.inf
     whitener, level = basis, np.sqrt(np.trace(projected) / len(basis))
@@ -326,13 +329,11 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
     for _ in range(n_batch // PAIR):
         recordings += _simulate_pair(
             rng,
-            sampler,
             config,
-            true,
-            normals,
+            cortex,
             frames,
             orient,
-            people,
+            people.is_volume,
             n_times,
             noise_of,
             whitener,
@@ -371,7 +372,7 @@ def _frames(people, orient):
     return people.surface_frames
 
 
-def _draw_noise_model(rng, people, person, picks, normals, config, ideal):
+def _draw_noise_model(rng, people, person, picks, cortex, config, ideal):
     """How to draw noise of unit power, and its covariance before the reference.
 
     Returns a function of (rng, n_times) and an (n_channels, n_channels) array.
@@ -379,13 +380,14 @@ def _draw_noise_model(rng, people, person, picks, normals, config, ideal):
     n_channels = len(picks)
     if ideal:
         return lambda r, n: r.standard_normal((n_channels, n)), np.eye(n_channels)
-    gain = people.true[person][picks].astype(float)
+    field = cortex.field
     if people.is_volume:
-        direction = rng.standard_normal(normals.shape)
-        normals = direction / np.linalg.norm(direction, axis=1, keepdims=True)
+        direction = rng.standard_normal(cortex.normals.shape)
+        direction /= np.linalg.norm(direction, axis=1, keepdims=True)
+        field = np.einsum("esk,sk->es", cortex.gain, direction)
     return draw_field_noise(
         rng,
-        np.einsum("esk,sk->es", gain, normals),
+        field,
         people.deep[person][picks].astype(float),
         people.electrodes[picks],
         rng.uniform(0.0, config.background),
@@ -395,10 +397,11 @@ def _draw_noise_model(rng, people, person, picks, normals, config, ideal):
 
 
 def _simulate_pair(
-    rng, sampler, config, true, normals, frames, orient, people, n_times, noise_of, whitener, level
+    rng, config, cortex, frames, orient, is_volume, n_times, noise_of, whitener, level
 ):
     """One recording, whole and cut: (data, seen, inside, currents) of both."""
-    if people.is_volume:  # any direction, the same throughout a patch
+    normals = cortex.coarse_normals
+    if is_volume:  # any direction, the same throughout a patch
         direction = rng.standard_normal(3)
         normals = np.broadcast_to(direction / np.linalg.norm(direction), normals.shape)
     n_patches = int(rng.integers(config.n_sources[0], config.n_sources[1] + 1))
@@ -406,17 +409,24 @@ def _simulate_pair(
     # half of the recordings: patches of equal total moment, instead of equal peaks. Never of equal
     # strength at the sensors: that would teach that hardly visible places hold strong currents
     even = rng.uniform() < 0.5
+    density = len(normals) / len(cortex.normals)
     maps = []
     for _ in range(n_patches):
-        components, _ = sampler.draw(rng, config.max_extent)
+        components, _ = cortex.sampler.draw(rng, config.max_extent)
+        total = np.abs(components[0]).sum()
         if even:
-            components = components / np.abs(components[0]).sum()
+            components = components / total
+        else:  # per area: a fine grid has more sources there, but a point stays a point
+            components = components * max(density, 1.0 / total)
         maps.append(rng.uniform(0.5, 1.0) * components)
     waves = draw_timecourses(rng, sum(len(m) for m in maps), n_times, correlation)
     shapes = np.concatenate(maps)
     active = np.flatnonzero(np.abs(shapes).max(axis=0) > 0)
     moments = shapes[:, active].T @ waves  # along the person's normals
-    field = np.einsum("esk,sk->es", true[:, active], normals[active])
+    if is_volume:
+        field = cortex.gain[:, active] @ normals[0]
+    else:
+        field = cortex.field[:, active]
     signal = field @ moments
     signal -= signal.mean(axis=0)
     noise = noise_of(rng, n_times)
@@ -433,11 +443,12 @@ def _simulate_pair(
     window = np.zeros(n_times)
     window[first:last] = 1.0
     if orient == "fixed":
-        along = np.ones((len(active), 1))
+        along = np.ones((len(normals), 1))
     else:
-        along = np.einsum("sok,sk->so", frames[active], normals[active])
-    currents = np.zeros((len(normals), frames.shape[1], len(read)))
-    currents[active] = along[:, :, None] * moments[:, None, read]
+        along = np.einsum("sok,sk->so", frames, normals)
+    everywhere = np.zeros((shapes.shape[1], len(read)))
+    everywhere[active] = moments[:, read]
+    currents = along[:, :, None] * cortex.gather(everywhere)[:, None]
     currents /= np.abs(currents).max()
     currents = currents.astype(np.float32)
     cut = data * window * np.sqrt(n_times / (last - first))

@@ -19,12 +19,14 @@ from .._cortex import leave_out_wall
 from .._files import check_writable
 from .._mne import describe_source_space, source_graph
 from ..template import fetch_template, find_template, make_template_bem
+from .cortex import FineSources
 from .electrodes import electrode_info, standard_layouts
+from .grids import FINER, join_grids
 from .heads import DEPTH_MM
 from .people_archive import PeopleArchive
 from .person import PeopleVariety, Person, digitise
 
-_FORMAT = 1
+_FORMAT = 2
 _BEM_ICO = 3
 # brain, skull and scalp, in the order of the conductivities
 _SHELLS = (
@@ -257,12 +259,12 @@ def _depth_in_use(space, inner):
     return depth
 
 
-def _draw_leadfields(template, variety, seed):
+def _draw_leadfields(template, fine, variety, seed):
     """One person's lead fields: the true ones, and those that a user could have."""
     person = Person.draw(variety, *seed)
     head, centre = PersonHead(template, person, variety.digitised_mm), template.centre
     thickness, maps = person.skull_thickness, (head.deform, head.deform_brain)
-    true, deep = template.leadfields(head.worn, person.skull_ratio, thickness, *maps)
+    true, deep = fine.leadfields(head.worn, person.skull_ratio, thickness, *maps)
     own, _ = template.leadfields(head.digitised, NOMINAL_RATIO, thickness, *maps)
 
     def rescale(points, depth=None):
@@ -339,7 +341,9 @@ def make_people(
         info, positions, groups = mne.pick_info(info, chosen), positions[chosen], groups[chosen]
     logger.info(f"Computing the lead fields of {n_people} people ({len(positions)} electrodes) …")
     with mne.use_log_level("error"):
-        template = TemplateHead(spacing, info, positions)
+        template = fine = TemplateHead(spacing, info, positions)
+        if spacing in FINER:
+            fine = TemplateHead(FINER[spacing], info, positions)
 
         def same(points, depth=None):
             return points
@@ -348,13 +352,26 @@ def make_people(
     drawn, about = [], []
     for person in ProgressBar(range(n_people), mesg=f"People, {spacing}"):
         with mne.use_log_level("error"):
-            gains, description = _draw_leadfields(template, variety, (seed, person))
+            gains, description = _draw_leadfields(template, fine, variety, (seed, person))
         drawn.append(gains)
         about.append(description)
-    src = template.src
+    src, between = template.src, None
+    drawn = {kind: np.stack([gains[kind] for gains in drawn]) for kind in drawn[0]}
+    if fine is not template:
+        graph = source_graph(fine.src)
+        shared, owner = join_grids(fine.src, src, graph)
+        between = FineSources(
+            drawn["true"].astype(np.float16),  # of some 100 V/(A·m), rounded to 0.05 %
+            fine.positions,
+            fine.normals,
+            graph,
+            shared,
+            owner,
+        )
+        drawn["true"] = drawn["true"][:, :, shared]
     archive = PeopleArchive(
         standard=standard,
-        **{kind: np.stack([gains[kind] for gains in drawn]) for kind in drawn[0]},
+        **drawn,
         electrodes=1e3 * positions,
         groups=groups,
         positions=template.positions,
@@ -366,6 +383,7 @@ def make_people(
         is_volume=template.is_volume,
         layouts=standard_layouts(positions, groups),
         about=about,
+        fine=between,
     )
     if path is None:
         keep_in_cache(name, archive.save)

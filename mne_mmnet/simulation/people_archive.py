@@ -9,9 +9,11 @@ from scipy import sparse
 
 from .._files import whole_file
 from .archive import DAMAGE, LAYOUT
+from .cortex import FineSources
 
 _GAINS = ("standard", "true", "own", "fitted", "deep")
 _PLAIN = (*_GAINS, "electrodes", "groups", "positions", "normals")
+_FINE, _FINE_PLAIN = "fine ", ("gain", "positions", "normals", "shared", "owner")
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class PeopleArchive:
         Electrodes nearest to those of standard layouts.
     about : list of dict
         Skull, scales and cap of each person.
+    fine : FineSources | None
+        Sources of people's cortex between these.
     noise_factor : array of shape (n_electrodes, n_components) | None
         Factor of a measured noise covariance, N Nᵀ, like which half of the sensor noise shall be.
         Not kept in files.
@@ -66,6 +70,7 @@ class PeopleArchive:
     is_volume: bool = False
     layouts: dict[str, np.ndarray] = field(default_factory=dict)
     about: list = field(default_factory=list)
+    fine: FineSources | None = None
     noise_factor: np.ndarray | None = None
 
     @property
@@ -82,14 +87,17 @@ class PeopleArchive:
 
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
-        coo = self.adjacency.tocoo()
+        fine = {}
+        if self.fine is not None:
+            fine = {f"{_FINE}{name}": getattr(self.fine, name) for name in _FINE_PLAIN}
+            fine |= _graph_arrays(self.fine.adjacency, _FINE)
         layouts = {f"{LAYOUT}{name}": picks for name, picks in self.layouts.items()}
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
                 **{name: getattr(self, name) for name in _PLAIN},
-                edges=np.stack([coo.row, coo.col]),
-                lengths=coo.data,
+                **_graph_arrays(self.adjacency),
+                **fine,
                 is_volume=self.is_volume,
                 words=np.array(json.dumps([self.source_space, self.about])),
                 **layouts,
@@ -118,10 +126,12 @@ class PeopleArchive:
             # opened here, since NumPy leaves what it can't read open
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 plain = {name: file[name] for name in _PLAIN}
-                n_sources = len(plain["positions"])
-                graph = sparse.csr_array(
-                    (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
-                )
+                graph, fine = _read_graph(file, len(plain["positions"])), None
+                if f"{_FINE}gain" in file:
+                    between = {name: file[f"{_FINE}{name}"] for name in _FINE_PLAIN}
+                    fine = FineSources(
+                        **between, adjacency=_read_graph(file, len(between["owner"]), _FINE)
+                    )
                 space, about = json.loads(str(file["words"]))
                 layouts = {
                     key.removeprefix(LAYOUT): file[key] for key in file if key.startswith(LAYOUT)
@@ -133,6 +143,7 @@ class PeopleArchive:
                     is_volume=bool(file["is_volume"]),
                     layouts=layouts,
                     about=about,
+                    fine=fine,
                 )
             found._check_shapes()
         except DAMAGE as error:
@@ -157,5 +168,31 @@ class PeopleArchive:
             normals=(n_sources, 3),
         )
         wrong = [name for name, shape in wanted.items() if getattr(self, name).shape != shape]
+        if self.fine is not None:
+            n_fine = len(self.fine.owner)
+            wanted = dict(
+                gain=(n_people, n_electrodes, n_fine, 3),
+                positions=(n_fine, 3),
+                normals=(n_fine, 3),
+                shared=(n_sources,),
+            )
+            wrong += [
+                f"{_FINE}{name}"
+                for name, shape in wanted.items()
+                if getattr(self.fine, name).shape != shape
+            ]
         if wrong:
             raise ValueError(f"wrong shape of {', '.join(wrong)}")
+
+
+def _graph_arrays(adjacency, prefix=""):
+    """A graph as arrays of a file."""
+    coo = adjacency.tocoo()
+    return {f"{prefix}edges": np.stack([coo.row, coo.col]), f"{prefix}lengths": coo.data}
+
+
+def _read_graph(file, n_sources, prefix=""):
+    """Inverse of :func:`_graph_arrays`."""
+    return sparse.csr_array(
+        (file[f"{prefix}lengths"], tuple(file[f"{prefix}edges"])), shape=(n_sources, n_sources)
+    )

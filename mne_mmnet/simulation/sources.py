@@ -8,8 +8,8 @@ _PROFILES = ("point", "diffused", "gaussian", "flat", "irregular")
 _PROFILE_SHARES = (0.3, 0.15, 0.15, 0.1, 0.3)
 # mm: farther locations are infinitely far
 _HORIZON = 80.0
-# up to that many locations all distances are kept (64 MB), of more only looked for when needed
-_KEPT = 4000
+# up to that many locations all distances are kept (100 MB), of more only looked for when needed
+_KEPT = 5000
 
 
 class PatchSampler:
@@ -97,12 +97,17 @@ class PatchSampler:
         """Grow a connected region at random; one or two Gaussian components inside it."""
         n_within = int((self.distances(seed) <= extent).sum())
         size = max(2, int(n_within * rng.uniform(0.4, 1)))
-        region, frontier = [seed], set(self._neighbours[seed].tolist())
-        while len(region) < size and frontier:
-            new = int(rng.choice(np.fromiter(frontier, int)))
-            region.append(new)
-            frontier |= set(self._neighbours[new].tolist())
-            frontier -= set(region)
+        region, seen, frontier = [seed], {seed}, []
+        while len(region) < size:
+            new = [k for k in self._neighbours[region[-1]].tolist() if k not in seen]
+            seen.update(new)
+            frontier += new
+            if not frontier:
+                break
+            # one of them, in whose place comes the last
+            place = int(rng.integers(len(frontier)))
+            frontier[place], frontier[-1] = frontier[-1], frontier[place]
+            region.append(frontier.pop())
         region = np.array(region)
         n_components = int(rng.integers(1, 3))
         maps = np.zeros((n_components, self.n_sources))

@@ -17,7 +17,7 @@ def _discharges():
 
 
 def power_law(rng, exponent, shape):
-    """Noise with a 1/f^exponent power spectrum, unit standard deviation along the last axis.
+    """Noise with a 1/f^exponent power spectrum, unit mean power along the last axis.
 
     Parameters
     ----------
@@ -41,7 +41,7 @@ def power_law(rng, exponent, shape):
     frequency[0] = frequency[1]
     spectrum = fft.rfft(rng.standard_normal((*shape[:-1], n_padded)))
     noise = fft.irfft(spectrum * frequency ** (-exponent / 2.0), n_padded)[..., :n_times]
-    return noise / noise.std(axis=-1, keepdims=True).clip(1e-12)
+    return noise / np.sqrt(np.mean(noise**2, axis=-1, keepdims=True)).clip(1e-12)
 
 
 def draw_timecourses(rng, n_sources, n_times, correlation):

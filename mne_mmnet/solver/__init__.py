@@ -9,6 +9,7 @@ from .descent import Iterate as Iterate
 from .descent import Proposal as Proposal
 from .descent import certify as certify
 from .descent import descend as descend
+from .evidence import Problem as Problem
 from .evidence import data_factor as data_factor
 from .evidence import iterate as iterate
 from .evidence import normalise_data as normalise_data
@@ -17,4 +18,3 @@ from .evidence import pose as pose
 from .general import SpectralProposer as SpectralProposer
 from .general import minimize as minimize
 from .low_rank import shrink_singular_values as shrink_singular_values
-from .polishing import polish as polish

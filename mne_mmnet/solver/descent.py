@@ -167,6 +167,25 @@ def certified_step(objective: Objective, current, proposals: Iterable[Proposal])
     return Iterate(point, retries, analytic, stalled)
 
 
+def first_iterate(objective: Objective, start):
+    """Evaluate the start.
+
+    Parameters
+    ----------
+    objective : Objective
+        What must not increase.
+    start : torch.Tensor of shape (n_batch, ...)
+        The first variable.
+
+    Returns
+    -------
+    iterate : Iterate
+        Nothing has been tried yet.
+    """
+    nothing = torch.zeros(len(start), dtype=torch.int64, device=start.device)
+    return Iterate(objective.evaluate(start), nothing, nothing > 0, nothing > 0)
+
+
 def descend(objective: Objective, start, propose, n_steps):
     """Run the certified loop.
 
@@ -186,9 +205,7 @@ def descend(objective: Objective, start, propose, n_steps):
     iterate : Iterate
         The start, then the iterate after each step (n_steps + 1 in all).
     """
-    point = objective.evaluate(start)
-    nothing = torch.zeros(len(start), dtype=torch.int64, device=start.device)
-    current = Iterate(point, nothing, nothing > 0, nothing > 0)
+    current = first_iterate(objective, start)
     yield current
     for _ in range(n_steps):
         current = certified_step(objective, current, propose(current.point))

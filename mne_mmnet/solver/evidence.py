@@ -14,11 +14,11 @@ from ..objective import (
     U_MIN,
     EvidenceObjective,
     factor_dtype,
+    screen,
     symmetric_eigen,
 )
 from ..source_model import SourceModel
-from .descent import Proposal, descend
-from .polishing import polish
+from .descent import Proposal, certified_step, first_iterate
 
 # factors by which the curvature is raised before the analytic majorant takes over
 _RAISES = (2.0, 4.0)
@@ -139,7 +139,8 @@ def pose(
     cost, barrier, start, summary = network.hyperprior(context, model.graph, model.n_rank)
     if log_prior is not None:
         shift = torch.nn.functional.pad(log_prior, (0, N_NOISE))
-        cost, start = cost * (-shift).exp(), start + shift
+        cost, barrier = cost * (-shift).exp(), barrier * shift.exp()
+        start = start + shift
     # the noise barrier must be positive, or J has no lower bound
     cost = cost.nan_to_num(0.0, posinf=1e6).clamp(0.0, 1e6)
     barrier = barrier.nan_to_num(1e-3, posinf=1e6).clamp(0.0, 1e6)
@@ -151,8 +152,11 @@ def pose(
     return Problem(objective, start, summary, context)
 
 
-def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None, polished=True):
-    """Run the certified loop with the network's curvature, then polish.
+def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
+    """Run the certified loop with the network's curvature.
+
+    Every ``sweep``-th step moves all atoms, the first one to begin with; the steps between move
+    those that the last sweep found to matter (:func:`mne_mmnet.objective.screen`).
 
     Parameters
     ----------
@@ -161,19 +165,30 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None, polished=T
     problem : Problem
         From :func:`pose`.
     n_steps : int | None
-        Number of learned steps; None is the configuration's.
-    polished : bool
-        Whether a last step polishes (training leaves it out).
+        Number of steps; None is the configuration's.
 
-    Returns
-    -------
-    iterates : iterator of Iterate
+    Yields
+    ------
+    iterate : Iterate
         The start, then the iterate after each step. Differentiable in the network's weights,
         unless run under ``torch.inference_mode``.
     """
-    n_steps = network.config.n_steps if n_steps is None else n_steps
-    n_all = n_steps + bool(polished and network.config.n_polish)
-    return descend(problem.objective, problem.start, _Proposer(network, problem, n_steps), n_all)
+    config, objective = network.config, problem.objective
+    n_steps = config.n_steps if n_steps is None else n_steps
+    propose = _Proposer(network, problem)
+    current = first_iterate(objective, problem.start)
+    yield current
+    for number in range(n_steps):
+        point = current.point
+        if number % config.sweep == 0:
+            scope, (a, b) = objective, objective.coefficients(point)
+        else:
+            if number % config.sweep == 1:
+                scope = screen(objective, point.v, a, b, point.v - before)
+            a, b = scope.update(point, a, b)
+        before = point.v
+        current = certified_step(scope, current, propose(point, EvidenceMajorant(a, b)))
+        yield current
 
 
 def peak_log_probability(network: EvidenceNetwork, problem: Problem, point):
@@ -201,30 +216,22 @@ class _Proposer:
     """The recurrent network as a source of proposals.
 
     The factors are those of :class:`EvidenceMajorant`: the learned ones, then larger ones, then
-    ones that are nowhere below 1. After the learned steps it proposes to polish.
+    ones that are nowhere below 1.
     """
 
-    def __init__(self, network, problem, n_learned):
+    def __init__(self, network, problem):
         self.network, self.problem = network, problem
-        self.n_left = n_learned
         n_batch, n_sources, _ = problem.summary.shape
         self.state = network.curvature.initial_state(n_batch, n_sources, problem.summary)
         self.log_rank = math.log(problem.objective.model.n_rank)
 
-    def __call__(self, point):
-        config, objective = self.network.config, self.problem.objective
-        majorant = EvidenceMajorant(*objective.coefficients(point))
-        if self.n_left == 0:
-            end = polish(objective, point, majorant, config.n_polish, config.max_step)
-            yield Proposal(lambda index: end[index])
-            yield Proposal(lambda index: majorant.minimiser(1.0, config.max_step)[index], True)
-            return
-        self.n_left -= 1
+    def __call__(self, point, majorant):
+        config = self.network.config
         factor, state = self.network.curvature(
             point.v,
             majorant,
             self.problem.summary,
-            objective.model.graph,
+            self.problem.objective.model.graph,
             self.state,
             self.log_rank,
         )

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from scipy.optimize import minimize
+from scipy.special import logsumexp
 
 from .._devices import keep_triton_out
 from ..network import EvidenceNetwork, confidence_levels
@@ -25,6 +27,8 @@ logger = logging.getLogger("mne")
 # batch k is simulated from (seed, _PHASE, k): other recordings than the network's own
 _PHASE = 31
 _TEMPERATURE_SEED = 123_456
+# recordings that a temperature of 1 counts for
+_PRIOR = 2.0
 # The temperature is fitted on what is usually localised, not on all that was trained on: a few
 # patches of moderate extent, seen by usual montages, in data of usable quality.
 _USUAL = dict(n_channels=(19, 128), n_sources=(1, 4), max_extent=20.0, snr_db=(-5.0, 10.0))
@@ -50,6 +54,8 @@ def peak_score(network, space, batch, n_steps=None):
         Differentiable in the confidence head's weights.
     target : torch.Tensor of shape (n_batch, n_sources)
         1 at the place of the truly strongest region, at the sample at which the most goes on.
+    calibration : torch.Tensor of shape (n_batch, n_calibration)
+        On what the temperature depends.
     """
     with torch.no_grad():
         problem, _ = pose_batch(network, space, batch)
@@ -57,7 +63,8 @@ def peak_score(network, space, batch, n_steps=None):
         truth = torch.as_tensor(batch.currents[..., 0], dtype=torch.float32, device=space.device)
         moments = regional_moments(truth, space)
         target = torch.zeros_like(moments).scatter_(1, moments.argmax(1, keepdim=True), 1.0)
-    return peak_log_probability(network, problem, last.point), target
+    log_probability = peak_log_probability(network, problem, last.point)
+    return log_probability, target, problem.context.calibration
 
 
 @torch.no_grad()
@@ -73,7 +80,7 @@ def score_peaks(network, space, batch, parts):
 
     Returns
     -------
-    log_probability, target : torch.Tensor of shape (n_batch, n_sources)
+    log_probability, target, calibration : torch.Tensor
         As there.
     """
 
@@ -86,7 +93,7 @@ def score_peaks(network, space, batch, parts):
 
 def _part_loss(network, space, batch, part):
     """Mean loss of some recordings of a batch; ``part`` is a slice."""
-    return _cross_entropy(*peak_score(network, space, batch.take(part)))
+    return _cross_entropy(*peak_score(network, space, batch.take(part))[:2])
 
 
 def _cross_entropy(log_probability, target):
@@ -232,18 +239,46 @@ def fit_temperature_to(network: EvidenceNetwork, held_out):
     coverage : dict of float to float
         As of :func:`fit_temperature`.
     """
-    log_probability, target = (torch.cat(parts) for parts in zip(*held_out, strict=True))
-    change = _best_log_temperature(log_probability, target)
-    network.confidence.log_temperature += change
-    scaled = (log_probability / change.exp()).log_softmax(1)
+    log_probability, target, calibration = (
+        torch.cat(parts) for parts in zip(*held_out, strict=True)
+    )
+    change = _best_log_temperature(log_probability, target, calibration)
+    network.confidence.log_temperature += change.to(network.confidence.log_temperature)
+    scaled = _rescale(log_probability, calibration, change)
     return {level: coverage(scaled, target, level) for level in (0.5, 0.9)}
 
 
-def _best_log_temperature(log_probability, target):
-    """Log of the temperature with the smallest cross-entropy, by search on a grid."""
-    grid = torch.linspace(-1.5, 1.5, 121)
-    found = [_cross_entropy((log_probability / t.exp()).log_softmax(1), target) for t in grid]
-    return grid[int(torch.stack(found).argmin())]
+def _rescale(log_probability, calibration, log_temperature):
+    """Log-probabilities at other temperatures."""
+    temperature = (calibration @ log_temperature.to(calibration)).exp()
+    return (log_probability / temperature[:, None]).log_softmax(1)
+
+
+def _best_log_temperature(log_probability, target, calibration):
+    """Log of the temperature with the smallest cross-entropy, linear in what is known.
+
+    Weights are kept small where there are few recordings of a kind.
+    """
+    log_probability, calibration = (
+        log_probability.double().cpu().numpy(),
+        calibration.double().cpu().numpy(),
+    )
+    place = target.argmax(1).cpu().numpy()
+    ridge = _PRIOR / len(place)
+
+    def loss(weights):
+        temperature = np.exp(calibration @ weights)[:, None]
+        logits = log_probability / temperature
+        normal = logsumexp(logits, axis=1, keepdims=True)
+        share = np.exp(logits - normal)
+        here = np.take_along_axis(logits, place[:, None], 1)
+        # d/dlog T of log p = −logit + Σ p logit
+        slope = (here - (share * logits).sum(1, keepdims=True))[:, 0]
+        gradient = calibration.T @ slope / len(slope) + 2.0 * ridge * weights
+        return float((normal - here).mean() + ridge * weights @ weights), gradient
+
+    found = minimize(loss, np.zeros(calibration.shape[1]), jac=True, method="L-BFGS-B")
+    return torch.as_tensor(found.x)
 
 
 def coverage(log_probability, target, level):

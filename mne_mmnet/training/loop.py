@@ -23,6 +23,7 @@ from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
+from .descent import descent_loss, fix_problem
 from .gradient import Gradient
 from .interrupt import Interrupt, ignore_interrupts
 from .loss import Target, current_loss, unrolled_loss
@@ -138,6 +139,8 @@ def batch_loss(network, space, batch, n_steps):
         Weighted over the iterates.
     last : torch.Tensor of shape (n_batch,)
         Of the last iterate alone, without gradient.
+    problem : Problem
+        What was solved.
     """
     problem, amplitude = pose_batch(network, space, batch)
     with torch.no_grad():
@@ -150,16 +153,24 @@ def batch_loss(network, space, batch, n_steps):
         target = Target.make(truth, inside, space, batch.positions)
     supervised = {n_steps // 3, 2 * n_steps // 3, n_steps}
     losses = []
-    for step, iterate_ in enumerate(iterate(network, problem, n_steps, polished=False)):
+    for step, iterate_ in enumerate(iterate(network, problem, n_steps)):
         if step in supervised:
             currents = problem.objective.posterior_mean(iterate_.point, seen)
             losses.append(current_loss(currents * weights, target, space))
-    return unrolled_loss(losses), losses[-1].detach()
+    return unrolled_loss(losses), losses[-1].detach(), problem
 
 
 def part_loss(network, space, batch, n_steps, part):
-    """Mean loss of some recordings of a batch, see :func:`batch_loss`; ``part`` is a slice."""
-    return batch_loss(network, space, batch.take(part), n_steps)[0]
+    """Losses of both levels for some recordings of a batch; ``part`` is a slice.
+
+    The outer one is that of :func:`batch_loss`; the other has a gradient in the curvature cell
+    alone.
+    """
+    loss, _, problem = batch_loss(network, space, batch.take(part), n_steps)
+    problem, n_recordings = fix_problem(problem, part.start), len(problem.start)
+    if len(problem.start):
+        loss = loss + descent_loss(network, problem) / n_recordings
+    return loss
 
 
 @torch.no_grad()
@@ -380,8 +391,11 @@ def train(
                 group["lr"] = learning_rate(config, k)
             loss_of = partial(part_loss, network, feed.pick(k), batch, n_steps)
             recent.append(gradient(loss_of, len(batch.data)))
-            norm = torch.nn.utils.clip_grad_norm_(learned, config.clip)
-            if torch.isfinite(norm):
+            norms = [
+                torch.nn.utils.clip_grad_norm_(level.parameters(), config.clip)
+                for level in (network.hyperprior, network.curvature)
+            ]
+            if torch.isfinite(torch.stack(norms)).all():
                 optimiser.step()
                 # a short memory at first, so that the average is not that of the initial weights
                 decay = min(config.average, (1 + k) / (10 + k))

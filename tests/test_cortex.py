@@ -1,0 +1,111 @@
+"""Sources between those of the inversion: drawn there, seen by the sensors, counted where near."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import sparse
+
+from mne_mmnet.simulation import PatchSampler, SimulationConfig, simulate_batch
+from mne_mmnet.simulation.cortex import FineSources, draw_cortex
+from mne_mmnet.simulation.grids import join_grids
+from test_training import ring_people
+
+# one's own lead field, hardly any noise
+CLEAN = SimulationConfig(
+    n_channels=(20, 20),
+    snr_db=(120.0, 120.0),
+    heads=(0.0, 0.0, 0.0, 1.0),
+    orients=(1.0, 0.0, 0.0, 0.0),
+    ideal=0.0,
+    known_noise=0.0,
+    removed=0.0,
+    max_times=20,
+    off_grid=1.0,
+)
+
+
+@pytest.fixture(scope="module")
+def people():
+    """Sources on a circle, and three times as many in between; cells begin at a source."""
+    coarse, fine = ring_people(30, 9.0), ring_people(90, 3.0)
+    shared = np.arange(0, 90, 3)
+    between = FineSources(
+        gain=fine.true.astype(np.float16),
+        positions=fine.positions,
+        normals=fine.normals,
+        adjacency=fine.adjacency,
+        shared=shared,
+        owner=np.repeat(np.arange(30), 3),
+    )
+    return replace(coarse, fine=between)
+
+
+def test_join_grids():
+    """Coarse sources are found among the fine ones; cells follow the surface."""
+    # two hemispheres; the two ends of the second are near each other, but not along it
+    coarse = [dict(vertno=np.array([2, 9]), nuse=2), dict(vertno=np.array([4]), nuse=1)]
+    fine = [dict(vertno=np.array([1, 2, 5, 9]), nuse=4), dict(vertno=np.array([3, 4]), nuse=2)]
+    links = sparse.coo_array(
+        ([1.0, 1.0, 3.0, 2.0], ([0, 1, 2, 4], [1, 2, 3, 5])), shape=(6, 6)
+    ).tocsr()
+    shared, owner = join_grids(fine, coarse, links + links.T)
+    assert_array_equal(shared, [1, 3, 5])
+    assert_array_equal(owner, [0, 0, 0, 1, 2, 2])
+
+
+def test_cortex(people):
+    """On the grid or between, with the folds asked for; moments are summed by cells."""
+    sampler = PatchSampler(people.adjacency)
+    picks = np.array([3, 1, 7])
+    plain = draw_cortex(np.random.default_rng(0), people, sampler, 0, picks, 0.0, False)
+    assert plain.fine is None
+    assert plain.sampler is sampler
+    assert_allclose(plain.field, people.true[0][picks] @ [0.0, 0.0, 1.0])
+    assert_array_equal(plain.coarse_normals, people.normals)
+    moments = np.arange(30.0)[:, None]
+    assert plain.gather(moments) is moments
+    tilted = draw_cortex(np.random.default_rng(0), people, sampler, 0, picks, 20.0, True)
+    assert tilted.gain.shape == (3, 90, 3)
+    assert_array_equal(tilted.coarse_normals, tilted.normals[::3])
+    angle = np.rad2deg(np.arccos(tilted.normals[:, 2]))
+    assert np.sqrt(np.mean(angle**2)) == pytest.approx(20.0, abs=0.1)
+    assert_allclose(tilted.gather(np.arange(90.0)[:, None])[:, 0], 9.0 * np.arange(30) + 3.0)
+    # who has no finer grid has the sources of the inversion
+    other = draw_cortex(
+        np.random.default_rng(0), replace(people, fine=None), sampler, 0, picks, 0.0, True
+    )
+    assert_array_equal(other.field, plain.field)
+
+
+def test_sources_between_the_grid(people):
+    """The data are those of the fine sources, the truth their moments by cells."""
+    sampler, differs = PatchSampler(people.adjacency), 0
+    for seed in range(12):
+        batch = simulate_batch(people, sampler, CLEAN, 2, np.random.default_rng(seed))
+        assert batch.currents.shape[1:3] == (30, 1)
+        # unit by unit, the truth on the grid makes nearly, but not quite, the data
+        made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
+        data, made = (x / np.linalg.norm(x) for x in (batch.seen[0], made))
+        likeness = np.sum(data * made)
+        assert likeness > 0.7
+        differs += likeness < 0.9999
+    assert differs > 8
+    on_grid = replace(CLEAN, off_grid=0.0)
+    for seed in range(4):
+        batch = simulate_batch(people, sampler, on_grid, 2, np.random.default_rng(seed))
+        made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
+        data, made = (x / np.linalg.norm(x) for x in (batch.seen[0], made))
+        assert_allclose(data, made, atol=1e-4)
+
+
+def test_ideal_recordings_are_on_the_grid(people):
+    """As textbooks simulate: with the very lead field of the inversion."""
+    config = replace(CLEAN, ideal=1.0)
+    sampler = PatchSampler(people.adjacency)
+    for seed in range(4):
+        batch = simulate_batch(people, sampler, config, 2, np.random.default_rng(seed))
+        made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
+        data, made = (x / np.linalg.norm(x) for x in (batch.seen[0], made))
+        assert_allclose(data, made, atol=1e-4)
