@@ -19,6 +19,7 @@ from .prior import assemble, base_log_cost, base_log_floor, base_log_weight, noi
 # the curvature factor of the plain steps: twice as bold as the majorant's (MacKay's update)
 _FACTOR = 0.5
 _FLOOR = -12.0
+_TINY = 1e-12
 
 # of the first and of the last iterate: relative variance and relative posterior power; of the
 # last one also b/a, the relative image, log a and the relevance
@@ -44,6 +45,10 @@ class Preview:
     v: torch.Tensor
     atoms: list[torch.Tensor]
     fit: torch.Tensor
+
+
+def _relative_log(x):
+    return _relative(x.clamp_min(_TINY).log())
 
 
 def _relative(log):
@@ -79,20 +84,22 @@ def preview(model: SourceModel, data, rest, start, log_power, noise_known, confi
     floor = torch.full_like(start, base_log_floor())
     objective = EvidenceObjective(model, data, rest, *assemble(cost, floor, weight, centre))
     v = objective.project(torch.cat([start, centre], 1))
-    scope, features = objective, []
-    for step in range(config.n_preview):
+    point = objective.evaluate(v)
+    a, b = objective.coefficients(point)
+    features = [_relative(start), _relative_log(b[:, :n_atoms])]
+    moved = objective.move(point, EvidenceMajorant(a, b).minimiser(_FACTOR, config.max_step))
+    scope, v = screen(objective, moved, a, b, moved - point.v), moved
+    for _ in range(config.n_preview - 1):
         point = scope.evaluate(v)
-        a, b = objective.coefficients(point) if step == 0 else scope.update(point, a, b)
+        a, b = scope.update(point, a, b)
         majorant = EvidenceMajorant(a, b)
-        if step in (0, config.n_preview - 1):
-            log_b = b[:, :n_atoms].clamp_min(1e-12).log()
-            features += [_relative(v[:, :n_atoms]), _relative(log_b)]
         v = scope.move(point, majorant.minimiser(_FACTOR, config.max_step))
-        if step == 0:
-            scope = screen(objective, v, a, b, v - point.v)
-    ratio = 2.0 * majorant.analytic_step[:, :n_atoms]
-    features += [ratio.clamp(-8.0, 8.0) / 2.0, _relative(log_b - point.v[:, :n_atoms])]
+    log_b, ratio = b[:, :n_atoms].clamp_min(_TINY).log(), 2.0 * majorant.analytic_step
     features += [
+        _relative(point.v[:, :n_atoms]),
+        _relative(log_b),
+        ratio[:, :n_atoms].clamp(-8.0, 8.0) / 2.0,
+        _relative(log_b - point.v[:, :n_atoms]),
         a[:, :n_atoms].clamp_min(1e-9).log() / 4.0,
         relevance(majorant)[:, :n_atoms] / 2.0,
     ]

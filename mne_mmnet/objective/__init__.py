@@ -16,5 +16,6 @@ from .factorisation import symmetric_eigen as symmetric_eigen
 from .general import GeneralObjective as GeneralObjective
 from .general import GeneralPoint as GeneralPoint
 from .screening import ScreenedObjective as ScreenedObjective
+from .screening import Sweeps as Sweeps
 from .screening import n_active as n_active
 from .screening import screen as screen

@@ -134,3 +134,44 @@ def screen(objective: EvidenceObjective, v, a, b, step):
     still = (cost * variance + barrier / variance).scatter(1, index[:, :-N_NOISE], 0.0)
     offset = still.sum(1)
     return ScreenedObjective(objective, part, index, offset)
+
+
+class Sweeps:
+    """Which atoms move in which step: all in a sweep, between sweeps those that matter.
+
+    Parameters
+    ----------
+    objective : EvidenceObjective
+        The objective.
+    every : int
+        Steps from one sweep through all atoms to the next; the first step is one.
+    """
+
+    def __init__(self, objective: EvidenceObjective, every):
+        self.whole, self.every = objective, every
+        self.scope, self.number, self.last = objective, 0, None
+
+    def enter(self, point):
+        """Return in what the next step is made, and the majorant's coefficients.
+
+        Parameters
+        ----------
+        point : EvidencePoint
+            Where it begins.
+
+        Returns
+        -------
+        scope : EvidenceObjective | ScreenedObjective
+            The objective, in the variances that move.
+        coefficients : tuple of torch.Tensor of shape (n_batch, n_atoms + 3)
+            a and b; of what stands still as they were at the last sweep.
+        """
+        if self.number % self.every == 0:
+            self.scope, coefficients = self.whole, self.whole.coefficients(point)
+        else:
+            v, a, b = self.last
+            if self.number % self.every == 1:
+                self.scope = screen(self.whole, point.v, a, b, point.v - v)
+            coefficients = self.scope.update(point, a, b)
+        self.last, self.number = (point.v, *coefficients), self.number + 1
+        return self.scope, coefficients

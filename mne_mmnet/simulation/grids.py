@@ -16,8 +16,8 @@ def join_grids(fine, coarse, graph):
     Parameters
     ----------
     fine, coarse : sequence of dict
-        Hemispheres, with ``vertno`` and ``nuse``; the vertices in use of the coarse ones are in use
-        in the fine ones, too.
+        Hemispheres, with ``vertno`` and ``nuse``; what is in use of the coarse ones is in use of
+        the fine ones, too.
     graph : scipy.sparse array of shape (n_fine, n_fine)
         Edge lengths of the fine grid.
 

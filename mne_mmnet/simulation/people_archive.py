@@ -186,7 +186,7 @@ class PeopleArchive:
 
 
 def _graph_arrays(adjacency, prefix=""):
-    """A graph as arrays of a file."""
+    """Make arrays of a graph, for a file."""
     coo = adjacency.tocoo()
     return {f"{prefix}edges": np.stack([coo.row, coo.col]), f"{prefix}lengths": coo.data}
 

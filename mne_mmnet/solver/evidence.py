@@ -13,8 +13,8 @@ from ..objective import (
     NOISE_MIN,
     U_MIN,
     EvidenceObjective,
+    Sweeps,
     factor_dtype,
-    screen,
     symmetric_eigen,
 )
 from ..source_model import SourceModel
@@ -156,7 +156,7 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
     """Run the certified loop with the network's curvature.
 
     Every ``sweep``-th step moves all atoms, the first one to begin with; the steps between move
-    those that the last sweep found to matter (:func:`mne_mmnet.objective.screen`).
+    those that the last sweep found to matter (:class:`mne_mmnet.objective.Sweeps`).
 
     Parameters
     ----------
@@ -178,16 +178,11 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
     propose = _Proposer(network, problem)
     current = first_iterate(objective, problem.start)
     yield current
-    for number in range(n_steps):
-        point = current.point
-        if number % config.sweep == 0:
-            scope, (a, b) = objective, objective.coefficients(point)
-        else:
-            if number % config.sweep == 1:
-                scope = screen(objective, point.v, a, b, point.v - before)
-            a, b = scope.update(point, a, b)
-        before = point.v
-        current = certified_step(scope, current, propose(point, EvidenceMajorant(a, b)))
+    sweeps = Sweeps(objective, config.sweep)
+    for _ in range(n_steps):
+        scope, coefficients = sweeps.enter(current.point)
+        proposals = propose(current.point, EvidenceMajorant(*coefficients))
+        current = certified_step(scope, current, proposals)
         yield current
 
 

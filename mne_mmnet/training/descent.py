@@ -51,9 +51,9 @@ def fix_problem(problem: Problem, first=0):
 def descent_loss(network, problem: Problem):
     """How much of J is left along the way.
 
-    With J_K the objective after all of K = 7 steps and x_k = J_k − J_K: log(1 + x_k) after a quarter and
-    after half of them, and J_K over 1 + x_{K/2}, for its gradient. Recordings that begin far away
-    count no more than others.
+    With J_K the objective after all of K = 7 steps and x_k = J_k − J_K: log(1 + x_k) after a
+    quarter and after half of them, and J_K over 1 + x_{K/2}, for its gradient. Recordings that
+    begin far away count no more than others.
 
     Parameters
     ----------
