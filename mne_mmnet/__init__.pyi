@@ -5,6 +5,7 @@ from .inverse import Latency as Latency
 from .inverse import MMNetOperator as MMNetOperator
 from .inverse import MMNetStream as MMNetStream
 from .inverse import SolverReport as SolverReport
+from .inverse import Steadiness as Steadiness
 from .inverse import Uncertainty as Uncertainty
 from .inverse import apply_mmnet_inverse as apply_mmnet_inverse
 from .inverse import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs

@@ -106,6 +106,36 @@ def test_agreement_where_eloreta_fails(rng):
     assert np.isnan(report.agreement).all()
 
 
+def test_steadiness(rng, monkeypatch):
+    """It is the distance to what the windows alone give; far apart, it is a concern."""
+    evoked, cov = simulate(rng, snr_db=5.0)
+    operator = make_mmnet_operator(INFO, FWD, cov)
+    stc, report = apply_mmnet_inverse(evoked, operator, return_report=True)
+    peak = int(np.abs(stc.data).sum(axis=0).argmax())
+    regions = Regions(operator.prepared.positions)
+    place = regions.strongest(np.abs(stc.data[:, peak]))
+    expected = []
+    for half in (0.01, 0.025, 0.05):
+        near = round(half * evoked.info["sfreq"])
+        first, last = max(0, peak - near), min(N_TIMES, peak + near + 1)
+        window = mne.EvokedArray(evoked.data[:, first:last], INFO, verbose=False)
+        if last - first <= 0.8 * N_TIMES:
+            part = apply_mmnet_inverse(window, operator)
+            there = regions.strongest(np.abs(part.data[:, peak - first]))
+            expected.append(np.linalg.norm(regions.positions[there] - regions.positions[place]))
+    assert report.steadiness.n_windows == len(expected) > 0
+    assert report.steadiness.distance_mm == pytest.approx(max(expected), abs=1e-6)
+    assert f"({len(expected)}): strongest region within" in report.describe()
+    # where it is short, there is no shorter window
+    short = mne.EvokedArray(evoked.data[:, :3], INFO, verbose=False)
+    _, report = apply_mmnet_inverse(short, operator, return_report=True)
+    assert report.steadiness.n_windows == 0
+    assert np.isnan(report.steadiness.distance_mm)
+    assert "Shorter windows" not in report.describe()
+    monkeypatch.setattr("mne_mmnet.inverse.concerns._STEADY_MM", -1.0)
+    concern_of(evoked, operator, match="when only a shorter window around the same moment")
+
+
 def test_nothing_to_worry_about(rng):
     """A clear response inside the domain raises no concern; the text has the numbers."""
     evoked, cov = simulate(rng)

@@ -7,6 +7,7 @@ from .operator import make_mmnet_operator as make_mmnet_operator
 from .raw import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
 from .report import Agreement as Agreement
 from .report import SolverReport as SolverReport
+from .report import Steadiness as Steadiness
 from .stream import Latency as Latency
 from .stream import MMNetStream as MMNetStream
 from .uncertainty import Uncertainty as Uncertainty

@@ -15,7 +15,8 @@ from .._mne import (
 )
 from .agreement import compare_with_eloreta
 from .arguments import check_n_steps, resolve_operator
-from .concerns import SAID_BEFORE, find_concerns, warn
+from .concerns import SAID_BEFORE, doubt_steadiness, find_concerns, warn
+from .steadiness import compare_windows
 from .uncertainty import make_uncertainty
 
 
@@ -92,8 +93,8 @@ def apply_mmnet_inverse(
     return_residual : bool
         Whether to return the part of the data that is not explained, as an evoked.
     return_report : bool
-        Whether to return the certificate and the diagnostics, which compare with eLORETA: that
-        takes longer than the estimate itself.
+        Whether to return the certificate and the diagnostics, which compare with eLORETA and with
+        shorter windows: that takes longer than the estimate itself.
     return_uncertainty : bool
         Whether to return how sure the estimate is (not with ``mmnet-cosine``).
     use_cps : bool
@@ -135,8 +136,9 @@ def apply_mmnet_inverse(
         If the answer should not be trusted: the number of channels, or with a noise covariance
         the signal-to-noise ratio, lies outside the model's training domain; the data are nothing
         but noise; there are MEG channels; currents are impossibly large; data and whitener differ
-        in rank; with ``return_uncertainty``, that the strongest source may be nearly anywhere; the
-        noise covariance is so ill-conditioned that whitening is unstable (MNE's).
+        in rank; with ``return_uncertainty``, that the strongest source may be nearly anywhere;
+        with ``return_report``, that shorter windows put it elsewhere; the noise covariance is so
+        ill-conditioned that whitening is unstable (MNE's).
 
     Examples
     --------
@@ -184,7 +186,13 @@ def apply_mmnet_inverse(
     if return_residual:
         out.append(make_residual(evoked, prepared, currents))
     if return_report:
-        out.append(replace(report, agreement=compare_with_eloreta(operator, evoked, currents)))
+        steadiness = compare_windows(operator, whitened, evoked.info["sfreq"], currents, n_steps)
+        silent = {"noise", "explained"} & set(concerns)  # there is nothing to be steady
+        if (doubt := doubt_steadiness(steadiness)) and not silent:
+            report = replace(report, concerns=(*report.concerns, doubt))
+            warn(doubt)
+        agreement = compare_with_eloreta(operator, evoked, currents)
+        out.append(replace(report, agreement=agreement, steadiness=steadiness))
     if return_uncertainty:
         out.append(make_uncertainty(prepared, solution.spread, evoked.nave, **place))
     return out[0] if len(out) == 1 else tuple(out)

@@ -13,6 +13,9 @@ _LEAST_EXPLAINED = 0.05
 # a region that the strongest source lies in with 90 % probability and that holds a larger share of
 # the locations tells next to nothing
 _LARGEST_REGION, _LEVEL = 1.0 / 3.0, 0.9
+# mm that the strongest region may move between windows: half of those that move farther are 20 mm
+# off, a quarter of the steady ones (benchmarks/calibration.py)
+_STEADY_MM = 30.0
 # a signal's mean square must exceed the noise's by as many of its standard errors
 _STANDARD_ERRORS = 3.0
 _SINGULAR = 1e-6
@@ -167,6 +170,28 @@ def find_concerns(card, prepared, data, report, largest, level=None):
             "read its place; average more trials, use more electrodes, or pass a noise_cov."
         )
     return concerns, float(max(distances))
+
+
+def doubt_steadiness(steadiness):
+    """Say that the answer depends on the window.
+
+    Parameters
+    ----------
+    steadiness : Steadiness
+        Of :func:`mne_mmnet.inverse.steadiness.compare_windows`.
+
+    Returns
+    -------
+    text : str
+        The reason, in words; empty if there is none.
+    """
+    if not steadiness.distance_mm > _STEADY_MM:  # NaN: nothing was compared
+        return ""
+    return (
+        f"The strongest region lies {steadiness.distance_mm:.0f} mm away when only a shorter "
+        "window around the same moment is looked at. Several sources may be active: crop to the "
+        "response of interest, and compare windows before you read a place."
+    )
 
 
 def warn(text):

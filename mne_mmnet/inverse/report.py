@@ -27,6 +27,22 @@ class Agreement(NamedTuple):
     region_distance_mm: float
 
 
+class Steadiness(NamedTuple):
+    """Whether shorter windows around the same moment give the same answer.
+
+    Parameters
+    ----------
+    n_windows : int
+        Windows of ± 10, 25 and 50 ms that are shorter than the data: 0 where these are short.
+    distance_mm : float
+        Largest distance from the strongest region at the moment of most current, as all data have
+        it, to where one of the windows has it. NaN without such windows or currents.
+    """
+
+    n_windows: int
+    distance_mm: float
+
+
 @dataclass(frozen=True, eq=False)
 class SolverReport:
     """The certificate of one call, and its diagnostics.
@@ -59,6 +75,8 @@ class SolverReport:
         without a covariance.
     agreement : Agreement | None
         With eLORETA. None where it was not compared.
+    steadiness : Steadiness | None
+        Of shorter windows. None where none was looked at.
     concerns : tuple of str
         Why the answer should not be trusted, in words; empty where nothing speaks against it.
     domain_score : float
@@ -76,6 +94,7 @@ class SolverReport:
     explained_times: np.ndarray
     chi2: float | None
     agreement: Agreement | None = None
+    steadiness: Steadiness | None = None
     concerns: tuple[str, ...] = ()
     domain_score: float = 0.0
 
@@ -126,6 +145,11 @@ class SolverReport:
                 f"eLORETA: correlation of the maps {self.agreement.correlation:.2f}, strongest "
                 f"regions {self.agreement.region_distance_mm:.0f} mm apart (locations "
                 f"{self.agreement.peak_distance_mm:.0f} mm)"
+            )
+        if self.steadiness is not None and self.steadiness.n_windows:
+            lines.append(
+                f"Shorter windows ({self.steadiness.n_windows}): strongest region within "
+                f"{self.steadiness.distance_mm:.0f} mm of this one"
             )
         inside = "inside" if self.domain_score == 0 else f"outside by {self.domain_score:.2f}"
         lines.append(f"Training domain: {inside}")

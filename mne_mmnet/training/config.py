@@ -51,13 +51,13 @@ class TrainingConfig:
     network: NetworkConfig = field(default_factory=NetworkConfig)
     simulation: SimulationConfig = field(default_factory=SimulationConfig)
     spaces: tuple[tuple[str, int, float], ...] = DEFAULT_SPACES
-    n_batches: int = 11_000
+    n_batches: int = 9_000
     batch_size: int = 8
     n_steps: tuple[int, int] = (3, 5)
-    learning_rate: float = 1e-3
+    learning_rate: float = 1.5e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
-    average: float = 0.998
+    average: float = 0.999
     n_confidence: int = 1200
     n_temperature: int = 100
     seed: int = 0

@@ -1,0 +1,201 @@
+"""What each part of the design is worth, *retrained*: short runs from scratch, paired.
+
+    python benchmarks/design.py --work runs/design --people-folder people
+
+What a loss or an input is worth cannot be told by taking it away from a network that was trained
+with it (that is ``ablation.py``). Here every variant is trained from the same initial weights (as
+far as they have the same shape) on the same recordings, for 300 batches, a fortieth of the real
+training; then all localise the same recordings of eight other people. Such short runs tell what
+helps to learn quickly, not what is best in the end.
+
+- *no error columns*: the lead field is taken to be exact.
+- *normal currents only*: no tangential atoms.
+- *head not told*: the network doesn't know whose lead field it is.
+- *no region target*, *no steadiness*: without that part of the loss.
+- *no descent loss*: the curvature network learns from the outer loss alone.
+- *no floors*: variances have no barrier at zero (c = e^−30).
+- *sources on the grid*: simulated where they are looked for, in training only.
+- *preview of 4*: more plain steps before the network is asked.
+
+**Different lead fields** for simulation and inversion, sources between those of the inversion, 1
+to 4 patches up to 20 mm, −5 to 10 dB, standard caps of 19 to 128 electrodes, half of them on the
+template. Differences to the full model are paired; 95 % bootstrap intervals with batches (a head
+and a cap each) as clusters. Writes ``design.csv``.
+"""
+
+import argparse
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import numpy as np
+import torch
+from calibration import RESULTS
+from common import write_rows
+
+from mne_mmnet.metrics import confidence_interval
+from mne_mmnet.network import NetworkConfig, describe
+from mne_mmnet.regions import Regions
+from mne_mmnet.simulation import PAIR, SimulationConfig
+from mne_mmnet.solver import iterate
+from mne_mmnet.training import TrainingConfig, train
+from mne_mmnet.training.command import read_spaces
+from mne_mmnet.training.loop import Space, pose_batch
+
+FULL, N_BATCHES, N_EVALUATED, SEED = "full", 300, 80, 4242
+USUAL = SimulationConfig(
+    n_channels=(19, 128),
+    layouts=1.0,
+    n_sources=(1, 4),
+    max_extent=20.0,
+    snr_db=(-5.0, 10.0),
+    heads=(0.5, 0.1, 0.4, 0.0),
+    orients=(0.0, 0.0, 0.0, 1.0),
+    removed=0.0,
+    off_grid=1.0,
+)
+METRICS = ("region_error_mm", "roc_area", "cosine", "window_shift_mm")
+
+
+@dataclass(frozen=True)
+class Variant:
+    """What is changed: fields of the configurations, or names of the package."""
+
+    network: dict[str, Any] = field(default_factory=dict)
+    simulation: dict[str, Any] = field(default_factory=dict)
+    patches: dict[str, Any] = field(default_factory=dict)
+
+
+def hide_head(*args, **kwargs):
+    """Describe a recording, whoever's head it is."""
+    facts = describe(*args, **kwargs).clone()
+    facts[:, :3] = 0.0
+    return facts
+
+
+VARIANTS = {
+    FULL: Variant(),
+    "no error columns": Variant(dict(n_errors=0)),
+    "normal currents only": Variant(dict(tangential=())),
+    "head not told": Variant(patches={"loop.describe": hide_head}),
+    "no region target": Variant(patches={"loss._REGION": 0.0}),
+    "no steadiness": Variant(patches={"loss._STEADY": 0.0}),
+    "no descent loss": Variant(patches={"descent._WEIGHT": 0.0}),
+    "no floors": Variant(patches={"floor": lambda: -30.0}),
+    "sources on the grid": Variant(simulation=dict(off_grid=0.0)),
+    "preview of 4": Variant(dict(n_preview=4)),
+}
+_HOMES = {
+    "floor": (
+        "mne_mmnet.network.hyperprior.base_log_floor",
+        "mne_mmnet.network.preview.base_log_floor",
+    )
+}
+
+
+def patched(variant):
+    """Change the package for a variant; a context manager."""
+    stack = ExitStack()
+    for name, value in variant.patches.items():
+        for home in _HOMES.get(name, (f"mne_mmnet.training.{name}",)):
+            stack.enter_context(mock.patch(home, value))
+    return stack
+
+
+def train_variant(variant, work, people, held_out, n_batches):
+    """Train one variant; goes on where it was interrupted."""
+    config = TrainingConfig(
+        network=replace(NetworkConfig(), **variant.network),
+        simulation=SimulationConfig(**variant.simulation),
+        spaces=(("ico3", people.n_people, 1.0),),
+        n_batches=n_batches,
+    )
+    network, _ = train(config, work, [people], validation_people=[held_out], save_every=n_batches)
+    return network.requires_grad_(False)
+
+
+@torch.no_grad()
+def evaluate(network, people, n_batches=N_EVALUATED):
+    """Score a network: an array of shape (n_batches, n_recordings, n_metrics)."""
+    space, regions = Space(people, network.config), Regions(people.positions)
+    rows = []
+    for number in range(n_batches):
+        batch = space.simulate(USUAL, 6 * PAIR, [SEED, number])
+        problem, amplitude = pose_batch(network, space, batch)
+        *_, last = iterate(network, problem)
+        seen = torch.as_tensor(batch.seen, dtype=torch.float32) / amplitude[:, None, None].float()
+        found = problem.objective.posterior_mean(last.point, seen).numpy()
+        found = found * batch.orient_weights[:, None]
+        pairs = zip(found[::PAIR], found[1::PAIR], batch.currents[::PAIR], strict=True)
+        rows.append([score(regions, *pair) for pair in pairs])
+    return np.array(rows)
+
+
+def score(regions, found, of_window, truth):
+    """Score a recording, and how far its window's answer lies away (METRICS)."""
+    places = [
+        regions.positions[regions.strongest(np.linalg.norm(x[..., 0], axis=1))]
+        for x in (truth, found, of_window)
+    ]
+    power, true = (np.sqrt(np.square(x).sum(axis=(1, 2))) for x in (found, truth))
+    active = true > 0.1 * true.max()
+    ranks = power.argsort().argsort()
+    n_active = active.sum()
+    area = ranks[active].sum() - n_active * (n_active - 1) / 2
+    return (
+        np.linalg.norm(places[1] - places[0]),
+        area / (n_active * (~active).sum()),
+        np.sum(found * truth) / (np.linalg.norm(found) * np.linalg.norm(truth)),
+        np.linalg.norm(places[2] - places[1]),
+    )
+
+
+def tabulate(scores):
+    """Means of all variants, and their differences to the full model."""
+    rows = []
+    for name, found in scores.items():
+        row = dict(variant=name, n_recordings=found.shape[0] * found.shape[1])
+        for column, metric in enumerate(METRICS):
+            change = (found - scores[FULL])[..., column].mean(axis=1)
+            low, high = confidence_interval(change)
+            row[metric] = found[..., column].mean()
+            row |= {f"{metric}_change_low": low, f"{metric}_change_high": high}
+        rows.append(row)
+    return rows
+
+
+def main():
+    """Run the command."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--work", type=Path, default=Path("design"), help="where runs are kept")
+    parser.add_argument("--people-folder", type=Path, help="lead fields; default: the cache")
+    parser.add_argument("--batches", type=int, default=N_BATCHES)
+    parser.add_argument("--evaluated", type=int, default=N_EVALUATED, help="batches")
+    parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    (people,), (held_out,) = read_spaces(args.people_folder, (("ico3", 40, 1.0),))
+    scores = {}
+    for name in dict.fromkeys([FULL, *args.variants]):
+        variant, work = VARIANTS[name], args.work / name.replace(" ", "-")
+        kept = work / f"scores-{args.batches}-{args.evaluated}.npy"
+        if not kept.exists():
+            with patched(variant):
+                network = train_variant(variant, work, people, held_out, args.batches)
+                np.save(kept, evaluate(network, held_out, args.evaluated))
+        scores[name] = np.load(kept)
+        print(name, *np.round(scores[name].mean(axis=(0, 1)), 3), flush=True)
+    comment = (
+        f"python benchmarks/design.py; {args.batches} batches of training, different lead fields "
+        f"for simulation and inversion, sources between those of the inversion, seed {SEED}"
+    )
+    write_rows(args.out / "design.csv", comment, tabulate(scores))
+
+
+if __name__ == "__main__":
+    main()
