@@ -23,8 +23,9 @@ Of the search:
   majorant, or by MacKay's bolder one.
 - *no learned start*: the search starts where the preview ends.
 - *no hyperprior*: every atom costs the same, the noise is expected at its base.
-- *no polish*: without the last step. *Preview only*: no certified step at all.
-- *K steps*: more or fewer learned steps than the full model's; each is polished.
+- *no floors*: variances have no barrier at zero (c = 0).
+- *no screening*: all atoms move in every step. *Preview only*: no certified step at all.
+- *K steps*: more or fewer than the full model's.
 - *Champagne*: no network. Majorization-minimization updates without costs from a flat start
   (Wipf & Nagarajan 2009), the noise being estimated as in mmnet; on the whole model, or on single
   locations of an exact lead field.
@@ -128,7 +129,8 @@ def _plain_prior(context, log_cost, n_rank):
     """Coefficients of a prior that nobody learned."""
     centre = noise_centre(context.log_power, context.noise_known)
     weight = torch.full_like(centre, base_log_weight(n_rank))
-    return *assemble(log_cost, weight, centre), centre
+    nothing = torch.full_like(log_cost, -math.inf)
+    return *assemble(log_cost, nothing, weight, centre), centre
 
 
 def without_start(hyperprior):
@@ -161,6 +163,18 @@ def flat(context, graph, n_rank):
     start = torch.full_like(nothing, math.log(n_rank / graph.n_atoms))
     summary = start.new_zeros(n_batch, n_sources, 1)
     return cost, barrier, torch.cat([start, centre], 1), summary
+
+
+def without_floors(hyperprior):
+    """Let variances vanish."""
+
+    def answer(context, graph, n_rank):
+        cost, barrier, start, summary = hyperprior(context, graph, n_rank)
+        barrier = barrier.clone()
+        barrier[:, :-N_NOISE] = 0.0
+        return cost, barrier, start, summary
+
+    return answer
 
 
 def points_only(hyperprior):
@@ -215,8 +229,8 @@ def make_variants(network):
     config = network.config
     prior = network.hyperprior
     full = Parts(config, prior, network.curvature, config.n_steps)
-    plain = replace(config, n_polish=0)
-    champagne = Parts(plain, flat, ConstantCurvature(1.0), 0)
+    thorough = replace(config, sweep=1)
+    champagne = Parts(thorough, flat, ConstantCurvature(1.0), 0)
     single = replace(champagne, hyperprior=points_only(flat))
     variants = {
         FULL: Variant(full),
@@ -233,10 +247,9 @@ def make_variants(network):
         "constant curvature 0.5": Variant(replace(full, curvature=ConstantCurvature(0.5))),
         "no learned start": Variant(replace(full, hyperprior=without_start(prior))),
         "no hyperprior": Variant(replace(full, hyperprior=without_cost(prior))),
-        "no polish": Variant(replace(full, config=plain)),
-        "preview only": Variant(
-            replace(full, config=plain, hyperprior=without_start(prior), n_steps=0)
-        ),
+        "no floors": Variant(replace(full, hyperprior=without_floors(prior))),
+        "no screening": Variant(replace(full, config=thorough)),
+        "preview only": Variant(replace(full, hyperprior=without_start(prior), n_steps=0)),
     }
     for k in N_STEPS:
         if k != full.n_steps:
@@ -342,7 +355,7 @@ def main():
         f"{' '.join(args.montages)} --heads {' '.join(args.heads)} --covariance "
         f"'{args.covariance}'; {card.sha256[:12]}; people.py's recordings, seed {SEED}; "
         f"{time.strftime('%F')}; parts removed without retraining; full: "
-        f"{network.config.n_steps} steps and polish; different lead fields for simulation and "
+        f"{network.config.n_steps} steps; different lead fields for simulation and "
         "inversion; SNR: mean power of signal over noise; means and 95 % bootstrap intervals, "
         "people as clusters"
     )

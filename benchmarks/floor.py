@@ -12,9 +12,9 @@ import time
 from typing import NamedTuple
 
 import torch
-from mne_mmnet.solver.polishing import n_active
 
 from mne_mmnet.network.mixing import LookAround
+from mne_mmnet.objective import n_active
 
 
 class Rates(NamedTuple):
@@ -104,21 +104,25 @@ def count_work(network, model, n_times):
     Returns
     -------
     work : Work
-        Learned steps accepted at once, as nearly all are.
+        Steps accepted at once, as nearly all are.
     """
     config, graph = network.config, model.graph
     n, n_sources, atoms = model.n_kept, model.n_sources, model.n_atom_columns
     # those of the errors, too
     m = model.columns.shape[-1]
     k = min(n, n_times)
-    polishes = config.n_polish > 0
-    n_grams = config.n_preview + 1 + config.n_steps + 2 * polishes
-    n_forms = config.n_preview + config.n_steps + polishes
+    # all atoms move in a sweep; after it, what stands still is summed once
+    steps = range(config.n_steps)
+    n_sweeps = sum(k % config.sweep == 0 for k in steps)
+    n_screens = sum(k % config.sweep == 1 for k in steps)
+    n_grams = 2 + 1 + n_sweeps + n_screens  # of the preview, the start, the search
+    n_forms = 1 + n_sweeps
+    n_few = config.n_preview - 1 + config.n_steps - n_sweeps
     active = m - atoms + sum(n_active(count) * width for count, width in model.families)
 
     grams = n_grams * (2.0 * n + 1.0) * n * m
     forms = n_forms * (2.0 * n + 5.0) * n * m
-    polish = config.n_polish * 4.0 * n * n * active
+    few = n_few * (4.0 * n + 6.0) * n * active
     images = 2.0 * (k + 4.0) * n * atoms
     read_out = 2.0 * n_times * (n * atoms + graph.synthesis.values().numel())
     layers = 0.0
@@ -133,13 +137,13 @@ def count_work(network, model, n_times):
     mixing = graph.near.values().numel() * config.state
     layers += config.n_steps * 2.0 * (n_sources * weights + mixing)
 
-    n_evaluations = n_grams - polishes + config.n_polish
-    n_eigen = n_forms + config.n_polish
+    n_eigen = config.n_preview + config.n_steps
+    n_evaluations = n_eigen + 1
     small = n_evaluations * (2.0 / 3.0 * n**3 + 2.0 * n * n * k)
     small += n_eigen * (9.0 * n**3 + 2.0 * n * n * (n + k))
     residual = 2.0 * model.n_rank * n_sources * model.n_orient * n_times
     return Work(
-        single=grams + forms + polish + images + read_out + layers,
+        single=grams + forms + few + images + read_out + layers,
         double=small + residual,
         traffic=4.0 * n * m * (n_grams + n_forms + 2),
     )

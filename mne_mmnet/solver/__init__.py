@@ -9,7 +9,6 @@ from .descent import Iterate as Iterate
 from .descent import Proposal as Proposal
 from .descent import certify as certify
 from .descent import descend as descend
-from .evidence import Problem as Problem
 from .evidence import data_factor as data_factor
 from .evidence import iterate as iterate
 from .evidence import normalise_data as normalise_data

@@ -53,8 +53,8 @@ class TrainingConfig:
     spaces: tuple[tuple[str, int, float], ...] = DEFAULT_SPACES
     n_batches: int = 9_000
     batch_size: int = 8
-    n_steps: tuple[int, int] = (3, 5)
-    learning_rate: float = 1.5e-3
+    n_steps: tuple[int, int] = (1, 2)
+    learning_rate: float = 2e-3
     weight_decay: float = 1e-4
     clip: float = 1.0
     average: float = 0.999

@@ -395,7 +395,7 @@ def measure(network, space, batches, parts):
 def _score(network, space, whole, part):
     """Scores of some recordings of a batch, one row each; ``part`` is a slice."""
     n_steps, batch, rows = network.config.n_steps, whole.take(part), []
-    _, losses, _ = batch_loss(network, space, batch, n_steps)
+    _, losses = batch_loss(network, space, batch, n_steps)
     problem, amplitude = pose_batch(network, space, batch)
     *_, last = iterate(network, problem, n_steps)
     seen = torch.as_tensor(batch.seen, device=space.device) / amplitude[:, None, None]

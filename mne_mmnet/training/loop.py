@@ -23,7 +23,6 @@ from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
-from .descent import descent_loss, fix_problem
 from .gradient import Gradient
 from .interrupt import Interrupt, ignore_interrupts
 from .loss import Target, current_loss, unrolled_loss
@@ -139,8 +138,6 @@ def batch_loss(network, space, batch, n_steps):
         Weighted over the iterates.
     last : torch.Tensor of shape (n_batch,)
         Of the last iterate alone, without gradient.
-    problem : Problem
-        What was solved.
     """
     problem, amplitude = pose_batch(network, space, batch)
     with torch.no_grad():
@@ -157,20 +154,12 @@ def batch_loss(network, space, batch, n_steps):
         if step in supervised:
             currents = problem.objective.posterior_mean(iterate_.point, seen)
             losses.append(current_loss(currents * weights, target, space))
-    return unrolled_loss(losses), losses[-1].detach(), problem
+    return unrolled_loss(losses), losses[-1].detach()
 
 
 def part_loss(network, space, batch, n_steps, part):
-    """Losses of both levels for some recordings of a batch; ``part`` is a slice.
-
-    The outer one is that of :func:`batch_loss`; the other has a gradient in the curvature cell
-    alone.
-    """
-    loss, _, problem = batch_loss(network, space, batch.take(part), n_steps)
-    problem, n_recordings = fix_problem(problem, part.start), len(problem.start)
-    if len(problem.start):
-        loss = loss + descent_loss(network, problem) / n_recordings
-    return loss
+    """Mean loss of some recordings of a batch, see :func:`batch_loss`; ``part`` is a slice."""
+    return batch_loss(network, space, batch.take(part), n_steps)[0]
 
 
 @torch.no_grad()
