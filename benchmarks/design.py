@@ -88,13 +88,14 @@ VARIANTS = {
     "sources on the grid": Variant(simulation=dict(off_grid=0.0)),
     "preview of 4": Variant(dict(n_preview=4)),
     "3 to 5 steps": Variant(dict(n_steps=4), training=dict(n_steps=(3, 5))),
-    "analytic curvature": Variant(dict(factor_min=0.999, factor_max=1.001)),
+    "analytic curvature": Variant(patches={"squash": lambda cell, x: torch.ones_like(x)}),
 }
 _HOMES = {
     "floor": (
         "mne_mmnet.network.hyperprior.base_log_floor",
         "mne_mmnet.network.preview.base_log_floor",
-    )
+    ),
+    "squash": ("mne_mmnet.network.curvature.CurvatureCell._squash",),
 }
 
 
