@@ -91,10 +91,7 @@ VARIANTS = {
     "analytic curvature": Variant(patches={"squash": lambda cell, x: torch.ones_like(x)}),
 }
 _HOMES = {
-    "floor": (
-        "mne_mmnet.network.hyperprior.base_log_floor",
-        "mne_mmnet.network.preview.base_log_floor",
-    ),
+    "floor": ("mne_mmnet.network.hyperprior.base_log_floor",),
     "squash": ("mne_mmnet.network.curvature.CurvatureCell._squash",),
 }
 

@@ -700,7 +700,7 @@ def test_number_of_steps(case):
         for n in (3, 7)
     )
     assert len(few.objective) == 4  # the start and three steps
-    assert len(many.objective) == 9
+    assert len(many.objective) == 8
     assert_array_equal(many.objective[:4], few.objective[:4])
 
 

@@ -178,7 +178,7 @@ def naive_preview(model, data, rest, start, log_power, known, n_steps):
         q = np.einsum("anm,nm->a", atoms, middle)
         cost, weight = np.exp(-1.0) / model.n_rank, model.n_rank * np.exp(-2.0)
         a = np.append(variance[:-3] * (z + cost), [0.0, 0.0, 0.0])
-        b = np.append(variance[:-3] * q + np.exp(-12.0) / variance[:-3], [0.0, 0.0, 0.0])
+        b = np.append(variance[:-3] * q, [0.0, 0.0, 0.0])
         levels = ((np.eye(model.n_kept), outside, rest), *((term, 0, 0.0) for term in terms))
         for k, (shape, more, power) in enumerate(levels, start=-3):
             a[k] = variance[k] * np.sum(inverse * shape) + more

@@ -6,6 +6,7 @@ of those that matter. They are features like any other,
 functions of the lead field and of C alone; nothing here is learned or certified.
 """
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -14,7 +15,7 @@ from ..majorant import EvidenceMajorant
 from ..objective import EvidenceObjective, screen
 from ..source_model import SourceModel
 from .curvature import relevance
-from .prior import assemble, base_log_cost, base_log_floor, base_log_weight, noise_centre
+from .prior import assemble, base_log_cost, base_log_weight, noise_centre
 
 # the curvature factor of the plain steps: twice as bold as the majorant's (MacKay's update)
 _FACTOR = 0.5
@@ -81,7 +82,7 @@ def preview(model: SourceModel, data, rest, start, log_power, noise_known, confi
     centre = noise_centre(log_power, noise_known)
     weight = torch.full_like(centre, base_log_weight(model.n_rank))
     cost = torch.full_like(start, base_log_cost(model.n_rank))
-    floor = torch.full_like(start, base_log_floor())
+    floor = torch.full_like(start, -math.inf)  # none: what is shown is what the data say
     objective = EvidenceObjective(model, data, rest, *assemble(cost, floor, weight, centre))
     v = objective.project(torch.cat([start, centre], 1))
     point = objective.evaluate(v)
