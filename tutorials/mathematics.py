@@ -104,9 +104,8 @@ for name, trace in traces.items():
     print(f"{name:18s} after 2 steps {trace[2]:.2f}, after 40 {trace[-1]:.2f}")
 
 # %%
-# Both roads only go down. On this recording the learned curvature is a step or two ahead of the
-# textbook, and polishing brings both to nearly the same value: much of what the network
-# contributes is the objective itself (the weights :math:`w`) and the start.
+# Both roads only go down. The network is made for two steps, after which it is ahead; what it
+# contributes beyond is the objective itself (the weights :math:`w` and :math:`c`) and the start.
 # ``benchmarks/ablation.py`` measures each part on many recordings.
 #
 # A lower objective is no proof of a better map: it is the price of what was assumed about sources
