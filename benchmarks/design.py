@@ -162,8 +162,8 @@ def tabulate(scores):
         for column, metric in enumerate(METRICS):
             change = (found - scores[FULL])[..., column].mean(axis=1)
             low, high = confidence_interval(change)
-            row[metric] = found[..., column].mean()
-            row |= {f"{metric}_change_low": low, f"{metric}_change_high": high}
+            row[metric] = f"{found[..., column].mean():.4g}"
+            row[f"{metric}_minus_full"] = f"{change.mean():+.3g} ({low:.3g} … {high:.3g})"
         rows.append(row)
     return rows
 

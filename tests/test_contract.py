@@ -704,6 +704,7 @@ def test_number_of_steps(case):
     assert_array_equal(many.objective[:4], few.objective[:4])
 
 
+@pytest.mark.filterwarnings("ignore:The strongest region lies")
 def test_known_noise_level(case):
     """With the true covariance of white noise, the noise is found to be what it says."""
     rng = np.random.default_rng(0)

@@ -108,7 +108,7 @@ def test_agreement_where_eloreta_fails(rng):
 
 def test_steadiness(rng, monkeypatch):
     """It is the distance to what the windows alone give; far apart, it is a concern."""
-    evoked, cov = simulate(rng, snr_db=5.0)
+    evoked, cov = simulate(rng)
     operator = make_mmnet_operator(INFO, FWD, cov)
     stc, report = apply_mmnet_inverse(evoked, operator, return_report=True)
     peak = int(np.abs(stc.data).sum(axis=0).argmax())
@@ -173,7 +173,7 @@ def test_noise_only(rng):
     level = np.sqrt(cov.data[0])
     evoked.data[:] = level * rng.standard_normal(evoked.data.shape)
     concern_of(evoked, FWD, cov, match="not distinguishable from noise.*nave")
-    concern_of(evoked, FWD, match=r"explain 0\.\d % of the data")
+    concern_of(evoked, FWD, match=r"explain [0-4]\.\d % of the data")
 
 
 @pytest.mark.parametrize("method", ["empirical", "shrunk"])
