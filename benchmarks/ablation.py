@@ -23,7 +23,6 @@ Of the search:
   majorant, or by MacKay's bolder one.
 - *no learned start*: the search starts where the preview ends.
 - *no hyperprior*: every atom costs the same, the noise is expected at its base.
-- *no floors*: variances have no barrier at zero (c = 0).
 - *no screening*: all atoms move in every step. *Preview only*: no certified step at all.
 - *K steps*: more or fewer than the full model's.
 - *Champagne*: no network. Majorization-minimization updates without costs from a flat start
@@ -129,8 +128,7 @@ def _plain_prior(context, log_cost, n_rank):
     """Coefficients of a prior that nobody learned."""
     centre = noise_centre(context.log_power, context.noise_known)
     weight = torch.full_like(centre, base_log_weight(n_rank))
-    nothing = torch.full_like(log_cost, -math.inf)
-    return *assemble(log_cost, nothing, weight, centre), centre
+    return *assemble(log_cost, weight, centre), centre
 
 
 def without_start(hyperprior):
@@ -163,18 +161,6 @@ def flat(context, graph, n_rank):
     start = torch.full_like(nothing, math.log(n_rank / graph.n_atoms))
     summary = start.new_zeros(n_batch, n_sources, 1)
     return cost, barrier, torch.cat([start, centre], 1), summary
-
-
-def without_floors(hyperprior):
-    """Let variances vanish."""
-
-    def answer(context, graph, n_rank):
-        cost, barrier, start, summary = hyperprior(context, graph, n_rank)
-        barrier = barrier.clone()
-        barrier[:, :-N_NOISE] = 0.0
-        return cost, barrier, start, summary
-
-    return answer
 
 
 def points_only(hyperprior):
@@ -247,7 +233,6 @@ def make_variants(network):
         "constant curvature 0.5": Variant(replace(full, curvature=ConstantCurvature(0.5))),
         "no learned start": Variant(replace(full, hyperprior=without_start(prior))),
         "no hyperprior": Variant(replace(full, hyperprior=without_cost(prior))),
-        "no floors": Variant(replace(full, hyperprior=without_floors(prior))),
         "no screening": Variant(replace(full, config=thorough)),
         "preview only": Variant(replace(full, hyperprior=without_start(prior), n_steps=0)),
     }

@@ -12,7 +12,6 @@ helps to learn quickly, not what is best in the end.
 - *normal currents only*: no tangential atoms.
 - *head not told*: the network doesn't know whose lead field it is.
 - *no region target*, *no steadiness*: without that part of the loss.
-- *no floors*: variances have no barrier at zero (c = e^−30).
 - *sources on the grid*: simulated where they are looked for, in training only.
 - *preview of 4*: more plain steps before the network is asked.
 - *3 to 5 steps*, in training, and 4 at use.
@@ -84,14 +83,12 @@ VARIANTS = {
     "head not told": Variant(patches={"loop.describe": hide_head}),
     "no region target": Variant(patches={"loss._REGION": 0.0}),
     "no steadiness": Variant(patches={"loss._STEADY": 0.0}),
-    "no floors": Variant(patches={"floor": lambda: -30.0}),
     "sources on the grid": Variant(simulation=dict(off_grid=0.0)),
     "preview of 4": Variant(dict(n_preview=4)),
     "3 to 5 steps": Variant(dict(n_steps=4), training=dict(n_steps=(3, 5))),
     "analytic curvature": Variant(patches={"squash": lambda cell, x: torch.ones_like(x)}),
 }
 _HOMES = {
-    "floor": ("mne_mmnet.network.hyperprior.base_log_floor",),
     "squash": ("mne_mmnet.network.curvature.CurvatureCell._squash",),
 }
 

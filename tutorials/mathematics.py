@@ -15,13 +15,12 @@ objective descended by the network's steps and by the textbook's.
 #
 # .. math::
 #
-#    J(u, ℓ) = \log|Σ| + \mathrm{tr}(C Σ^{-1}) + \sum_i (w_i e^{u_i} + c_i e^{-u_i}) + r(ℓ),
+#    J(u, ℓ) = \log|Σ| + \mathrm{tr}(C Σ^{-1}) + \sum_i w_i e^{u_i} + r(ℓ),
 #    \qquad Σ = \mathrm{noise}(ℓ) + \tilde L\, \mathrm{diag}(e^{u})\, \tilde L^\top,
 #
-# the negative log evidence plus a prior, whose weights :math:`w` and :math:`c` a network reads
-# from the data. Variances that do not help to explain the data shrink, which makes the estimate
-# focal without anything being tuned; :math:`c` keeps them from vanishing where the place of a
-# source is uncertain.
+# the negative log evidence plus a prior, whose weights :math:`w` a network reads from the data.
+# Variances that do not help to explain the data shrink, which makes the estimate focal without
+# anything being tuned.
 #
 # Majorization-minimization
 # -------------------------
@@ -101,11 +100,11 @@ for name, trace in traces.items():
 ax.set(xlabel="step", ylabel="objective J", xscale="symlog", xlim=(0, None))
 ax.legend()
 for name, trace in traces.items():
-    print(f"{name:18s} after 2 steps {trace[2]:.2f}, after 40 {trace[-1]:.2f}")
+    print(f"{name:18s} after 3 steps {trace[3]:.2f}, after 40 {trace[-1]:.2f}")
 
 # %%
-# Both roads only go down. The network is made for two steps, after which it is ahead; what it
-# contributes beyond is the objective itself (the weights :math:`w` and :math:`c`) and the start.
+# Both roads only go down. The network is made for three steps, after which it is ahead; what it
+# contributes beyond is the objective itself (the weights :math:`w`) and the start.
 # ``benchmarks/ablation.py`` measures each part on many recordings.
 #
 # A lower objective is no proof of a better map: it is the price of what was assumed about sources

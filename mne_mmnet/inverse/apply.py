@@ -46,9 +46,7 @@ def apply_mmnet_inverse(
     With ``mmnet-base`` the estimate is the posterior mean of the currents under source variances
     found by certified majorization-minimization of the evidence objective
 
-    .. math::
-
-        J(u, ℓ) = \log|Σ| + \mathrm{tr}(C Σ^{-1}) + \sum_i (w_i e^{u_i} + c_i e^{-u_i}) + r(ℓ),
+    .. math:: J(u, ℓ) = \log|Σ| + \mathrm{tr}(C Σ^{-1}) + \sum_i w_i e^{u_i} + r(ℓ),
 
     with curvature, hyperprior and starting point supplied by a pretrained network. With
     ``mmnet-cosine`` it is the minimiser of the paper's objective

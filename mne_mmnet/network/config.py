@@ -72,7 +72,7 @@ class NetworkConfig:
     factor_min: float = 0.05
     factor_max: float = 2.0
     max_step: float = 6.0
-    n_steps: int = 2
+    n_steps: int = 3
     sweep: int = 4
 
     def __post_init__(self):

@@ -9,7 +9,7 @@ from ..source_model import SourceGraph
 from .config import NetworkConfig
 from .context import N_ATOM_FEATURES, N_GLOBAL_FEATURES, Context
 from .mixing import LookAround
-from .prior import assemble, base_log_cost, base_log_floor, base_log_weight, noise_centre
+from .prior import assemble, base_log_cost, base_log_weight, noise_centre
 
 # how far the network can move the prior from its base, in log units
 _REACH = 6.0
@@ -38,13 +38,13 @@ class Hyperprior(nn.Module):
         n_in = n_kinds * N_ATOM_FEATURES + 1 + N_GLOBAL_FEATURES
         self.encode = nn.Linear(n_in, hidden)
         self.blocks = nn.ModuleList(LookAround(hidden, hidden) for _ in range(config.blocks))
-        self.head = nn.Linear(hidden, 3 * n_kinds + config.context)
+        self.head = nn.Linear(hidden, 2 * n_kinds + config.context)
         self.noise = nn.Sequential(
             nn.Linear(hidden + N_GLOBAL_FEATURES, hidden),
             nn.SiLU(),
             nn.Linear(hidden, 3 * N_NOISE),
         )
-        nn.init.zeros_(self.head.weight[: 3 * n_kinds])
+        nn.init.zeros_(self.head.weight[: 2 * n_kinds])
         nn.init.zeros_(self.head.bias)
         nn.init.zeros_(self.noise[-1].weight)
         nn.init.zeros_(self.noise[-1].bias)
@@ -75,17 +75,16 @@ class Hyperprior(nn.Module):
         for block in self.blocks:
             hidden = hidden + silu(block(graph, hidden))
         out = self.head(hidden)
-        log_cost, log_floor, log_start = (
-            _bounded(graph.to_atoms(x)) for x in out[..., : 3 * n_kinds].split(n_kinds, -1)
+        log_cost, log_start = (
+            _bounded(graph.to_atoms(x)) for x in out[..., : 2 * n_kinds].split(n_kinds, -1)
         )
-        summary = out[..., 3 * n_kinds :]
+        summary = out[..., 2 * n_kinds :]
 
         pooled = torch.cat([hidden.mean(1), context.recording], -1)
         shift, log_weight, jump = self.noise(pooled).split(N_NOISE, -1)
         centre = noise_centre(context.log_power, context.noise_known) + _bounded(shift, 3.0)
         cost, barrier = assemble(
             log_cost + base_log_cost(n_rank),
-            log_floor + base_log_floor(),
             _bounded(log_weight, 3.0) + base_log_weight(n_rank),
             centre,
         )

@@ -6,7 +6,6 @@ of those that matter. They are features like any other,
 functions of the lead field and of C alone; nothing here is learned or certified.
 """
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -82,8 +81,7 @@ def preview(model: SourceModel, data, rest, start, log_power, noise_known, confi
     centre = noise_centre(log_power, noise_known)
     weight = torch.full_like(centre, base_log_weight(model.n_rank))
     cost = torch.full_like(start, base_log_cost(model.n_rank))
-    floor = torch.full_like(start, -math.inf)  # none: what is shown is what the data say
-    objective = EvidenceObjective(model, data, rest, *assemble(cost, floor, weight, centre))
+    objective = EvidenceObjective(model, data, rest, *assemble(cost, weight, centre))
     v = objective.project(torch.cat([start, centre], 1))
     point = objective.evaluate(v)
     a, b = objective.coefficients(point)

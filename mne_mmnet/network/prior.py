@@ -22,11 +22,6 @@ def base_log_cost(n_rank):
     return -math.log(n_rank) - 1.0
 
 
-def base_log_floor():
-    """Log of the coefficient c of e^−u: hardly anything, far below what data say."""
-    return -12.0
-
-
 def base_log_weight(n_rank):
     """Log of the weight of the noise prior.
 
@@ -58,15 +53,13 @@ def noise_centre(log_power, noise_known):
     return known * level + (1.0 - known) * level.new_tensor(_GUESS)
 
 
-def assemble(log_cost, log_floor, log_weight, centre):
+def assemble(log_cost, log_weight, centre):
     """Coefficients of the objective.
 
     Parameters
     ----------
     log_cost : torch.Tensor of shape (n_batch, n_atoms)
         Log of w.
-    log_floor : torch.Tensor of shape (n_batch, n_atoms)
-        Log of c, which keeps variances from vanishing.
     log_weight, centre : torch.Tensor of shape (n_batch, 3)
         Log of ν, and μ, of the noise terms.
 
@@ -77,5 +70,5 @@ def assemble(log_cost, log_floor, log_weight, centre):
     """
     weight = log_weight.exp()
     cost = torch.cat([log_cost.exp(), weight * (-centre).exp()], 1)
-    barrier = torch.cat([log_floor.exp(), weight * centre.exp()], 1)
+    barrier = torch.cat([torch.zeros_like(log_cost), weight * centre.exp()], 1)
     return cost, barrier

@@ -3,8 +3,7 @@
 Notation, in the whitened and power-normalised sensor space of dimension n::
 
     Σ(u, ℓ) = e^{ℓ₁} I + e^{ℓ₂} B₂ + e^{ℓ₃} B₃ + Σ_i e^{u_i} A_i ,   C = Y Yᵀ
-    J(u, ℓ) = log|Σ| + tr(C Σ⁻¹) + Σ_i (w_i e^{u_i} + c_i e^{−u_i})
-              + Σ_m ν_m (e^{ℓ_m−μ_m} + e^{μ_m−ℓ_m})
+    J(u, ℓ) = log|Σ| + tr(C Σ⁻¹) + Σ_i w_i e^{u_i} + Σ_m ν_m (e^{ℓ_m−μ_m} + e^{μ_m−ℓ_m})
 
 Σ is needed only on the n_kept dimensions that the dictionary reaches (``model.basis``); on the
 others it is e^{ℓ₁} I, so that they add (n − n_kept) ℓ₁ + c e^{−ℓ₁} to J, c the data power there.
@@ -70,9 +69,8 @@ class EvidenceObjective:
     cost : torch.Tensor of shape (n_batch, n_atoms + 3)
         Coefficients of e^v: w_i for the atoms, ν e^{−μ} for the noise terms.
     barrier : torch.Tensor of shape (n_batch, n_atoms + 3)
-        Coefficients of e^{−v}: c_i for the atoms, ν e^{μ} for the noise terms. The noise terms'
-        are what makes J bounded below when C is rank-deficient; the atoms' keep variances from
-        vanishing where the place of a source is uncertain.
+        Coefficients of e^{−v}: 0 for the atoms, ν e^{μ} for the noise terms. The noise terms'
+        are what makes J bounded below when C is rank-deficient.
     frozen : torch.Tensor of shape (n_batch, n_kept, n_kept) | None
         Covariance of atoms that are not in the model and do not change; J is then without their
         cost.
