@@ -61,7 +61,7 @@ class SolverReport:
         Estimated variance of the white noise: relative to that of the noise covariance where one
         was given, else relative to the mean data power a channel. It regularises: the network has
         learned to leave room for errors of the lead field, so it is usually larger than the
-        noise (1.5 to 2.5 with an exact covariance). None for models that estimate none
+        noise (1.5 to 3.5 with an exact covariance). None for models that estimate none
         (``mmnet-cosine``).
     explained : float
         Share of the whitened data's power that the sources explain.
