@@ -42,7 +42,9 @@ def draw_noise(rng, gain, electrodes, n_times, background, factor=None):
     # some channels are noisier than others
     sensor *= np.exp(rng.uniform(0.0, 0.4) * rng.standard_normal((n_channels, 1)))
     active = rng.choice(n_sources, size=min(n_sources, 150), replace=False)
-    brain = gain[:, active] @ power_law(rng, rng.uniform(0.0, 2.0), (len(active), n_times))
+    waves = power_law(rng, rng.uniform(0.0, 2.0), (len(active), n_times))
+    # about their mean; recordings that were made before power_law kept it have been published
+    brain = gain[:, active] @ (waves / waves.std(axis=1, keepdims=True))
     unit = [part / np.sqrt(np.mean(part**2)).clip(1e-30) for part in (sensor, brain)]
     noise = np.sqrt(1 - background) * unit[0] + np.sqrt(background) * unit[1]
     return noise / np.sqrt(np.mean(noise**2)).clip(1e-30)
