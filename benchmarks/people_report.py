@@ -276,15 +276,19 @@ def draw(path, found, montages):
         layout="constrained",
     )
     grid = figure.subplots(len(found), len(metrics), squeeze=False)
+    numbers = {}  # one colour a method, in all rows
     for line, (head, methods) in zip(grid, found.items(), strict=True):
         full = max(len(records) for records in methods.values())
         methods = {n: r for n, r in methods.items() if len(r) == full}
         every = {n: _values(r, r, metrics[0])[0].mean() for n, r in methods.items()}
         shown = sorted(every, key=every.get)
         shown.sort(key=lambda name: not name.startswith(OURS))
+        shown = shown[:_N_CURVES]
+        for name in shown:
+            numbers.setdefault(name, len(numbers))
         for axes, metric in zip(line, metrics, strict=True):
-            for k, name in enumerate(shown[:_N_CURVES]):
-                _draw_curve(axes, k, name, methods[name], montages, metric)
+            for name in shown:
+                _draw_curve(axes, numbers[name], name, methods[name], montages, metric)
             axes.set(title=TITLES[metric], xticks=range(len(montages)))
             axes.set_xticklabels(montages)
             axes.spines[["top", "right"]].set_visible(False)
@@ -309,8 +313,8 @@ def _draw_curve(axes, k, name, records, montages, metric):
         place,
         means,
         bars if np.isfinite(bars).all() else None,
-        color=_COLOURS[k],
-        marker=_MARKERS[k],
+        color=_COLOURS[k % len(_COLOURS)],
+        marker=_MARKERS[k % len(_MARKERS)],
         markersize=5,
         lw=1.4 + 0.8 * name.startswith(OURS),
         label=name,
