@@ -136,9 +136,8 @@ def apply_mmnet_inverse(
         If the answer should not be trusted: the number of channels, or with a noise covariance
         the signal-to-noise ratio, lies outside the model's training domain; the data are nothing
         but noise; there are MEG channels; currents are impossibly large; data and whitener differ
-        in rank; with ``return_uncertainty``, that the strongest source may be nearly anywhere;
-        with ``return_report``, that shorter windows put it elsewhere; the noise covariance is so
-        ill-conditioned that whitening is unstable (MNE's).
+        in rank; with ``return_uncertainty``, that the strongest source may be nearly anywhere; the
+        noise covariance is so ill-conditioned that whitening is unstable (MNE's).
 
     Examples
     --------
@@ -190,7 +189,7 @@ def apply_mmnet_inverse(
         silent = {"noise", "explained"} & set(concerns)  # there is nothing to be steady
         if (doubt := doubt_steadiness(steadiness)) and not silent:
             report = replace(report, concerns=(*report.concerns, doubt))
-            warn(doubt)
+            logger.info(f"    {doubt}")  # who asks for the report reads it there
         agreement = compare_with_eloreta(operator, evoked, currents)
         out.append(replace(report, agreement=agreement, steadiness=steadiness))
     if return_uncertainty:

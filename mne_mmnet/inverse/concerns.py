@@ -13,8 +13,7 @@ _LEAST_EXPLAINED = 0.05
 # a region that the strongest source lies in with 90 % probability and that holds a larger share of
 # the locations tells next to nothing
 _LARGEST_REGION, _LEVEL = 1.0 / 3.0, 0.9
-# mm that the strongest region may move between windows: half of those that move farther are 20 mm
-# off, a quarter of the steady ones (benchmarks/calibration.py)
+# mm that the strongest region may move between windows: two regions of 15 mm touch there
 _STEADY_MM = 30.0
 # a signal's mean square must exceed the noise's by as many of its standard errors
 _STANDARD_ERRORS = 3.0
