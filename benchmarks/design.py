@@ -35,7 +35,7 @@ import torch
 from calibration import RESULTS
 from common import write_rows
 
-from mne_mmnet.metrics import confidence_interval
+from mne_mmnet.metrics import auc, confidence_interval, space_time_cosine
 from mne_mmnet.network import NetworkConfig, describe
 from mne_mmnet.regions import Regions
 from mne_mmnet.simulation import PAIR, SimulationConfig
@@ -140,13 +140,10 @@ def score(regions, found, of_window, truth):
     ]
     power, true = (np.sqrt(np.square(x).sum(axis=(1, 2))) for x in (found, truth))
     active = true > 0.1 * true.max()
-    ranks = power.argsort().argsort()
-    n_active = active.sum()
-    area = ranks[active].sum() - n_active * (n_active - 1) / 2
     return (
         np.linalg.norm(places[1] - places[0]),
-        area / (n_active * (~active).sum()),
-        np.sum(found * truth) / (np.linalg.norm(found) * np.linalg.norm(truth)),
+        auc(power, active),
+        space_time_cosine(found, truth),
         np.linalg.norm(places[2] - places[1]),
     )
 

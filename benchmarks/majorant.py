@@ -29,6 +29,7 @@ import time
 import warnings
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import mock
 
 import mne
@@ -233,18 +234,12 @@ def learned(sweep=None):
     def run(task):
         network = task.network
         if sweep is not None:
-            network = _with_sweep(network, sweep)
+            config = replace(network.config, sweep=sweep)
+            network = SimpleNamespace(curvature=network.curvature, config=config)
         for number, current in enumerate(iterate(network, task.problem, 10_000)):
             yield current, 1 + int(current.retries) if number else 1
 
     return run
-
-
-class _with_sweep:
-    """A network with another number of steps between sweeps."""
-
-    def __init__(self, network, sweep):
-        self.curvature, self.config = network.curvature, replace(network.config, sweep=sweep)
 
 
 METHODS = {

@@ -28,7 +28,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from noise import draw_noise
-from scipy import fft, sparse
+from scipy import fft
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
 from transfer_suite import MONTAGES, N_TIMES, SFREQ, SNRS_DB, draw_courses, montage_info
@@ -37,7 +37,7 @@ import mne_mmnet
 from mne_mmnet._files import whole_file
 from mne_mmnet._mne import source_graph
 from mne_mmnet.dictionary import PatchScale
-from mne_mmnet.simulation.grids import join_grids
+from mne_mmnet.simulation.grids import gather_matrix, join_grids
 from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 
@@ -230,11 +230,7 @@ class Inversion:
         self.coarse_in_fine, self.coarse_of_fine = join_grids(
             people.fine.src, self.fwd["src"], people.fine_graph
         )
-        ones = np.ones(len(self.coarse_of_fine))
-        self._gather = sparse.csr_array(
-            (ones, (self.coarse_of_fine, np.arange(len(ones)))),
-            shape=(len(self.positions), len(ones)),
-        )
+        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
 
     def to_coarse(self, currents):
         """Moments of simulated sources, summed at the nearest source of the inversion."""

@@ -7,23 +7,14 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import sparse
 
-from mne_mmnet.simulation import PatchSampler, SimulationConfig, simulate_batch
+import test_simulation
+from mne_mmnet.simulation import PatchSampler, simulate_batch
 from mne_mmnet.simulation.cortex import FineSources, draw_cortex
 from mne_mmnet.simulation.grids import join_grids
 from test_training import ring_people
 
 # one's own lead field, hardly any noise
-CLEAN = SimulationConfig(
-    n_channels=(20, 20),
-    snr_db=(120.0, 120.0),
-    heads=(0.0, 0.0, 0.0, 1.0),
-    orients=(1.0, 0.0, 0.0, 0.0),
-    ideal=0.0,
-    known_noise=0.0,
-    removed=0.0,
-    max_times=20,
-    off_grid=1.0,
-)
+CLEAN = replace(test_simulation.CLEAN, ideal=0.0, off_grid=1.0)
 
 
 @pytest.fixture(scope="module")

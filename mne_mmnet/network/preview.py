@@ -47,10 +47,6 @@ class Preview:
     fit: torch.Tensor
 
 
-def _relative_log(x):
-    return _relative(x.clamp_min(_TINY).log())
-
-
 def _relative(log):
     """Log relative to the largest of each sample, bounded below, about 1 in size."""
     return (log - log.amax(1, keepdim=True)).clamp_min(_FLOOR) / 4.0
@@ -85,7 +81,7 @@ def preview(model: SourceModel, data, rest, start, log_power, noise_known, confi
     v = objective.project(torch.cat([start, centre], 1))
     point = objective.evaluate(v)
     a, b = objective.coefficients(point)
-    features = [_relative(start), _relative_log(b[:, :n_atoms])]
+    features = [_relative(start), _relative(b[:, :n_atoms].clamp_min(_TINY).log())]
     moved = objective.move(point, EvidenceMajorant(a, b).minimiser(_FACTOR, config.max_step))
     scope, v = screen(objective, moved, a, b, moved - point.v), moved
     for _ in range(config.n_preview - 1):

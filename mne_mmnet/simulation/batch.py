@@ -380,11 +380,12 @@ def _draw_noise_model(rng, people, person, picks, cortex, config, ideal):
     n_channels = len(picks)
     if ideal:
         return lambda r, n: r.standard_normal((n_channels, n)), np.eye(n_channels)
-    field = cortex.field
     if people.is_volume:
         direction = rng.standard_normal(cortex.normals.shape)
         direction /= np.linalg.norm(direction, axis=1, keepdims=True)
         field = np.einsum("esk,sk->es", cortex.gain, direction)
+    else:
+        field = cortex.field
     return draw_field_noise(
         rng,
         field,

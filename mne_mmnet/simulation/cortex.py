@@ -6,6 +6,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
+from .grids import gather_matrix
 from .person import tilt_normals
 from .sources import PatchSampler
 
@@ -43,10 +44,7 @@ class FineSources:
     @cached_property
     def gather(self):
         """Matrix that sums moments by the sources of the inversion."""
-        n_fine = len(self.owner)
-        return sparse.csr_array(
-            (np.ones(n_fine), (self.owner, np.arange(n_fine))), shape=(len(self.shared), n_fine)
-        )
+        return gather_matrix(self.owner, len(self.shared))
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Two grids on one cortex: where sources are, and where they are looked for."""
 
 import numpy as np
+from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 
 FINER = {"ico2": "ico3", "ico3": "ico4"}
@@ -42,3 +43,24 @@ def join_grids(fine, coarse, graph):
     rank[shared] = np.arange(len(shared))
     assert (nearest >= 0).all()
     return shared, rank[nearest]
+
+
+def gather_matrix(owner, n_coarse):
+    """Make the matrix that sums moments of fine sources at their coarse ones.
+
+    Parameters
+    ----------
+    owner : array of int, shape (n_fine,)
+        From :func:`join_grids`.
+    n_coarse : int
+        Number of coarse sources.
+
+    Returns
+    -------
+    gather : scipy.sparse.csr_array of shape (n_coarse, n_fine)
+        1 where a fine source belongs to a coarse one.
+    """
+    n_fine = len(owner)
+    return sparse.csr_array(
+        (np.ones(n_fine), (owner, np.arange(n_fine))), shape=(n_coarse, n_fine)
+    )

@@ -167,7 +167,7 @@ class PeopleArchive:
             positions=(n_sources, 3),
             normals=(n_sources, 3),
         )
-        wrong = [name for name, shape in wanted.items() if getattr(self, name).shape != shape]
+        wrong = _misshapen(self, wanted)
         if self.fine is not None:
             n_fine = len(self.fine.owner)
             wanted = dict(
@@ -176,13 +176,14 @@ class PeopleArchive:
                 normals=(n_fine, 3),
                 shared=(n_sources,),
             )
-            wrong += [
-                f"{_FINE}{name}"
-                for name, shape in wanted.items()
-                if getattr(self.fine, name).shape != shape
-            ]
+            wrong += [f"{_FINE}{name}" for name in _misshapen(self.fine, wanted)]
         if wrong:
             raise ValueError(f"wrong shape of {', '.join(wrong)}")
+
+
+def _misshapen(holder, wanted):
+    """Name the arrays that have another shape than is wanted."""
+    return [name for name, shape in wanted.items() if getattr(holder, name).shape != shape]
 
 
 def _graph_arrays(adjacency, prefix=""):
