@@ -292,7 +292,7 @@ def reach(excess, target):
 def tabulate(records):
     """Rows of both tables."""
     rows, reached = [], []
-    for kind in ("all", *KINDS):
+    for kind in ("all", *dict.fromkeys(r["kind"] for r in records)):
         part = [r for r in records if kind in ("all", r["kind"])]
         people = np.array([r["person"] for r in part])
         for method in METHODS:
