@@ -20,6 +20,7 @@ from ._cache import find_cached, keep_in_cache
 from ._cortex import leave_out_wall, on_cortex
 from ._files import whole_file
 from ._fit_template import fit_template, scale_source_space, why_not_scaled
+from ._kept_forward import kept_forward, name_forward
 
 __all__ = [
     "fetch_template",
@@ -268,34 +269,34 @@ def _pick_electrodes(info):
 
 
 def _make_source_space(spacing, subject, subjects_dir, medial_wall):
-    """Set up the source space, or check the given one."""
-    if not isinstance(spacing, mne.SourceSpaces):
-        try:
-            src = mne.setup_source_space(
-                subject, spacing, subjects_dir=subjects_dir, add_dist=False
-            )
-        except RuntimeError as exc:
-            raise ValueError(
-                f"spacing {spacing!r} cannot be made on subject {subject!r}: {exc} The finest "
-                "on fsaverage5 are 'ico5' and 'oct6'; MNE's own fsaverage "
-                "(mne.datasets.fetch_fsaverage) has more vertices."
-            ) from exc
-        if not medial_wall:
-            leave_out_wall(src)
-        return src
-    for space in spacing:
+    """Set up the source space."""
+    try:
+        src = mne.setup_source_space(subject, spacing, subjects_dir=subjects_dir, add_dist=False)
+    except RuntimeError as exc:
+        raise ValueError(
+            f"spacing {spacing!r} cannot be made on subject {subject!r}: {exc} The finest on "
+            "fsaverage5 are 'ico5' and 'oct6'; MNE's own fsaverage (mne.datasets.fetch_fsaverage) "
+            "has more vertices."
+        ) from exc
+    if not medial_wall:
+        leave_out_wall(src)
+    return src
+
+
+def _check_source_space(src):
+    """Check a source space of the user's."""
+    for space in src:
         name = space.get("subject_his_id")
         if name not in (None, "", "fsaverage", _surfaces.SUBJECT):
             raise ValueError(
                 f"The source space belongs to subject {name!r}, not to the template head. Use "
                 "mne.make_forward_solution with that subject's own BEM and coregistration."
             )
-    return spacing
 
 
 def _fit(fit, info, src, bem, subject, subjects_dir):
     """Fit the template to the electrodes, if that is wanted and can be done."""
-    reason = why_not_scaled(src)
+    reason = "" if src is None else why_not_scaled(src)
     reason = f"the source space {reason}" if reason else ""
     if bem is not None:
         reason = "bem is given, whose solution is that of one size"
@@ -411,7 +412,8 @@ def make_template_forward(
     Head coordinates, defined by nasion and preauricular points, are brought to the template by
     MNE's standard coregistration of fsaverage (``trans="fsaverage"``), or by the fit, and the
     electrodes are projected onto the scalp. Points that are off, and those on the face, hardly
-    count in a fit. Vertex numbers and subject stay those of the template: a fitted forward
+    count in a fit. The solutions of the last caps (spacing by name, no ``bem``, fsaverage5) are
+    kept in the user's cache. Vertex numbers and subject stay those of the template: a fitted forward
     solution is plotted and morphed like any other.
     """
     _validate_type(info, mne.Info, "info")
@@ -425,29 +427,50 @@ def make_template_forward(
     # MNE's own account of each step would tear the bar apart
     with mne.use_log_level(max(logger.level, logging.WARNING)):
         subject, subjects_dir = find_template(subjects_dir)
-        src = _make_source_space(spacing, subject, subjects_dir, medial_wall)
-        bar.update(1)
+        src = spacing if isinstance(spacing, mne.SourceSpaces) else None
+        if src is not None:
+            _check_source_space(src)
         fitted, message = _fit(fit, info, src, bem, subject, subjects_dir)
+        notes = [message] if message else []
         trans, scales = "fsaverage", _STANDARD[2]
         if fitted is not None:
             trans, scales = Transform("head", "mri", fitted.trans), fitted.scales
-            src = scale_source_space(src, scales)
-        bar.update(2)
+        bar.update(1)
+        # the same cap on the template that is made here: the same solution
+        keep = bem is None and src is None and subject == _surfaces.SUBJECT
         if bem is None:
             bem = make_template_bem(
                 ico=bem_ico, conductivity=conductivity, subjects_dir=subjects_dir, scales=scales
             )
-        bar.update(3)
-        fwd = mne.make_forward_solution(
-            info, trans, src, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
-        )
+        bar.update(2)
+
+        def solve():
+            space = src
+            if space is None:
+                space = _make_source_space(spacing, subject, subjects_dir, medial_wall)
+            bar.update(3)
+            if fitted is not None:
+                space = scale_source_space(space, scales)
+            fwd = mne.make_forward_solution(
+                info, trans, space, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
+            )
+            omitted = sum(hemi["nuse"] for hemi in space) - fwd["nsource"]
+            if omitted:
+                notes.append(
+                    f"{omitted} sources outside the inner skull or too near to it are left out."
+                )
+            return fwd
+
+        if keep:
+            what = (subject, spacing, bem_ico, tuple(np.ravel(conductivity)), mindist)
+            what = (*what, medial_wall, str(trans), tuple(np.ravel(scales)))
+            fwd = kept_forward(name_forward(info, what), solve)
+        else:
+            fwd = solve()
         bar.update(4)
     del bar  # ends its line
-    if message:
-        logger.info(message)
-    omitted = sum(space["nuse"] for space in src) - fwd["nsource"]
-    if omitted:
-        logger.info(f"{omitted} sources outside the inner skull or too near to it are left out.")
+    for note in notes:
+        logger.info(note)
     logger.info(
         f"Forward solution of subject {subject}: {fwd['nchan']} channels, "
         f"{fwd['nsource']} sources [done]"

@@ -17,7 +17,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import mne_mmnet
-from mne_mmnet import _cortex, _surfaces
+from mne_mmnet import _cortex, _kept_forward, _surfaces, template
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import electrodes, heads
 from mne_mmnet.template import (
@@ -596,6 +596,62 @@ def test_second_call_is_the_same_and_info_unchanged(info, fwd):
     again = make_template_forward(info)
     assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
     assert mne.utils.object_diff(info, before) == ""
+
+
+def test_forward_comes_from_the_cache(info, fwd, cache, monkeypatch):
+    monkeypatch.setattr(mne, "make_forward_solution", lambda *a, **k: pytest.fail("not cached"))
+    monkeypatch.setattr(mne, "setup_source_space", lambda *a, **k: pytest.fail("not cached"))
+    again = make_template_forward(info)
+    assert again["sol"]["data"].dtype == again["_orig_sol"].dtype == np.float64
+    for hemi, before in zip(again["src"], fwd["src"], strict=True):
+        assert_array_equal(hemi["vertno"], before["vertno"])
+    # it is whole: MNE can turn its sources
+    assert_array_equal(
+        mne.convert_forward_solution(again, surf_ori=True)["sol"]["data"],
+        mne.convert_forward_solution(fwd, surf_ori=True)["sol"]["data"],
+    )
+
+
+def test_cached_forward_is_that_of_mne(info, fwd, bem, subjects_dir):
+    direct = mne.make_forward_solution(info, "fsaverage", fwd["src"], bem, meg=False)
+    assert_allclose(fwd["sol"]["data"], direct["sol"]["data"], rtol=1e-5, atol=1e-4)
+    assert_allclose(fwd["source_rr"], direct["source_rr"], atol=1e-7)
+
+
+def test_another_cap_is_not_mistaken(info, fwd, bem, monkeypatch):
+    asked = []
+    monkeypatch.setattr(template, "kept_forward", lambda name, _: asked.append(name) or fwd)
+    monkeypatch.setattr(template, "make_template_bem", lambda **options: bem)
+    moved, bad = info.copy(), info.copy()
+    moved["chs"][3]["loc"][0] += 1e-4
+    bad["bads"] = [info["ch_names"][0]]
+    names = info["ch_names"][1:]
+    cases = [
+        (info, {}),
+        (moved, {}),
+        (bad, {}),
+        (mne.pick_info(info, mne.pick_channels(info["ch_names"], names)), {}),
+        (info, dict(spacing="oct4")),
+        (info, dict(mindist=4.0)),
+        (info, dict(medial_wall=True)),
+        (info, dict(conductivity=(0.3, 0.01, 0.3))),
+    ]
+    for one, options in cases:
+        make_template_forward(one, **options)
+    assert len(set(asked)) == len(cases)
+    make_template_forward(info.copy())
+    assert asked[-1] == asked[0]
+
+
+def test_the_cache_of_forward_solutions_is_bounded(info, fwd, cache, monkeypatch):
+    folder = next((cache / f"v{_surfaces.LAYOUT}").glob("forward"))
+    monkeypatch.setattr(_kept_forward, "_MOST_FILES", 2)
+    for k in range(3):
+        _kept_forward.kept_forward(f"forward/{k}-fwd.fif", lambda: fwd)
+    assert {path.name for path in folder.iterdir()} == {"1-fwd.fif", "2-fwd.fif"}
+    monkeypatch.setattr(_kept_forward, "_MOST_BYTES", 10)
+    assert _kept_forward.kept_forward("forward/large-fwd.fif", lambda: fwd) is fwd
+    assert not (folder / "large-fwd.fif").exists()
 
 
 @pytest.mark.parametrize(("spacing", "n_sources"), [("oct3", 121), ("ico2", 297), (12, None)])

@@ -12,7 +12,6 @@ from .._io import read_evoked, read_file, short_name, write_stc
 from .._mne import check_reference
 from ..inverse import apply_mmnet_inverse
 from ..places import find_sources
-from ..report import make_report
 from ..template import find_template, make_template_forward
 from ..viz import plot_sources
 from ..weights import read_card
@@ -105,6 +104,8 @@ def _run(args):
     else:
         print("No picture: the surfaces of this source space are not at hand (see stc.plot).")
     if args.report:
+        from ..report import make_report  # takes a second that others need not wait
+
         page = make_report(
             whole,
             fwd,
