@@ -412,9 +412,9 @@ def make_template_forward(
     Head coordinates, defined by nasion and preauricular points, are brought to the template by
     MNE's standard coregistration of fsaverage (``trans="fsaverage"``), or by the fit, and the
     electrodes are projected onto the scalp. Points that are off, and those on the face, hardly
-    count in a fit. The solutions of the last caps (spacing by name, no ``bem``, fsaverage5) are
-    kept in the user's cache. Vertex numbers and subject stay those of the template: a fitted forward
-    solution is plotted and morphed like any other.
+    count in a fit. Vertex numbers and subject stay those of the template: a fitted forward
+    solution is plotted and morphed like any other. On fsaverage5, with spacing by name and no
+    ``bem``, the solutions of the last 32 caps are kept in the user's cache.
     """
     _validate_type(info, mne.Info, "info")
     _validate_type(bem, (ConductorModel, None), "bem")
@@ -423,7 +423,7 @@ def make_template_forward(
     if isinstance(fit, str):
         _check_option("fit", fit, ("auto",))
     info = _pick_electrodes(info)
-    bar = ProgressBar(4, mesg="Template forward")
+    bar = ProgressBar(3, mesg="Template forward")
     # MNE's own account of each step would tear the bar apart
     with mne.use_log_level(max(logger.level, logging.WARNING)):
         subject, subjects_dir = find_template(subjects_dir)
@@ -448,7 +448,6 @@ def make_template_forward(
             space = src
             if space is None:
                 space = _make_source_space(spacing, subject, subjects_dir, medial_wall)
-            bar.update(3)
             if fitted is not None:
                 space = scale_source_space(space, scales)
             fwd = mne.make_forward_solution(
@@ -467,7 +466,7 @@ def make_template_forward(
             fwd = kept_forward(name_forward(info, what), solve)
         else:
             fwd = solve()
-        bar.update(4)
+        bar.update(3)
     del bar  # ends its line
     for note in notes:
         logger.info(note)
