@@ -57,6 +57,7 @@ def test_starts_from_the_power_of_the_estimate(rng):
     network.confidence.answer.bias.zero_()
     data = make_data(rng, "noise", leadfield)
     network.confidence.log_temperature.zero_()
+    network.confidence.tail.zero_()
     log_probability, point, problem = solve(network, model, data)
     scaled, _ = normalise_data(torch.as_tensor(data))
     power = problem.objective.posterior_mean(point, scaled).square().sum((2, 3))
@@ -72,6 +73,7 @@ def test_temperature(rng):
     network = random_network(2, 0.2)
     data = make_data(rng, "noise", leadfield)
     network.confidence.log_temperature.zero_()
+    network.confidence.tail.zero_()
     plain, *_ = solve(network, model, data)
     change = torch.linspace(-0.4, 0.9, len(network.confidence.log_temperature))
     network.confidence.log_temperature.copy_(change)
@@ -79,6 +81,12 @@ def test_temperature(rng):
     temperature = (problem.context.calibration @ change).exp()[:, None]
     assert (temperature != 1.0).all()
     torch.testing.assert_close(warm, (plain / temperature).log_softmax(1), rtol=1e-4, atol=1e-4)
+    # a share of it at another temperature
+    network.confidence.tail.copy_(torch.tensor([0.3, 0.2]))
+    mixed, *_ = solve(network, model, data)
+    wide = (plain / (temperature * (1.0 + np.exp(0.2)))).softmax(1)
+    expected = 0.7 * warm.exp() + 0.3 * wide
+    torch.testing.assert_close(mixed.exp(), expected, rtol=1e-3, atol=1e-6)
 
 
 def test_batch_mates_make_no_difference(rng):

@@ -14,10 +14,10 @@ from mne_mmnet.regions import Regions
 from mne_mmnet.training.confidence import (
     _TEMPERATURE_SEED,
     _USUAL,
-    _best_log_temperature,
+    _best_calibration,
     _cross_entropy,
     coverage,
-    fit_temperature,
+    fit_calibration,
     peak_score,
     train_confidence,
 )
@@ -42,8 +42,8 @@ def score(network, spaces, seeds):
             peak_score(network, space, space.simulate(TINY.simulation, 4, [seed]))
             for seed in seeds
         ]
-    log_probability, target, _ = (torch.cat(parts) for parts in zip(*found, strict=True))
-    return log_probability, target
+    logits, target, _ = (torch.cat(parts) for parts in zip(*found, strict=True))
+    return logits.log_softmax(1), target
 
 
 def test_learns_alone(spaces, tmp_path):
@@ -107,16 +107,18 @@ def test_coverage_is_that_of_the_trained_head(spaces, warm):
     network.confidence.log_temperature.fill_(warm)
     before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
     _, held_out = spaces
-    found = fit_temperature(network, TINY, held_out)
+    found = fit_calibration(network, TINY, held_out)
     for name, tensor in network.state_dict().items():
-        assert torch.equal(tensor, before[name]) != name.endswith("log_temperature"), name
+        fitted = name.endswith(("log_temperature", "tail"))
+        assert torch.equal(tensor, before[name]) != fitted, name
     usual = replace(TINY.simulation, **_USUAL)
     again = []
     for k in range(TINY.n_temperature):
         space = held_out[k % 2]  # in turn
         batch = space.simulate(usual, TINY.batch_size, [_TEMPERATURE_SEED, k])
         again.append(peak_score(network, space, batch))
-    log_probability, target, _ = (torch.cat(parts) for parts in zip(*again, strict=True))
+    logits, target, known = (torch.cat(parts) for parts in zip(*again, strict=True))
+    log_probability = network.confidence.calibrate(logits, known)
     assert (network.confidence.log_temperature - warm).abs().max() > 0.02
     for level in (0.5, 0.9):
         assert found[level] == pytest.approx(coverage(log_probability, target, level))
@@ -135,8 +137,8 @@ def test_target_is_the_strongest_region(spaces):
     network = random_network(0, 0.1)
     for seed in range(4):
         batch = space.simulate(TINY.simulation, 6, [seed])
-        log_probability, target, _ = peak_score(network, space, batch, 1)
-        torch.testing.assert_close(log_probability.exp().sum(1), torch.ones(6))
+        logits, target, _ = peak_score(network, space, batch, 1)
+        assert torch.isfinite(logits).all()
         assert (target.sum(1) == 1).all()
         size = np.linalg.norm(batch.currents[..., 0], axis=2)
         for one, place in zip(size, target.argmax(1).tolist(), strict=True):
@@ -146,16 +148,26 @@ def test_target_is_the_strongest_region(spaces):
         torch.testing.assert_close(target[::2], target[1::2])
 
 
-def test_best_temperature(rng):
-    """Outcomes drawn at temperatures that depend on what is known give these back."""
-    logits = torch.as_tensor(3.0 * rng.standard_normal((8000, 10)))
-    kinds = torch.nn.functional.one_hot(torch.arange(8000) % 2, 2).double()
-    known = torch.cat([kinds, torch.as_tensor(rng.uniform(-1.0, 1.0, (8000, 1)))], 1)
-    true = torch.tensor([0.6, -0.2, 0.4], dtype=torch.float64)
-    drawn = (logits / (known @ true).exp()[:, None]).softmax(1).multinomial(1)
-    target = torch.zeros(8000, 10, dtype=torch.float64).scatter_(1, drawn, 1.0)
-    found = _best_log_temperature(logits.log_softmax(1), target, known)
-    np.testing.assert_allclose(found, true, atol=0.1)
+def test_best_calibration(rng):
+    """Outcomes drawn at temperatures that depend on what is known, and a tail, give these back."""
+    head = EvidenceNetwork(SMALL).confidence
+    logits = torch.as_tensor(3.0 * rng.standard_normal((20_000, 10)))
+    kinds = torch.nn.functional.one_hot(torch.arange(20_000) % 3, 3).double()
+    known = torch.cat([kinds, torch.as_tensor(rng.uniform(-1.0, 1.0, (20_000, 2)))], 1)
+    true = torch.tensor([0.4, -0.2, 0.1, 0.4, -0.3], dtype=torch.float64)
+    tail = torch.tensor([0.2, 1.5], dtype=torch.float64)
+    with torch.no_grad():
+        probability = head.calibrate(logits, known, true, tail).exp()
+    torch.testing.assert_close(probability.sum(1), torch.ones(20_000).double())
+    drawn = probability.multinomial(1)
+    target = torch.zeros(20_000, 10, dtype=torch.float64).scatter_(1, drawn, 1.0)
+    linear, found = _best_calibration(head, logits, target, known)
+    np.testing.assert_allclose(linear, true, atol=0.1)
+    np.testing.assert_allclose(found[0], tail[0], atol=0.05)
+    np.testing.assert_allclose(found[1], tail[1], atol=0.5)
+    # with a handful of recordings it stays where it was
+    few = _best_calibration(head, logits[:3], target[:3], known[:3])[0]
+    assert few.abs().max() < 0.5
 
 
 def test_coverage_of_true_probabilities(rng):

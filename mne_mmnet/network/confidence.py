@@ -37,11 +37,11 @@ class ConfidenceHead(nn.Module):
         self.encode = nn.Linear(n_in, width)
         self.blocks = nn.ModuleList(LookAround(width, width) for _ in range(2))
         self.answer = nn.Linear(width, 1)
-        # fitted on validation recordings after training: log of the temperature, linear in what
-        # is known of the recording (whose head, how many dimensions, whether the noise is known)
+        # fitted on validation recordings after training, see `calibrate`
         self.log_temperature = nn.Parameter(torch.zeros(N_CALIBRATION))
+        self.tail = nn.Parameter(torch.zeros(2))
 
-    def forward(
+    def logits(
         self,
         objective: EvidenceObjective,
         point: EvidencePoint,
@@ -49,7 +49,7 @@ class ConfidenceHead(nn.Module):
         summary,  # (n_batch, n_sources, context)
         log_rank,
     ):
-        """Probabilities of a batch.
+        """Evidence for each location, before its calibration.
 
         Parameters
         ----------
@@ -66,8 +66,8 @@ class ConfidenceHead(nn.Module):
 
         Returns
         -------
-        log_probability : torch.Tensor of shape (n_batch, n_sources)
-            Sums to 1 over the sources, exponentiated.
+        logits : torch.Tensor of shape (n_batch, n_sources)
+            Finite.
         """
         graph = objective.model.graph
         majorant = EvidenceMajorant(*objective.coefficients(point))
@@ -90,10 +90,41 @@ class ConfidenceHead(nn.Module):
             hidden = hidden + silu(block(graph, hidden))
         logits = self.answer(hidden)[..., 0]
         # start from the estimate's own opinion: the power of the posterior mean
-        logits = logits + 4.0 * posterior[..., 0]
-        temperature = (context.calibration @ self.log_temperature).clamp(-3.0, 3.0).exp()
-        logits = (logits / temperature[:, None]).nan_to_num(0.0)
-        return logits.log_softmax(1)
+        return (logits + 4.0 * posterior[..., 0]).nan_to_num(0.0)
+
+    def calibrate(self, logits, calibration, log_temperature=None, tail=None):
+        """Turn evidence into probabilities that are right as often as they say.
+
+        With log T linear in what is known of the recording (whose head, how many dimensions,
+        whether the noise is known), p = (1 − ε) softmax(l/T) + ε softmax(l/((1 + ρ) T)). The
+        second part is for surprises: one temperature makes regions of 10 % too large or those of
+        90 % too small.
+
+        Parameters
+        ----------
+        logits : torch.Tensor of shape (n_batch, n_sources)
+            The evidence.
+        calibration : torch.Tensor of shape (n_batch, n_calibration)
+            Of :class:`mne_mmnet.network.context.Context`.
+        log_temperature : torch.Tensor of shape (n_calibration,) | None
+            Coefficients of log T; None are the head's.
+        tail : torch.Tensor of shape (2,) | None
+            ε, at most ½, and log ρ; None is the head's.
+
+        Returns
+        -------
+        log_probability : torch.Tensor of shape (n_batch, n_sources)
+            Sums to 1 over the sources, exponentiated.
+        """
+        log_temperature = self.log_temperature if log_temperature is None else log_temperature
+        share, log_ratio = (self.tail if tail is None else tail).nan_to_num(0.0)
+        share, ratio = share.clamp(0.0, 0.5), 1.0 + log_ratio.clamp(-3.0, 3.0).exp()
+        temperature = (calibration @ log_temperature).clamp(-3.0, 3.0).exp()[:, None]
+        sharp = (logits / temperature).nan_to_num(0.0)
+        return torch.logaddexp(
+            torch.log1p(-share) + sharp.log_softmax(1),
+            share.log() + (sharp / ratio).log_softmax(1),
+        )
 
 
 def confidence_levels(probability):

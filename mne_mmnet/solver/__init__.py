@@ -13,6 +13,7 @@ from .evidence import data_factor as data_factor
 from .evidence import iterate as iterate
 from .evidence import normalise_data as normalise_data
 from .evidence import peak_log_probability as peak_log_probability
+from .evidence import peak_logits as peak_logits
 from .evidence import pose as pose
 from .general import SpectralProposer as SpectralProposer
 from .general import minimize as minimize

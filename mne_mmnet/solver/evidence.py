@@ -186,8 +186,8 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
         yield current
 
 
-def peak_log_probability(network: EvidenceNetwork, problem: Problem, point):
-    """Log-probability that each location is the strongest source.
+def peak_logits(network: EvidenceNetwork, problem: Problem, point):
+    """Evidence that each location is the strongest source, before its calibration.
 
     Parameters
     ----------
@@ -200,11 +200,30 @@ def peak_log_probability(network: EvidenceNetwork, problem: Problem, point):
 
     Returns
     -------
-    log_probability : torch.Tensor of shape (n_batch, n_sources)
+    logits : torch.Tensor of shape (n_batch, n_sources)
         Of each location.
     """
     log_rank = math.log(problem.objective.model.n_rank)
-    return network.confidence(problem.objective, point, problem.context, problem.summary, log_rank)
+    return network.confidence.logits(
+        problem.objective, point, problem.context, problem.summary, log_rank
+    )
+
+
+def peak_log_probability(network: EvidenceNetwork, problem: Problem, point):
+    """Log-probability that each location is the strongest source.
+
+    Parameters
+    ----------
+    network, problem, point
+        As for :func:`peak_logits`.
+
+    Returns
+    -------
+    log_probability : torch.Tensor of shape (n_batch, n_sources)
+        Of each location.
+    """
+    logits = peak_logits(network, problem, point)
+    return network.confidence.calibrate(logits, problem.context.calibration)
 
 
 class _Proposer:

@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from scipy.optimize import minimize
-from scipy.special import logsumexp
 
 from .._devices import keep_triton_out
 from ..network import EvidenceNetwork, confidence_levels
-from ..solver import iterate, peak_log_probability
+from ..solver import iterate, peak_logits
 from .checkpoint import load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
 from .gradient import Gradient
@@ -29,9 +28,18 @@ _PHASE = 31
 _TEMPERATURE_SEED = 123_456
 # recordings that a temperature of 1 counts for
 _PRIOR = 2.0
-# The temperature is fitted on what is usually localised, not on all that was trained on: a few
-# patches of moderate extent, seen by usual montages, in data of usable quality.
-_USUAL = dict(n_channels=(19, 128), n_sources=(1, 4), max_extent=20.0, snr_db=(-5.0, 10.0))
+# share and log-ratio of temperatures of the tail from which its fit starts
+_TAIL = (0.25, -0.5)
+# The calibration is fitted on what is usually localised, not on all that was trained on: a few
+# patches of moderate extent, wherever they are, seen by usual montages, in data of usable quality.
+_USUAL = dict(
+    n_channels=(19, 128),
+    layouts=1.0,
+    n_sources=(1, 4),
+    max_extent=20.0,
+    snr_db=(-5.0, 10.0),
+    off_grid=1.0,
+)
 
 
 def peak_score(network, space, batch, n_steps=None):
@@ -50,12 +58,12 @@ def peak_score(network, space, batch, n_steps=None):
 
     Returns
     -------
-    log_probability : torch.Tensor of shape (n_batch, n_sources)
+    logits : torch.Tensor of shape (n_batch, n_sources)
         Differentiable in the confidence head's weights.
     target : torch.Tensor of shape (n_batch, n_sources)
         1 at the place of the truly strongest region, at the sample at which the most goes on.
     calibration : torch.Tensor of shape (n_batch, n_calibration)
-        On what the temperature depends.
+        On what the calibration depends.
     """
     with torch.no_grad():
         problem, _ = pose_batch(network, space, batch)
@@ -63,8 +71,7 @@ def peak_score(network, space, batch, n_steps=None):
         truth = torch.as_tensor(batch.currents[..., 0], dtype=torch.float32, device=space.device)
         moments = regional_moments(truth, space)
         target = torch.zeros_like(moments).scatter_(1, moments.argmax(1, keepdim=True), 1.0)
-    log_probability = peak_log_probability(network, problem, last.point)
-    return log_probability, target, problem.context.calibration
+    return peak_logits(network, problem, last.point), target, problem.context.calibration
 
 
 @torch.no_grad()
@@ -80,7 +87,7 @@ def score_peaks(network, space, batch, parts):
 
     Returns
     -------
-    log_probability, target, calibration : torch.Tensor
+    logits, target, calibration : torch.Tensor
         As there.
     """
 
@@ -93,7 +100,8 @@ def score_peaks(network, space, batch, parts):
 
 def _part_loss(network, space, batch, part):
     """Mean loss of some recordings of a batch; ``part`` is a slice."""
-    return _cross_entropy(*peak_score(network, space, batch.take(part))[:2])
+    logits, target, _ = peak_score(network, space, batch.take(part))
+    return _cross_entropy(logits.log_softmax(1), target)
 
 
 def _cross_entropy(log_probability, target):
@@ -111,7 +119,7 @@ def train_confidence(
     save_every=200,
     progress=iter,
 ):
-    """Train the confidence head, or go on where it was interrupted, then fit its temperature.
+    """Train the confidence head, or go on where it was interrupted, then calibrate it.
 
     Parameters
     ----------
@@ -122,7 +130,7 @@ def train_confidence(
     spaces : list of Space
         As for the network.
     held_out : list of Space
-        Other people, all with the same sources, on whom the temperature is fitted.
+        Other people, all with the same sources, on whom it is calibrated.
     directory : path-like
         Where ``confidence.pt`` is kept: the directory of the network's own run.
     save_every : int
@@ -133,7 +141,7 @@ def train_confidence(
     Returns
     -------
     coverage : dict of float to float
-        Share of the recordings for the temperature whose region of that level holds the peak.
+        Share of the recordings for the calibration whose region of that level holds the peak.
 
     Raises
     ------
@@ -148,7 +156,8 @@ def train_confidence(
     path = Path(directory) / "confidence.pt"
     network.requires_grad_(False)
     head = network.confidence.requires_grad_(True)
-    learned = [p for name, p in head.named_parameters() if name != "log_temperature"]
+    fitted = ("log_temperature", "tail")
+    learned = [p for name, p in head.named_parameters() if name not in fitted]
     keep_triton_out()
     optimiser = torch.optim.AdamW(learned, lr=config.learning_rate)
     gradient = Gradient(learned)
@@ -190,14 +199,14 @@ def train_confidence(
                 save(k + 1)
             interrupt.answer(partial(save, k + 1))
 
-    found = fit_temperature(network, config, held_out)
+    found = fit_calibration(network, config, held_out)
     network.requires_grad_(False)
     return found
 
 
 @torch.no_grad()
-def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, held_out: list[Space]):
-    """Fit the temperature of a trained confidence head.
+def fit_calibration(network: EvidenceNetwork, config: TrainingConfig, held_out: list[Space]):
+    """Fit temperature and tail of a trained confidence head.
 
     Parameters
     ----------
@@ -220,12 +229,12 @@ def fit_temperature(network: EvidenceNetwork, config: TrainingConfig, held_out: 
         space = held_out[k % len(held_out)]
         batch = space.simulate(usual, config.batch_size, [_TEMPERATURE_SEED, k])
         found.append(score_peaks(network, space, batch, parts))
-    return fit_temperature_to(network, found)
+    return fit_calibration_to(network, found)
 
 
 @torch.no_grad()
-def fit_temperature_to(network: EvidenceNetwork, held_out):
-    """Fit the temperature of a confidence head to recordings that were scored.
+def fit_calibration_to(network: EvidenceNetwork, held_out):
+    """Fit temperature and tail of a confidence head to recordings that were scored.
 
     Parameters
     ----------
@@ -237,48 +246,43 @@ def fit_temperature_to(network: EvidenceNetwork, held_out):
     Returns
     -------
     coverage : dict of float to float
-        As of :func:`fit_temperature`.
+        As of :func:`fit_calibration`.
     """
-    log_probability, target, calibration = (
-        torch.cat(parts) for parts in zip(*held_out, strict=True)
-    )
-    change = _best_log_temperature(log_probability, target, calibration)
-    network.confidence.log_temperature += change.to(network.confidence.log_temperature)
-    scaled = _rescale(log_probability, calibration, change)
-    return {level: coverage(scaled, target, level) for level in (0.5, 0.9)}
+    logits, target, calibration = (torch.cat(parts) for parts in zip(*held_out, strict=True))
+    head = network.confidence
+    for kept, new in zip(
+        (head.log_temperature, head.tail),
+        _best_calibration(head, logits, target, calibration),
+        strict=True,
+    ):
+        kept.copy_(new)
+    log_probability = head.calibrate(logits, calibration)
+    return {level: coverage(log_probability, target, level) for level in (0.5, 0.9)}
 
 
-def _rescale(log_probability, calibration, log_temperature):
-    """Log-probabilities at other temperatures."""
-    temperature = (calibration @ log_temperature.to(calibration)).exp()
-    return (log_probability / temperature[:, None]).log_softmax(1)
+def _best_calibration(head, logits, target, calibration):
+    """Coefficients of the log-temperature and the tail with the smallest cross-entropy.
 
-
-def _best_log_temperature(log_probability, target, calibration):
-    """Log of the temperature with the smallest cross-entropy, linear in what is known.
-
-    Weights are kept small where there are few recordings of a kind.
+    They stay near the head's own where there are few recordings of a kind.
     """
-    log_probability, calibration = (
-        log_probability.double().cpu().numpy(),
-        calibration.double().cpu().numpy(),
-    )
-    place = target.argmax(1).cpu().numpy()
-    ridge = _PRIOR / len(place)
+    logits, target, calibration = (x.double().cpu() for x in (logits, target, calibration))
+    ridge, n_known = _PRIOR / len(logits), calibration.shape[1]
+    tail = head.tail.tolist() if head.tail[0] > 0 else _TAIL
+    start = np.array([*head.log_temperature.tolist(), *tail])
+    near = torch.as_tensor(start)
+    bounds = [(None, None)] * n_known + [(1e-3, 0.5), (-3.0, 3.0)]
 
     def loss(weights):
-        temperature = np.exp(calibration @ weights)[:, None]
-        logits = log_probability / temperature
-        normal = logsumexp(logits, axis=1, keepdims=True)
-        share = np.exp(logits - normal)
-        here = np.take_along_axis(logits, place[:, None], 1)
-        # d/dlog T of log p = −logit + Σ p logit
-        slope = (here - (share * logits).sum(1, keepdims=True))[:, 0]
-        gradient = calibration.T @ slope / len(slope) + 2.0 * ridge * weights
-        return float((normal - here).mean() + ridge * weights @ weights), gradient
+        with torch.enable_grad():
+            weights = torch.tensor(weights, requires_grad=True)
+            linear, tail = weights[:n_known], weights[n_known:]
+            error = _cross_entropy(head.calibrate(logits, calibration, linear, tail), target)
+            error = error + ridge * (weights - near).square().sum()
+        (slope,) = torch.autograd.grad(error, weights)
+        return float(error.detach()), slope.numpy()
 
-    found = minimize(loss, np.zeros(calibration.shape[1]), jac=True, method="L-BFGS-B")
-    return torch.as_tensor(found.x)
+    found = torch.as_tensor(minimize(loss, start, jac=True, method="L-BFGS-B", bounds=bounds).x)
+    return found[:n_known], found[n_known:]
 
 
 def coverage(log_probability, target, level):
@@ -286,7 +290,9 @@ def coverage(log_probability, target, level):
 
     Parameters
     ----------
-    log_probability, target : torch.Tensor of shape (n_batch, n_sources)
+    log_probability : torch.Tensor of shape (n_batch, n_sources)
+        Calibrated.
+    target : torch.Tensor of shape (n_batch, n_sources)
         From :func:`peak_score`.
     level : float
         Of the region.

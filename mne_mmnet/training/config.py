@@ -43,7 +43,7 @@ class TrainingConfig:
     n_confidence : int
         Batches on which the confidence head is trained afterwards.
     n_temperature : int
-        Batches on which its temperature is fitted.
+        Batches on which it is calibrated.
     seed : int
         Of the initial weights and of the simulations.
     """

@@ -25,7 +25,7 @@ from ..simulation import (
 )
 from ..solver import iterate
 from .checkpoint import load_optimiser, resuming, write_checkpoint
-from .confidence import fit_temperature_to, score_peaks
+from .confidence import fit_calibration_to, score_peaks
 from .gradient import Gradient
 from .interrupt import Interrupt
 from .loop import Space, batch_loss, final_loss, part_loss, pose_batch
@@ -350,7 +350,7 @@ class _Run:
         kept = table[0].change[2] < 0.0  # the whole interval: better for certain, or not at all
         tuned = self.best if kept else self.given
         found = (
-            fit_temperature_to(
+            fit_calibration_to(
                 tuned,
                 [
                     score_peaks(tuned, *self.simulate(_TEMPERATURE, k), self.gradient.parts)
