@@ -8,7 +8,10 @@ The hyperprior of the model fixes J and the start; from there, for the same J,
 - *MacKay*: its curvature halved where b comes from the data (fixed-point update);
 - *SQUAREM* (Varadhan & Roland 2008) and *Anderson* (depth 5) on the analytic update;
 - *learned*: the model's curvature network as it is used, a sweep through all atoms, then steps of
-  those that matter; *learned, all atoms*: the same network, every step a sweep.
+  those that matter; *learned, all atoms*: the same network, every step a sweep. It is trained for
+  the currents, in a few steps;
+- *learned for J* (``--descent``): one trained for the descent alone (``majorant_training.py``);
+- *random weights*: an untrained one, drawn at random: what the certificate is for.
 
 All of them are certified: what would raise J is evaluated, counted, and replaced by the analytic
 step. An *evaluation* is one of J with its factorisation of Σ, rejected ones included. The excess
@@ -37,6 +40,7 @@ import numpy as np
 import torch
 from calibration import FOLDER, RESULTS
 from common import write_rows
+from majorant_training import read_descent, with_curvature
 from matplotlib.figure import Figure
 from people_suite import HEADS, SEED, People, draw_recording, make_case
 from transfer_figures import COLOURS
@@ -50,7 +54,7 @@ from mne_mmnet.metrics import strongest_region_error
 from mne_mmnet.simulation.timecourses import _discharges
 from mne_mmnet.solver import Proposal, iterate, normalise_data, pose
 from mne_mmnet.solver.descent import certified_step, first_iterate
-from mne_mmnet.weights import read_card
+from mne_mmnet.weights import read_model
 
 SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 75, 100)
 TARGETS = {"analytic": 50, "MacKay": 50}
@@ -228,18 +232,27 @@ def anderson(task):
         yield current, 1 + int(current.retries)
 
 
-def learned(sweep=None):
-    """Make the model's own steps."""
+def learned(network=None, sweep=None):
+    """Make the steps of the model's curvature network, or of another one."""
 
     def run(task):
-        network = task.network
+        chosen = task.network if network is None else network
         if sweep is not None:
-            config = replace(network.config, sweep=sweep)
-            network = SimpleNamespace(curvature=network.curvature, config=config)
-        for number, current in enumerate(iterate(network, task.problem, 10_000)):
+            config = replace(chosen.config, sweep=sweep)
+            chosen = SimpleNamespace(curvature=chosen.curvature, config=config)
+        for number, current in enumerate(iterate(chosen, task.problem, 10_000)):
             yield current, 1 + int(current.retries) if number else 1
 
     return run
+
+
+def random_network(network):
+    """Return the model's network with a curvature cell of random weights."""
+    other = with_curvature(network, replace(network.config, sweep=1))
+    generator = torch.Generator().manual_seed(SEED)
+    for weight in other.curvature.parameters():
+        weight.copy_(torch.randn(weight.shape, generator=generator))
+    return other
 
 
 METHODS = {
@@ -248,14 +261,14 @@ METHODS = {
     "SQUAREM": squarem,
     "Anderson": anderson,
     "learned": learned(),
-    "learned, all atoms": learned(1),
+    "learned, all atoms": learned(sweep=1),
 }
 
 
 def trace(task, method):
-    """Excess, region error and ms after each number of evaluations in SHOWN."""
+    """J, region error and ms after each number of evaluations in SHOWN."""
     n_evaluations, seconds, found, last = 0, 0.0, {}, None
-    steps, budgets = METHODS[method](task), list(SHOWN)
+    steps, budgets = method(task), list(SHOWN)
     while budgets:
         started = time.perf_counter()
         current, cost = next(steps)
@@ -289,13 +302,13 @@ def reach(excess, target):
     return float(SHOWN[below[0]]) if len(below) else np.inf
 
 
-def tabulate(records):
+def tabulate(records, methods):
     """Rows of both tables."""
     rows, reached = [], []
     for kind in ("all", *dict.fromkeys(r["kind"] for r in records)):
         part = [r for r in records if kind in ("all", r["kind"])]
         people = np.array([r["person"] for r in part])
-        for method in METHODS:
+        for method in methods:
             found = np.array([r["traces"][method] for r in part])  # (n, n_shown, 3)
             excess = found[..., 0] - np.array([r["converged"] for r in part])[:, None]
             for column, budget in enumerate(SHOWN):
@@ -330,7 +343,7 @@ def tabulate(records):
     return rows, reached
 
 
-def draw_figure(rows, path):
+def draw_figure(rows, methods, path):
     """Excess and region error against evaluations and time."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
     for ax, x, y in zip(
@@ -339,7 +352,7 @@ def draw_figure(rows, path):
         ("excess", "excess", "region_mm"),
         strict=True,
     ):
-        for colour, method in zip(COLOURS, METHODS, strict=False):
+        for colour, method in zip(COLOURS, methods, strict=False):
             mine = [r for r in rows if r["kind"] == "all" and r["method"] == method]
             ax.plot(
                 [float(r[x]) for r in mine],
@@ -368,13 +381,17 @@ def main():
     parser.add_argument("--montages", nargs="+", default=["biosemi64"])
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
+    parser.add_argument("--descent", type=Path, help="of majorant_training.py")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    people, records = People(args.folder), []
+    people, records, model = People(args.folder), [], read_model(args.model)
     with torch.inference_mode():
+        methods = {**METHODS, "random weights": learned(random_network(model.network))}
+        if args.descent is not None:
+            methods["learned for J"] = learned(read_descent(args.descent, model))
         for person in range(args.people):
             for number, (montage, kind) in enumerate(
                 (m, k) for m in args.montages for k in args.kinds
@@ -382,18 +399,19 @@ def main():
                 head = HEADS[(person + number) % 2]
                 task = Task(*draw_case(people, kind, montage, person, head), args.model)
                 record = dict(kind=kind, person=person, converged=task.converged())
-                record["traces"] = {method: trace(task, method) for method in METHODS}
+                record["traces"] = {name: trace(task, method) for name, method in methods.items()}
                 records.append(record)
             print(f"person {person}: {len(records)} objectives", flush=True)
-    rows, reached = tabulate(records)
+    rows, reached = tabulate(records, list(methods))
     comment = (
         f"python benchmarks/majorant.py --people {args.people} --montages "
-        f"{' '.join(args.montages)}; {read_card(args.model).sha256[:12]}; seed {SEED}; "
-        f"{time.strftime('%F')}; one thread; different lead fields for simulation and inversion"
+        f"{' '.join(args.montages)}{' --descent FILE' if args.descent else ''}; "
+        f"{model.card.sha256[:12]}; seed {SEED}; {time.strftime('%F')}; one thread; "
+        "different lead fields for simulation and inversion"
     )
     write_rows(args.out / "majorant.csv", comment, rows)
     write_rows(args.out / "majorant_reach.csv", comment, reached)
-    draw_figure(rows, args.out / "majorant.png")
+    draw_figure(rows, list(methods), args.out / "majorant.png")
 
 
 if __name__ == "__main__":
