@@ -430,14 +430,16 @@ def to_torch_csr(matrix, device="cpu", dtype=torch.float32):
     """
     matrix = matrix.tocsr()
     matrix.sort_indices()
+    # what MKL takes: others are converted for every product
+    index = np.int32 if matrix.nnz < 2**31 else np.int64
     if torch.device(device).type == "mps":
         return torch.as_tensor(matrix.toarray(), dtype=dtype, device=device)
     with warnings.catch_warnings():
         # torch calls its CSR layout "beta" at first use; the products used here are tested
         warnings.filterwarnings("ignore", message="Sparse CSR tensor support is in beta")
         return torch.sparse_csr_tensor(
-            torch.as_tensor(matrix.indptr.astype(np.int64)),
-            torch.as_tensor(matrix.indices.astype(np.int64)),
+            torch.as_tensor(matrix.indptr.astype(index)),
+            torch.as_tensor(matrix.indices.astype(index)),
             torch.as_tensor(matrix.data, dtype=dtype),
             size=matrix.shape,
             check_invariants=False,  # SciPy vouches for them
