@@ -39,11 +39,15 @@ class Proposal:
     increase : callable | None
         Maps (index, step) to the increase that the majorant allows, shape (n_part,), where the
         majorant itself is to be verified; None asks for descent only.
+    scope : Objective | None
+        What evaluates it: the objective, seen along the variables that move. None is the
+        objective itself.
     """
 
     step: Callable
     analytic: bool = False
     increase: Callable | None = None
+    scope: Any = None
 
 
 @dataclass(frozen=True)
@@ -142,7 +146,8 @@ def certified_step(objective: Objective, current, proposals: Iterable[Proposal])
         if number:
             retries = retries.index_add(0, waiting, torch.ones_like(waiting))
         whole = len(waiting) == len(before)
-        part = objective if whole else objective.select(waiting)
+        scope = objective if proposal.scope is None else proposal.scope
+        part = scope if whole else scope.select(waiting)
         origin = current.point if whole else select_samples(current.point, waiting)
         step = proposal.step(waiting)
         new = part.evaluate(part.move(origin, step))

@@ -18,7 +18,7 @@ from ..objective import (
     symmetric_eigen,
 )
 from ..source_model import SourceModel
-from .descent import Proposal, certified_step, first_iterate
+from .descent import Proposal, descend
 
 # factors by which the curvature is raised before the analytic majorant takes over
 _RAISES = (2.0, 4.0)
@@ -167,23 +167,14 @@ def iterate(network: EvidenceNetwork, problem: Problem, n_steps=None):
     n_steps : int | None
         Number of steps; None is the configuration's.
 
-    Yields
-    ------
-    iterate : Iterate
+    Returns
+    -------
+    iterates : iterator of Iterate
         The start, then the iterate after each step. Differentiable in the network's weights,
         unless run under ``torch.inference_mode``.
     """
-    config, objective = network.config, problem.objective
-    n_steps = config.n_steps if n_steps is None else n_steps
-    propose = _Proposer(network, problem)
-    current = first_iterate(objective, problem.start)
-    yield current
-    sweeps = Sweeps(objective, config.sweep)
-    for _ in range(n_steps):
-        scope, coefficients = sweeps.enter(current.point)
-        proposals = propose(current.point, EvidenceMajorant(*coefficients))
-        current = certified_step(scope, current, proposals)
-        yield current
+    n_steps = network.config.n_steps if n_steps is None else n_steps
+    return descend(problem.objective, problem.start, _Proposer(network, problem), n_steps)
 
 
 def peak_logits(network: EvidenceNetwork, problem: Problem, point):
@@ -235,12 +226,15 @@ class _Proposer:
 
     def __init__(self, network, problem):
         self.network, self.problem = network, problem
+        self.sweeps = Sweeps(problem.objective, network.config.sweep)
         n_batch, n_sources, _ = problem.summary.shape
         self.state = network.curvature.initial_state(n_batch, n_sources, problem.summary)
         self.log_rank = math.log(problem.objective.model.n_rank)
 
-    def __call__(self, point, majorant):
+    def __call__(self, point):
         config = self.network.config
+        scope, coefficients = self.sweeps.enter(point)
+        majorant = EvidenceMajorant(*coefficients)
         factor, state = self.network.curvature(
             point.v,
             majorant,
@@ -254,7 +248,9 @@ class _Proposer:
 
         def propose(raised, analytic=False):
             return Proposal(
-                lambda index: majorant.minimiser(raised, config.max_step)[index], analytic
+                lambda index: majorant.minimiser(raised, config.max_step)[index],
+                analytic,
+                scope=scope,
             )
 
         yield propose(factor)
