@@ -2,13 +2,15 @@
 
 import os
 
+import mne
+import numpy as np
 import pytest
 import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from mne_cases import make_fwd, make_info
-from mne_mmnet import make_mmnet_operator
-from mne_mmnet.inverse import operator, threads
+from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet.inverse import operator, routes, threads
 from mne_mmnet.inverse.threads import fitting_threads, numpy_on_one_thread
 
 
@@ -128,3 +130,39 @@ def test_operators_are_prepared_with_numpy_on_one_thread(monkeypatch):
         assert blas_threads() == before
     assert seen == [{1}]
     assert before == {3}
+
+
+@can_be_asked
+def test_a_small_dictionary_is_built_on_one_thread(given, monkeypatch):
+    """Torch's threads wait busily, too: beside another process they took seconds."""
+    seen, build = [], routes.build_source_model
+
+    def spy(*args, **kwargs):
+        seen.append((torch.get_num_threads(), blas_threads()))
+        return build(*args, **kwargs)
+
+    monkeypatch.setattr(routes, "build_source_model", spy)
+    torch.set_num_threads(3)
+    with threadpool_limits(limits=3, user_api="blas"):
+        make_mmnet_operator(make_info(32), make_fwd())
+    assert seen == [(1, {1})]
+    assert torch.get_num_threads() == 3
+
+
+@can_be_asked
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # it is nothing but noise
+def test_the_second_opinion_is_prepared_on_one_thread(monkeypatch):
+    seen, prepare = [], mne.minimum_norm.prepare_inverse_operator
+
+    def spy(*args, **kwargs):
+        seen.append(blas_threads())
+        return prepare(*args, **kwargs)
+
+    monkeypatch.setattr(mne.minimum_norm, "prepare_inverse_operator", spy)
+    data = 1e-6 * np.random.default_rng(0).standard_normal((32, 20))
+    evoked = mne.EvokedArray(data, make_info(32))
+    evoked.set_eeg_reference(projection=True)
+    with threadpool_limits(limits=3, user_api="blas"):
+        apply_mmnet_inverse(evoked, make_fwd(), return_report=True)
+        assert blas_threads() == {3}
+    assert seen == [{1}]

@@ -5,6 +5,7 @@ import numpy as np
 
 from ..regions import Regions
 from .report import Agreement
+from .threads import numpy_on_one_thread
 
 _LAMBDA2 = 1.0 / 9.0
 # sources whose field is weaker than this share of the strongest one's have none but rounding
@@ -59,18 +60,20 @@ def _prepare_eloreta(operator, evoked):
         cov = operator.noise_cov
         cov = mne.make_ad_hoc_cov(evoked.info) if cov is None else cov.copy()
         cov["data"] = np.asarray(cov["data"], float)  # big-endian as read from a file
-        inverse = mne.minimum_norm.make_inverse_operator(
-            evoked.info,
-            operator.fwd,
-            cov,
-            # MNE has nothing that settles orientations; 0.2 is its own default
-            loose={k: 0.2 if v == "evidence" else v for k, v in operator.prepared.loose.items()},
-            depth=None,
-            use_cps=operator.prepared.use_cps,
-        )
-        inverse = mne.minimum_norm.prepare_inverse_operator(
-            inverse, evoked.nave, _LAMBDA2, "eLORETA"
-        )
+        # MNE has nothing that settles orientations; 0.2 is its own default
+        loose = {k: 0.2 if v == "evidence" else v for k, v in operator.prepared.loose.items()}
+        with numpy_on_one_thread():
+            inverse = mne.minimum_norm.make_inverse_operator(
+                evoked.info,
+                operator.fwd,
+                cov,
+                loose=loose,
+                depth=None,
+                use_cps=operator.prepared.use_cps,
+            )
+            inverse = mne.minimum_norm.prepare_inverse_operator(
+                inverse, evoked.nave, _LAMBDA2, "eLORETA"
+            )
         operator.second_opinion.clear()
         operator.second_opinion[key] = inverse
     return operator.second_opinion[key]

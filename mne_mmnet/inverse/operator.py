@@ -15,7 +15,7 @@ from .concerns import outside, say_foreign, say_outside, warn
 from .fallback import Fallback, prepare_route
 from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
-from .threads import numpy_on_one_thread
+from .threads import fitting_threads, numpy_on_one_thread
 
 
 def pick_device(device="auto"):
@@ -270,4 +270,5 @@ def name_head(head):
 def _prepare_route(model, prepared, depth, head, device):
     """Put a model and a lead field on a device."""
     network, card = read_model(model, device)
-    return ROUTES[card.kind].prepare(network, card, prepared, depth, head, device)
+    with fitting_threads(prepared.leadfield.size):
+        return ROUTES[card.kind].prepare(network, card, prepared, depth, head, device)
