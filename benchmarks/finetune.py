@@ -116,14 +116,7 @@ def template_people(folder):
         path = Path(folder) / f"ico3-{VALIDATION_PEOPLE}-seed{VALIDATION_SEED}.npz"
     people = read_people(path, n_people=VALIDATION_PEOPLE, spacing="ico3", seed=VALIDATION_SEED)
     picks = people.layouts[next(name for name in people.layouts if "biosemi64" in name)]
-    people = replace(
-        people,
-        standard=people.standard[picks],
-        **{name: getattr(people, name)[:, picks] for name in ("true", "own", "fitted", "deep")},
-        electrodes=people.electrodes[picks],
-        groups=np.zeros(len(picks), int),
-        layouts={},
-    )
+    people = replace(people.pick_electrodes(picks), groups=np.zeros(len(picks), int))
     template = HeadArchive(
         gains=people.standard[None],
         electrodes=people.electrodes,

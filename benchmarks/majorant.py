@@ -56,7 +56,7 @@ from mne_mmnet.solver import Proposal, iterate, normalise_data, pose
 from mne_mmnet.solver.descent import certified_step, first_iterate
 from mne_mmnet.weights import read_model
 
-SHOWN = (1, 2, 3, 4, 5, 6, 8, 10, 15, 20, 30, 50, 75, 100)
+SHOWN = (*range(1, 17), 18, 20, 22, 25, 30, 35, 40, 45, 50, 60, 75, 100)
 TARGETS = {"analytic": 50, "MacKay": 50}
 _DEPTH, _CONVERGED, _REFERENCE = 5, 1e-8, 10_000
 _MAX_STEP = 6.0
@@ -346,13 +346,14 @@ def tabulate(records, methods):
 def draw_figure(rows, methods, path):
     """Excess and region error against evaluations and time."""
     figure = Figure(figsize=(10, 3.6), layout="constrained")
+    colours = [*COLOURS, "0.6", "0.3", "black"]
     for ax, x, y in zip(
         figure.subplots(1, 3),
         ("evaluations", "ms", "evaluations"),
         ("excess", "excess", "region_mm"),
         strict=True,
     ):
-        for colour, method in zip(COLOURS, methods, strict=False):
+        for colour, method in zip(colours, methods, strict=False):
             mine = [r for r in rows if r["kind"] == "all" and r["method"] == method]
             ax.plot(
                 [float(r[x]) for r in mine],

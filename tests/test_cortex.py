@@ -100,3 +100,19 @@ def test_ideal_recordings_are_on_the_grid(people):
         made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
         data, made = (x / np.linalg.norm(x) for x in (batch.seen[0], made))
         assert_allclose(data, made, atol=1e-4)
+
+
+def test_pick_electrodes(people):
+    """All that is known of an electrode goes with it, sources between the grid included."""
+    picks = np.array([3, 1, 7])
+    few = people.pick_electrodes(picks)
+    few._check_shapes()
+    for name in ("true", "own", "fitted", "deep"):
+        assert_array_equal(getattr(few, name), getattr(people, name)[:, picks])
+    for name in ("standard", "electrodes", "groups"):
+        assert_array_equal(getattr(few, name), getattr(people, name)[picks])
+    assert_array_equal(few.fine.gain, people.fine.gain[:, picks])
+    assert few.layouts == {} and few.noise_factor is None
+    noisy = replace(people, fine=None, noise_factor=np.eye(len(people.groups)))
+    assert noisy.pick_electrodes(picks).fine is None
+    assert_array_equal(noisy.pick_electrodes(picks).noise_factor, noisy.noise_factor[picks])

@@ -1,7 +1,7 @@
 """Lead fields of a population of people as one file, readable where there is no MNE."""
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import numpy as np
@@ -84,6 +84,34 @@ class PeopleArchive:
         # the columns of Q that follow the normal span its tangent plane
         complete = np.linalg.qr(self.normals[:, :, None], mode="complete")[0]
         return np.concatenate([complete.swapaxes(1, 2)[:, 1:], self.normals[:, None]], axis=1)
+
+    def pick_electrodes(self, picks):
+        """Return the people with some of the electrodes.
+
+        Parameters
+        ----------
+        picks : array of int
+            Which, in what order.
+
+        Returns
+        -------
+        people : PeopleArchive
+            Without layouts, which counted all.
+        """
+        fine = self.fine
+        if fine is not None:
+            fine = replace(fine, gain=fine.gain[:, picks])
+        noise = self.noise_factor
+        return replace(
+            self,
+            standard=self.standard[picks],
+            **{name: getattr(self, name)[:, picks] for name in _GAINS[1:]},
+            electrodes=self.electrodes[picks],
+            groups=self.groups[picks],
+            layouts={},
+            fine=fine,
+            noise_factor=None if noise is None else noise[picks],
+        )
 
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
