@@ -112,7 +112,8 @@ def test_pick_electrodes(people):
     for name in ("standard", "electrodes", "groups"):
         assert_array_equal(getattr(few, name), getattr(people, name)[picks])
     assert_array_equal(few.fine.gain, people.fine.gain[:, picks])
-    assert few.layouts == {} and few.noise_factor is None
+    assert few.layouts == {}
+    assert few.noise_factor is None
     noisy = replace(people, fine=None, noise_factor=np.eye(len(people.groups)))
     assert noisy.pick_electrodes(picks).fine is None
     assert_array_equal(noisy.pick_electrodes(picks).noise_factor, noisy.noise_factor[picks])
