@@ -39,7 +39,7 @@ import mne
 import numpy as np
 import torch
 from calibration import FOLDER, RESULTS
-from common import write_rows
+from common import read_rows, write_rows
 from majorant_training import read_descent, with_curvature
 from matplotlib.figure import Figure
 from people_suite import HEADS, SEED, People, draw_recording, make_case
@@ -345,7 +345,7 @@ def tabulate(records, methods):
 
 def draw_figure(rows, methods, path):
     """Excess and region error against evaluations and time."""
-    figure = Figure(figsize=(10, 3.6), layout="constrained")
+    figure = Figure(figsize=(11.5, 3.6), layout="constrained")
     colours = [*COLOURS, "0.6", "0.3", "black"]
     for ax, x, y in zip(
         figure.subplots(1, 3),
@@ -367,7 +367,7 @@ def draw_figure(rows, methods, path):
         ax.set_ylabel("J above its minimum" if y == "excess" else "strongest region (mm)")
         if y == "excess":
             ax.set_yscale("log")
-    ax.legend(fontsize="small")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", fontsize="small")
     with whole_file(path) as scratch:
         figure.savefig(scratch, format="png", dpi=150)
 
@@ -384,7 +384,14 @@ def main():
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
     parser.add_argument("--descent", type=Path, help="of majorant_training.py")
     parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--figure", action="store_true", help="only draw what was measured")
     args = parser.parse_args()
+    if args.figure:
+        rows = read_rows(args.out / "majorant.csv")
+        draw_figure(
+            rows, list(dict.fromkeys(r["method"] for r in rows)), args.out / "majorant.png"
+        )
+        return
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
