@@ -145,6 +145,7 @@ class Side:
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],
             env=self.env,
+            cwd=folder.parent,  # Python looks there first
             capture_output=True,
             text=True,
         )

@@ -269,6 +269,7 @@ def name_head(head):
 
 def _prepare_route(model, prepared, depth, head, device):
     """Put a model and a lead field on a device."""
-    network, card = read_model(model, device)
+    # on another device a copy: this one must stay in the computer's own memory
+    network, card = model if torch.device(device).type == "cpu" else read_model(model, device)
     with fitting_threads(prepared.leadfield.size):
         return ROUTES[card.kind].prepare(network, card, prepared, depth, head, device)

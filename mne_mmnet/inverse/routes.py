@@ -21,7 +21,8 @@ from ..solver import (
     peak_log_probability,
     pose,
 )
-from ..source_model import SourceModel, build_source_graph, build_source_model
+from ..source_model import SourceModel, build_source_model
+from .graphs import source_graph_of
 from .threads import fitting_threads
 
 # samples per read-out product, all recordings together: bounds its memory to n_atoms × 512 floats
@@ -130,7 +131,7 @@ class EvidenceRoute:
             f"Building the dictionary: {config.n_scales} scales × {prepared.n_sources} sources"
         )
         frames = prepared.frames if prepared.n_orient == 3 else None
-        graph = build_source_graph(prepared.adjacency, config, frames, prepared.orient, device)
+        graph = source_graph_of(prepared.adjacency, config, frames, prepared.orient, device)
         weighted = prepared.leadfield * prepared.orient_weights
         model, unit = build_source_model(
             torch.as_tensor(weighted, dtype=torch.float64)[None],
