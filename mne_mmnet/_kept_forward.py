@@ -6,6 +6,7 @@ import os
 
 import mne
 import numpy as np
+from mne.utils import logger
 
 from ._cache import find_cached, keep_in_cache
 from ._files import is_scratch, whole_file
@@ -55,21 +56,34 @@ def kept_forward(name, make):
         The solution.
     """
     path = find_cached(name)
-    if path is None:
-        fwd = make()
-        if 4 * fwd["sol"]["data"].size > _MOST_BYTES:
-            return fwd
-
-        def write(path):
-            with whole_file(path) as scratch:
-                mne.write_forward_solution(scratch, fwd)
-
-        path = keep_in_cache(name, write)
-        _make_room(path.parent)
-    else:
+    fwd = None if path is None else _read(path)
+    if fwd is not None:
         with contextlib.suppress(OSError):  # a cache that may be read only
             os.utime(path)
-    fwd = mne.read_forward_solution(path)
+        return fwd
+    made = make()
+    if 4 * made["sol"]["data"].size > _MOST_BYTES:
+        return made
+
+    def write(path):
+        with whole_file(path) as scratch:
+            mne.write_forward_solution(scratch, made)
+
+    # where MNE was started is nobody's business
+    with made["info"]._unlock():
+        made["info"]["working_dir"] = "."
+    path = keep_in_cache(name, write)
+    _make_room(path.parent)
+    return _read(path) or made
+
+
+def _read(path):
+    """Read a solution; None if the file is damaged: it will be made again."""
+    try:
+        fwd = mne.read_forward_solution(path)
+    except Exception as error:  # whatever MNE makes of a file that a disk has spoilt
+        logger.info(f"{path} is damaged ({error}) and is made again.")
+        return None
     # as precise, in type, as a solution that was not read from a file
     fwd["sol"]["data"], fwd["_orig_sol"] = (
         x.astype(float) for x in (fwd["sol"]["data"], fwd["_orig_sol"])

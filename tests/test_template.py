@@ -612,6 +612,18 @@ def test_forward_comes_from_the_cache(info, fwd, cache, monkeypatch):
     )
 
 
+def test_a_damaged_file_of_the_cache_is_made_again(info, fwd, cache):
+    folder = next((cache / f"v{_surfaces.LAYOUT}").glob("forward"))
+    path = max(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    name, whole = f"forward/{path.name}", path.read_bytes()
+    for damaged in (b"", b"no forward solution", whole[: len(whole) // 2]):
+        path.write_bytes(damaged)
+        again = _kept_forward.kept_forward(name, lambda: fwd)
+        assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
+        assert len(path.read_bytes()) > len(damaged)
+    assert again["info"]["working_dir"] == "."
+
+
 def test_cached_forward_is_that_of_mne(info, fwd, bem, subjects_dir):
     direct = mne.make_forward_solution(info, "fsaverage", fwd["src"], bem, meg=False)
     assert_allclose(fwd["sol"]["data"], direct["sol"]["data"], rtol=1e-5, atol=1e-4)
