@@ -5,6 +5,8 @@ import contextlib
 import torch
 from torch.overrides import TorchFunctionMode
 
+from mne_mmnet.inverse.graphs import source_graph_of
+
 
 class _Promote(TorchFunctionMode):
     """Put float64 wherever the library asks torch for float32, and count what stays single."""
@@ -42,8 +44,10 @@ def in_double():
     """
     before = torch.get_default_dtype()
     torch.set_default_dtype(torch.float64)
+    source_graph_of.clear()  # what was made before is single
     try:
         with _Promote() as promote:
             yield promote
     finally:
+        source_graph_of.clear()
         torch.set_default_dtype(before)

@@ -6,7 +6,6 @@ import pytest
 import torch
 
 from core_cases import SMALL, facts_of, make_model, random_network
-from mne_mmnet.majorant import EvidenceMajorant
 from mne_mmnet.objective import N_NOISE, NOISE_MAX, NOISE_MIN, U_MIN
 from mne_mmnet.solver import iterate, normalise_data, pose
 from mne_mmnet.solver.evidence import _Proposer
@@ -152,11 +151,13 @@ def test_proposals(model, rng):
     point = problem.objective.evaluate(problem.start)
     a, b = problem.objective.coefficients(point)
     plain = 0.5 * (b.clamp_min(1e-30) / a.clamp_min(1e-30)).log()
-    proposals = list(proposer(point, EvidenceMajorant(a, b)))
+    proposals = list(proposer(point))
     factor = fill(torch.tensor([1.0, low, high, 0.9]), *a.shape)
     assert low < 1.0 < high
     expected = [factor, 2.0 * factor, 4.0 * factor, factor.clamp_min(1.0)]
     assert [proposal.analytic for proposal in proposals] == [False, False, False, True]
+    # the first step is one of all atoms
+    assert all(proposal.scope is problem.objective for proposal in proposals)
     index = torch.tensor([1, 0])
     for proposal, o in zip(proposals, expected, strict=True):
         step = (plain / o).clamp(-SMALL.max_step, SMALL.max_step)
