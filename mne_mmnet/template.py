@@ -431,7 +431,6 @@ def make_template_forward(
         if src is not None:
             _check_source_space(src)
         fitted, message = _fit(fit, info, src, bem, subject, subjects_dir)
-        notes = [message] if message else []
         trans, scales = "fsaverage", _STANDARD[2]
         if fitted is not None:
             trans, scales = Transform("head", "mri", fitted.trans), fitted.scales
@@ -454,21 +453,21 @@ def make_template_forward(
                 info, trans, space, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
             )
             omitted = sum(hemi["nuse"] for hemi in space) - fwd["nsource"]
-            if omitted:
-                notes.append(
-                    f"{omitted} sources outside the inner skull or too near to it are left out."
-                )
-            return fwd
+            if not omitted:
+                return fwd, []
+            left = f"{omitted} sources outside the inner skull or too near to it are left out."
+            return fwd, [left]
 
         if keep:
-            what = (subject, spacing, bem_ico, tuple(np.ravel(conductivity)), mindist)
-            what = (*what, medial_wall, str(trans), tuple(np.ravel(scales)))
-            fwd = kept_forward(name_forward(info, what), solve)
+            what = (spacing, bem_ico, tuple(np.ravel(conductivity)), mindist, medial_wall)
+            what = (*what, str(trans), tuple(np.ravel(scales)))
+            files = [subjects_dir / subject / each for each in (*_FSAVERAGE_SURF, *_SHELLS)]
+            fwd, notes = kept_forward(name_forward(info, what, files), info, solve)
         else:
-            fwd = solve()
+            fwd, notes = solve()
         bar.update(3)
     del bar  # ends its line
-    for note in notes:
+    for note in ([message] if message else []) + notes:
         logger.info(note)
     logger.info(
         f"Forward solution of subject {subject}: {fwd['nchan']} channels, "

@@ -614,14 +614,51 @@ def test_forward_comes_from_the_cache(info, fwd, cache, monkeypatch):
 
 def test_a_damaged_file_of_the_cache_is_made_again(info, fwd, cache):
     folder = next((cache / f"v{_surfaces.LAYOUT}").glob("forward"))
-    path = max(folder.iterdir(), key=lambda path: path.stat().st_mtime)
+    path = max(folder.glob("*-fwd.fif"), key=lambda path: path.stat().st_mtime)
     name, whole = f"forward/{path.name}", path.read_bytes()
-    for damaged in (b"", b"no forward solution", whole[: len(whole) // 2]):
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 2 : len(whole) // 2 + 60_000] = bytes(60_000)  # readable all the same
+    for damaged in (b"", b"no forward solution", whole[: len(whole) // 2], bytes(spoilt)):
         path.write_bytes(damaged)
-        again = _kept_forward.kept_forward(name, lambda: fwd)
+        made = []
+        again, notes = _kept_forward.kept_forward(
+            name, info, lambda made=made: made.append(1) or (fwd, ["said"])
+        )
+        assert made
+        assert notes == ["said"]
         assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
-        assert len(path.read_bytes()) > len(damaged)
-    assert again["info"]["working_dir"] == "."
+    # and then it is whole, and says the same
+    again, notes = _kept_forward.kept_forward(name, info, lambda: pytest.fail("not cached"))
+    assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
+    assert notes == ["said"]
+
+
+def test_names_that_files_cannot_spell(info, fwd, cache):
+    """Colons and letters beyond ASCII come back, nothing personal is in the file."""
+    strange = info.copy()
+    mne.rename_channels(strange, {info["ch_names"][0]: "EEG:1", info["ch_names"][3]: "Fpö µV"})
+    with strange._unlock():
+        strange["dev_head_t"] = mne.transforms.Transform("meg", "head", np.diag([1.0, 1, -1, 1]))
+    strange["bads"] = ["Fpö µV"]
+    for _ in range(2):  # made, then read
+        found = make_template_forward(strange)
+        assert found["sol"]["row_names"] == found["info"]["ch_names"] == strange["ch_names"]
+        assert found["info"]["bads"] == strange["bads"]
+        assert found["info"]["dev_head_t"] == strange["dev_head_t"]
+        assert_array_equal(found["sol"]["data"], fwd["sol"]["data"])
+        mne.pick_channels_forward(found, ["EEG:1"])
+    files = b"".join(path.read_bytes() for path in cache.rglob("*-fwd.fif"))
+    assert str(Path.cwd()).encode() not in files
+    assert b"EEG:1" not in files
+
+
+def test_other_surfaces_are_not_mistaken(info, tmp_path):
+    path = tmp_path / "lh.white"
+    path.write_bytes(b"one")
+    before = _kept_forward.name_forward(info, (), [path])
+    assert _kept_forward.name_forward(info, (), [path]) == before
+    path.write_bytes(b"two")
+    assert _kept_forward.name_forward(info, (), [path]) != before
 
 
 def test_cached_forward_is_that_of_mne(info, fwd, bem, subjects_dir):
@@ -632,7 +669,7 @@ def test_cached_forward_is_that_of_mne(info, fwd, bem, subjects_dir):
 
 def test_another_cap_is_not_mistaken(info, fwd, bem, monkeypatch):
     asked = []
-    monkeypatch.setattr(template, "kept_forward", lambda name, _: asked.append(name) or fwd)
+    monkeypatch.setattr(template, "kept_forward", lambda name, *_: asked.append(name) or (fwd, []))
     monkeypatch.setattr(template, "make_template_bem", lambda **options: bem)
     moved, bad = info.copy(), info.copy()
     moved["chs"][3]["loc"][0] += 1e-4
@@ -659,10 +696,12 @@ def test_the_cache_of_forward_solutions_is_bounded(info, fwd, cache, monkeypatch
     folder = next((cache / f"v{_surfaces.LAYOUT}").glob("forward"))
     monkeypatch.setattr(_kept_forward, "_MOST_FILES", 2)
     for k in range(3):
-        _kept_forward.kept_forward(f"forward/{k}-fwd.fif", lambda: fwd)
-    assert {path.name for path in folder.iterdir()} == {"1-fwd.fif", "2-fwd.fif"}
+        _kept_forward.kept_forward(f"forward/{k}-fwd.fif", info, lambda: (fwd, []))
+    wanted = {f"{k}-fwd.{ending}" for k in (1, 2) for ending in ("fif", "json")}
+    assert {path.name for path in folder.iterdir()} == wanted
     monkeypatch.setattr(_kept_forward, "_MOST_BYTES", 10)
-    assert _kept_forward.kept_forward("forward/large-fwd.fif", lambda: fwd) is fwd
+    found, _ = _kept_forward.kept_forward("forward/large-fwd.fif", info, lambda: (fwd, []))
+    assert found is fwd
     assert not (folder / "large-fwd.fif").exists()
 
 
