@@ -10,7 +10,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
-from mne.transforms import apply_trans, invert_transform
+from mne.transforms import Transform, apply_trans, invert_transform
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import coo_array
@@ -638,7 +638,7 @@ def test_names_that_files_cannot_spell(info, fwd, cache):
     strange = info.copy()
     mne.rename_channels(strange, {info["ch_names"][0]: "EEG:1", info["ch_names"][3]: "Fpö µV"})
     with strange._unlock():
-        strange["dev_head_t"] = mne.transforms.Transform("meg", "head", np.diag([1.0, 1, -1, 1]))
+        strange["dev_head_t"] = Transform("meg", "head", np.diag([1.0, 1, -1, 1]))
     strange["bads"] = ["Fpö µV"]
     for _ in range(2):  # made, then read
         found = make_template_forward(strange)
