@@ -42,19 +42,15 @@ from mne_mmnet.simulation import PAIR, SimulationConfig
 from mne_mmnet.solver import iterate
 from mne_mmnet.training import TrainingConfig, train
 from mne_mmnet.training.command import read_spaces
+from mne_mmnet.training.confidence import USUAL
 from mne_mmnet.training.loop import Space, pose_batch
 
 FULL, N_BATCHES, N_EVALUATED, SEED = "full", 300, 80, 4242
-USUAL = SimulationConfig(
-    n_channels=(19, 128),
-    layouts=1.0,
-    n_sources=(1, 4),
-    max_extent=20.0,
-    snr_db=(-5.0, 10.0),
+RECORDINGS = SimulationConfig(
+    **USUAL,
     heads=(0.5, 0.1, 0.4, 0.0),
     orients=(0.0, 0.0, 0.0, 1.0),
     removed=0.0,
-    off_grid=1.0,
 )
 METRICS = ("region_error_mm", "roc_area", "cosine", "window_shift_mm")
 
@@ -121,7 +117,7 @@ def evaluate(network, people, n_batches=N_EVALUATED):
     space, regions = Space(people, network.config), Regions(people.positions)
     rows = []
     for number in range(n_batches):
-        batch = space.simulate(USUAL, 6 * PAIR, [SEED, number])
+        batch = space.simulate(RECORDINGS, 6 * PAIR, [SEED, number])
         problem, amplitude = pose_batch(network, space, batch)
         *_, last = iterate(network, problem)
         seen = torch.as_tensor(batch.seen, dtype=torch.float32) / amplitude[:, None, None].float()

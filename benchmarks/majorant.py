@@ -343,8 +343,9 @@ def tabulate(records, methods):
     return rows, reached
 
 
-def draw_figure(rows, methods, path):
+def draw_figure(rows, path):
     """Excess and region error against evaluations and time."""
+    methods = dict.fromkeys(row["method"] for row in rows)
     figure = Figure(figsize=(11.5, 3.6), layout="constrained")
     colours = [*COLOURS, "0.6", "0.3", "black"]
     for ax, x, y in zip(
@@ -387,10 +388,7 @@ def main():
     parser.add_argument("--figure", action="store_true", help="only draw what was measured")
     args = parser.parse_args()
     if args.figure:
-        rows = read_rows(args.out / "majorant.csv")
-        draw_figure(
-            rows, list(dict.fromkeys(r["method"] for r in rows)), args.out / "majorant.png"
-        )
+        draw_figure(read_rows(args.out / "majorant.csv"), args.out / "majorant.png")
         return
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
@@ -419,7 +417,7 @@ def main():
     )
     write_rows(args.out / "majorant.csv", comment, rows)
     write_rows(args.out / "majorant_reach.csv", comment, reached)
-    draw_figure(rows, list(methods), args.out / "majorant.png")
+    draw_figure(rows, args.out / "majorant.png")
 
 
 if __name__ == "__main__":

@@ -29,19 +29,15 @@ from mne_mmnet.simulation import PAIR, SimulationConfig
 from mne_mmnet.solver import iterate
 from mne_mmnet.training import TrainingConfig
 from mne_mmnet.training.command import read_spaces
+from mne_mmnet.training.confidence import USUAL
 from mne_mmnet.training.loop import Space, learning_rate, pose_batch
 from mne_mmnet.weights import read_model
 
 SEED, BATCH = 5, 4
-USUAL = SimulationConfig(
-    n_channels=(19, 128),
-    layouts=1.0,
-    n_sources=(1, 4),
-    max_extent=20.0,
-    snr_db=(-5.0, 10.0),
+RECORDINGS = SimulationConfig(
+    **USUAL,
     heads=(0.5, 0.1, 0.4, 0.0),
     orients=(0.3, 0.0, 0.0, 0.7),
-    off_grid=1.0,
 )
 
 
@@ -66,7 +62,7 @@ def train_descent(network, space, n_batches, n_steps, rate):
     schedule = TrainingConfig(n_batches=n_batches, learning_rate=rate)
     recent, started = [], time.monotonic()
     for number in range(n_batches):
-        batch = space.simulate(USUAL, PAIR * BATCH, [SEED, number])
+        batch = space.simulate(RECORDINGS, PAIR * BATCH, [SEED, number])
         with torch.no_grad():
             # the windows say the same
             problem, _ = pose_batch(network, space, batch.take(slice(0, None, PAIR)))

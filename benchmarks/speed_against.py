@@ -25,6 +25,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from common import make_info, write_rows
 
 RESULTS = Path(__file__).parent / "results"
 MONTAGES = {64: "biosemi64", 128: "biosemi128"}
@@ -41,11 +42,10 @@ CALLS = (
 )
 
 
-def make_info(n_channels):
+def cap_info(n_channels):
     """Measurement info of a cap with the average reference as a projector."""
-    montage = mne.channels.make_standard_montage(MONTAGES[n_channels])
-    info = mne.create_info(montage.ch_names, SFREQ, "eeg").set_montage(montage)
-    zeros = mne.EvokedArray(np.zeros((len(montage.ch_names), 1)), info)
+    info = make_info(MONTAGES[n_channels], SFREQ)
+    zeros = mne.EvokedArray(np.zeros((len(info["chs"]), 1)), info)
     return zeros.set_eeg_reference(projection=True).info
 
 
@@ -79,7 +79,7 @@ class Worker:
         key = n_channels, spacing, loose
         if key not in self.ready:
             path = self.folder / f"{n_channels}-{spacing}-fwd.fif"
-            fwd, info = mne.read_forward_solution(path), make_info(n_channels)
+            fwd, info = mne.read_forward_solution(path), cap_info(n_channels)
             cov = mne.make_ad_hoc_cov(info, dict(eeg=1e-6))
             operator = self.package.make_mmnet_operator(info, fwd, cov, loose=loose)
             self.ready[key] = fwd, info, cov, operator
@@ -191,7 +191,7 @@ def time_calls(sides, calls):
 
 def time_commands(sides, folder, n):
     """Time the command by turns, with and without a report."""
-    fwd, info = mne.read_forward_solution(folder / "64-ico3-fwd.fif"), make_info(64)
+    fwd, info = mne.read_forward_solution(folder / "64-ico3-fwd.fif"), cap_info(64)
     evoked = mne.EvokedArray(draw(fwd, 125, 0), info, tmin=-0.1, nave=50, comment="response")
     path = folder / "response-ave.fif"
     evoked.save(path, verbose="error")
@@ -223,7 +223,6 @@ def main():
         serve(args.serve, args.threads)
         return
     from against import export
-    from common import write_rows
 
     import mne_mmnet
 
@@ -232,7 +231,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         for n_channels, spacing in {call[1:3] for call in (CALLS[0], *calls)}:
-            fwd = mne_mmnet.make_template_forward(make_info(n_channels), spacing, medial_wall=True)
+            fwd = mne_mmnet.make_template_forward(cap_info(n_channels), spacing, medial_wall=True)
             path = folder / f"{n_channels}-{spacing}-fwd.fif"
             mne.write_forward_solution(path, fwd)
         sides = [Side(package, folder, args.threads) for package in (export(args.revision), None)]

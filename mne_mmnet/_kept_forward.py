@@ -69,11 +69,12 @@ def kept_forward(name, info, make):
         What there is to say.
     """
     path = find_cached(name)
-    found = None if path is None else _read(path, info)
+    found = None if path is None else _read(path)
     if found is not None:
         with contextlib.suppress(OSError):  # a cache that may be read only
             os.utime(path)
-        return found
+        fwd, notes = found
+        return _restore(fwd, info), notes
     fwd, notes = make()
     if 4 * fwd["sol"]["data"].size > _MOST_BYTES:
         return fwd, notes
@@ -83,7 +84,8 @@ def kept_forward(name, info, make):
             mne.write_forward_solution(scratch, _nameless(fwd))
 
     path = keep_in_cache(name, write)
-    about = dict(checksum=_checksum(mne.read_forward_solution(path)), notes=notes)
+    kept = mne.read_forward_solution(path)
+    about = dict(checksum=_checksum(kept), notes=notes)
 
     def write_about(path):
         with whole_file(path) as scratch:
@@ -91,7 +93,7 @@ def kept_forward(name, info, make):
 
     keep_in_cache(name.replace(_ENDING, _ABOUT), write_about)
     _make_room(path.parent)
-    return _read(path, info) or (fwd, notes)
+    return _restore(kept, info), notes
 
 
 def _nameless(fwd):
@@ -117,7 +119,7 @@ def _checksum(fwd):
     return digest.hexdigest()
 
 
-def _read(path, info):
+def _read(path):
     """Read a solution and its notes; None if a file is damaged: both will be made again."""
     try:
         about = path.with_name(path.name.replace(_ENDING, _ABOUT))
@@ -128,6 +130,11 @@ def _read(path, info):
     except Exception as error:  # whatever MNE makes of a file that a disk has spoilt
         logger.info(f"{path} is damaged ({error}) and is made again.")
         return None
+    return fwd, notes
+
+
+def _restore(fwd, info):
+    """Give a solution, as it was read, the channels of the recording."""
     # as precise, in type, as a solution that was not read from a file
     fwd["sol"]["data"], fwd["_orig_sol"] = (
         x.astype(float) for x in (fwd["sol"]["data"], fwd["_orig_sol"])
@@ -138,7 +145,7 @@ def _read(path, info):
         fwd["info"]["dev_head_t"] = copy.deepcopy(info["dev_head_t"])
         fwd["info"]._update_redundant()
         fwd["info"]["bads"] = list(info["bads"])
-    return fwd, notes
+    return fwd
 
 
 def _make_room(folder):

@@ -13,7 +13,7 @@ from mne_mmnet.network import EvidenceNetwork
 from mne_mmnet.regions import Regions
 from mne_mmnet.training.confidence import (
     _TEMPERATURE_SEED,
-    _USUAL,
+    USUAL,
     _best_calibration,
     _cross_entropy,
     coverage,
@@ -111,7 +111,7 @@ def test_coverage_is_that_of_the_trained_head(spaces, warm):
     for name, tensor in network.state_dict().items():
         fitted = name.endswith(("log_temperature", "tail"))
         assert torch.equal(tensor, before[name]) != fitted, name
-    usual = replace(TINY.simulation, **_USUAL)
+    usual = replace(TINY.simulation, **USUAL)
     again = []
     for k in range(TINY.n_temperature):
         space = held_out[k % 2]  # in turn

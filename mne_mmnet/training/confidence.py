@@ -32,7 +32,7 @@ _PRIOR = 2.0
 _TAIL = (0.25, -0.5)
 # The calibration is fitted on what is usually localised, not on all that was trained on: a few
 # patches of moderate extent, wherever they are, seen by usual montages, in data of usable quality.
-_USUAL = dict(
+USUAL = dict(
     n_channels=(19, 128),
     layouts=1.0,
     n_sources=(1, 4),
@@ -222,7 +222,7 @@ def fit_calibration(network: EvidenceNetwork, config: TrainingConfig, held_out: 
     coverage : dict of float to float
         Share of these recordings whose region of that level holds the strongest source.
     """
-    usual = replace(config.simulation, **_USUAL)
+    usual = replace(config.simulation, **USUAL)
     parts = Parts(held_out[0].device)
     found = []
     for k in range(config.n_temperature):
