@@ -7,6 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
+from ._eigen import symmetric_eigen
 from .dictionary import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
 from .distances import Neighbourhoods, cover, within
 
@@ -453,7 +454,7 @@ def _sensor_basis(atoms):
     dimensions than there are electrodes: of 250 channels about 60. What lies outside carries white
     noise only, and the objective treats it in closed form.
     """
-    values, vectors = torch.linalg.eigh(atoms @ atoms.mT)  # ascending
+    values, vectors = symmetric_eigen(atoms @ atoms.mT)  # ascending
     lost = values.clamp_min(0.0).cumsum(-1) / values.clamp_min(0.0).sum(-1, keepdim=True)
     n_dropped = int((lost <= _LOST).sum(-1).min())
     return vectors[..., n_dropped:].mT.flip(-2)
@@ -493,7 +494,7 @@ def _error_columns(leadfield, graph, n_errors, share):
             (reach @ (fields @ part.mT).flatten(1)).unflatten(1, (n_kept, -1))
             for part in fields.split(n_rows, 1)
         ]
-        values, vectors = torch.linalg.eigh(torch.cat(grams, 2))
+        values, vectors = symmetric_eigen(torch.cat(grams, 2))
         top = values[:, -n_errors:].clamp_min(0.0)
         size = (share * top / top.sum(1, keepdim=True).clamp_min(1e-300)).sqrt()
         columns = vectors[..., -n_errors:] * size[:, None]

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from ._files import whole_file
 from ._untrusted import check_header, parse_object, read_bytes
 
-FORMAT = 2
+FORMAT = 3
 _KEYS = dict(
     format=int, name=str, kind=str, sha256=str, network=dict, domain=dict, provenance=dict
 )
@@ -128,7 +128,7 @@ def read_card(model):
     FileNotFoundError
         If there is no such model.
     ValueError
-        If the card is damaged, too large or of a newer format.
+        If the card is damaged, too large or of another format.
     """
     path = _locate(model)
     try:
@@ -140,6 +140,12 @@ def read_card(model):
         raise ValueError(
             f"{path} has format {found}, this version of mne_mmnet reads {FORMAT}. Update "
             "mne_mmnet."
+        )
+    if type(found) is int and found < FORMAT:
+        raise ValueError(
+            f"{path} has format {found}: an earlier mne_mmnet made it, with other networks; this "
+            f"version reads {FORMAT}. Train the model again, or use one that "
+            "mne_mmnet.list_models() names."
         )
     if plain.keys() != _KEYS.keys():
         raise ValueError(f"{path} must have exactly the keys {list(_KEYS)}. {_REMEDY}")
@@ -237,7 +243,7 @@ def read_model(model="mmnet-base", device="cpu"):
     FileNotFoundError
         If there is no such model.
     ValueError
-        If card or weights are damaged, too large, of a newer format, do not belong together, or
+        If card or weights are damaged, too large, of another format, do not belong together, or
         are not finite.
 
     Notes

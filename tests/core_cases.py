@@ -18,6 +18,7 @@ SMALL = NetworkConfig(
     region_extent=14.0,
     hidden=12,
     blocks=2,
+    shown=5,
     read=10,
     state=8,
     context=4,

@@ -210,6 +210,14 @@ def test_file(people, tmp_path):
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["people.npz"]
 
 
+def test_jobs(people, tmp_path):
+    """Processes that share the work make the same people."""
+    shared = make(tmp_path / "two.npz", n_people=2, n_jobs=2)
+    for name in ("standard", "true", "own", "fitted", "deep"):
+        assert_array_equal(getattr(shared, name), getattr(people, name))
+    assert shared.about == people.about
+
+
 def test_lead_fields_of_people(people):
     """Shapes belong together; the better one knows a head, the nearer its lead field."""
     n_sources = len(people.positions)

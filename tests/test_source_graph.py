@@ -137,10 +137,27 @@ def test_without_thinning_every_place_is_an_atom(adjacency):
 def look_around(graph, x):
     """Own features, near, far and whole, side by side: the layer with the identity as weights."""
     layer = LookAround(x.shape[-1], 4 * x.shape[-1])
-    torch.nn.init.eye_(layer.weight)
-    torch.nn.init.zeros_(layer.bias)
+    torch.nn.init.eye_(layer.join.weight)
+    torch.nn.init.zeros_(layer.join.bias)
     with torch.no_grad():
         return layer(graph, x)
+
+
+def test_what_locations_show(adjacency, rng):
+    """Neighbours see what the layer shows of a location, which itself and the mean are whole."""
+    graph = build_source_graph(adjacency, CONFIG)
+    x = torch.as_tensor(rng.standard_normal((2, N_SOURCES, 3))).float()
+    layer = LookAround(3, 10, n_shown=2)
+    torch.nn.init.eye_(layer.join.weight)
+    torch.nn.init.zeros_(layer.join.bias)
+    with torch.no_grad():
+        own, near, far, whole = layer(graph, x).split((3, 2, 2, 3), -1)
+        all_own, all_near, all_far, all_whole = look_around(graph, x).split(3, -1)
+        show = layer.show.weight.mT
+        torch.testing.assert_close(own, all_own)
+        torch.testing.assert_close(whole, all_whole)
+        torch.testing.assert_close(near, all_near @ show)
+        torch.testing.assert_close(far, all_far @ show)
 
 
 def test_look_around(adjacency, rng):

@@ -332,7 +332,7 @@ def test_loss_of_unsteadiness():
     """A recording and its window that disagree cost more than the two of them alone."""
     space = Space(ring_people(), SMALL)
     truth = torch.zeros(1, 40, 1, 5)
-    truth[0, 10] = torch.randn(5)
+    truth[0, 10] = torch.tensor([2.0, -1.0, 0.5, 1.2, -0.3])  # most in the first
     both, inside = truth.repeat(4, 1, 1, 1), torch.ones(4, 5)
     inside[1::2, 3:] = 0.0
     target = Target.make(both, inside, space, space.people.positions)

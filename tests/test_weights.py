@@ -12,7 +12,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core_cases import DOMAIN, SMALL, random_network
-from mne_mmnet.weights import list_models, read_card, read_model, save_model
+from mne_mmnet.weights import FORMAT, list_models, read_card, read_model, save_model
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def test_shipped_models():
     assert sum(p.numel() for p in network.parameters()) < 1_250_000  # 5 MB
     assert set(card.domain) >= {"n_channels", "n_sources", "snr_db", "max_extent"}
     assert "command" in card.provenance
-    assert asdict(card)["format"] == 2
+    assert asdict(card)["format"] == FORMAT
 
 
 @pytest.mark.parametrize("name", ["mmnet-bas", "/nowhere/model.safetensors"])
@@ -143,6 +143,10 @@ def test_wrong_tensors(saved, damage):
         (lambda card: card.pop("domain"), "exactly the keys"),
         (lambda card: card.update(extra=1), "exactly the keys"),
         (lambda card: card.update(format=99), "Update mne_mmnet"),
+        (
+            lambda card: card.update(format=FORMAT - 1),
+            "an earlier mne_mmnet.*Train the model again",
+        ),
     ],
 )
 def test_wrong_card(saved, change, message):

@@ -35,6 +35,8 @@ class NetworkConfig:
         Width of the hyperprior's layers.
     blocks : int
         Number of the hyperprior's layers that mix neighbours.
+    shown : int
+        Width of what its locations show to their neighbours; 0 is all.
     read : int
         Width of the layer through which the curvature cell reads.
     state : int
@@ -63,8 +65,9 @@ class NetworkConfig:
     near_extent: float = 8.0
     far_extent: float = 25.0
     hidden: int = 64
-    blocks: int = 3
-    read: int = 40
+    blocks: int = 2
+    shown: int = 24
+    read: int = 32
     state: int = 16
     context: int = 12
     confidence: int = 32
@@ -72,7 +75,7 @@ class NetworkConfig:
     factor_min: float = 0.05
     factor_max: float = 2.0
     max_step: float = 6.0
-    n_steps: int = 3
+    n_steps: int = 2
     sweep: int = 4
 
     def __post_init__(self):

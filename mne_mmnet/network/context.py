@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 import torch
 
-from ..objective import factor_dtype, symmetric_eigen
+from .._eigen import symmetric_eigen
+from ..objective import factor_dtype
 from ..source_model import SourceModel
 from .facts import HEADS, N_FACTS
 from .preview import N_FIT_FEATURES, N_PREVIEW_FEATURES, preview

@@ -37,7 +37,9 @@ class Hyperprior(nn.Module):
         n_kinds, hidden = config.n_kinds, config.hidden
         n_in = n_kinds * N_ATOM_FEATURES + 1 + N_GLOBAL_FEATURES
         self.encode = nn.Linear(n_in, hidden)
-        self.blocks = nn.ModuleList(LookAround(hidden, hidden) for _ in range(config.blocks))
+        self.blocks = nn.ModuleList(
+            LookAround(hidden, hidden, config.shown) for _ in range(config.blocks)
+        )
         self.head = nn.Linear(hidden, 2 * n_kinds + config.context)
         self.noise = nn.Sequential(
             nn.Linear(hidden + N_GLOBAL_FEATURES, hidden),

@@ -12,7 +12,6 @@ from .evidence import EvidencePoint as EvidencePoint
 from .factorisation import factor_dtype as factor_dtype
 from .factorisation import inverse_factor as inverse_factor
 from .factorisation import robust_cholesky as robust_cholesky
-from .factorisation import symmetric_eigen as symmetric_eigen
 from .general import GeneralObjective as GeneralObjective
 from .general import GeneralPoint as GeneralPoint
 from .screening import ScreenedObjective as ScreenedObjective

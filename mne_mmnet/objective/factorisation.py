@@ -50,24 +50,3 @@ def inverse_factor(chol):
     """K⁻¹ of a Cholesky factor K, shape (n_batch, n, n): the whitener of Σ = K Kᵀ."""
     eye = torch.eye(chol.shape[-1], dtype=chol.dtype, device=chol.device)
     return torch.linalg.solve_triangular(chol, eye.expand_as(chol), upper=False)
-
-
-def symmetric_eigen(matrix):
-    """Eigenvalues (ascending) and eigenvectors of symmetric matrices, where the matrix lives.
-
-    Parameters
-    ----------
-    matrix : torch.Tensor of shape (n_batch, n, n)
-        Symmetric.
-
-    Returns
-    -------
-    values : torch.Tensor of shape (n_batch, n)
-        Ascending.
-    vectors : torch.Tensor of shape (n_batch, n, n)
-        In columns.
-    """
-    if matrix.device.type == "mps":  # has no eigensolver
-        values, vectors = torch.linalg.eigh(matrix.cpu())
-        return values.to(matrix.device), vectors.to(matrix.device)
-    return torch.linalg.eigh(matrix)

@@ -9,8 +9,9 @@ from pathlib import Path
 import mne
 import numpy as np
 from mne.io.constants import FIFF
+from mne.parallel import parallel_func
 from mne.transforms import apply_trans, invert_transform
-from mne.utils import ProgressBar, logger, verbose
+from mne.utils import logger, verbose
 from scipy.spatial import cKDTree
 
 from .. import _surfaces
@@ -80,8 +81,9 @@ class TemplateHead:
         deep = _deep_places()
         upwards = np.tile([0.0, 0.0, 1.0], (len(deep), 1))
         self.deep = mne.setup_volume_source_space(pos=dict(rr=deep, nn=upwards))
+        self.bem_ico = _BEM_ICO
         self.surfs = mne.make_bem_model(
-            subject, _BEM_ICO, _conductivity(NOMINAL_RATIO), subjects_dir
+            subject, self.bem_ico, _conductivity(NOMINAL_RATIO), subjects_dir
         )
         inner = self.surfs[2]
         self.depths = [
@@ -125,7 +127,7 @@ class TemplateHead:
         for surf in surfs:
             surf["sigma"] = np.float64(_conductivity(ratio)[_SHELLS.index(int(surf["id"]))])
         if thickness != 1.0:
-            surfs = _surfaces.reshape_skull(surfs, _BEM_ICO, thickness)
+            surfs = _surfaces.reshape_skull(surfs, self.bem_ico, thickness)
         for surf in surfs:
             surf["rr"] = deform(surf["rr"])
         return mne.make_bem_solution(surfs)
@@ -261,6 +263,11 @@ def _depth_in_use(space, inner):
 
 def _draw_leadfields(template, fine, variety, seed):
     """One person's lead fields: the true ones, and those that a user could have."""
+    with mne.use_log_level("error"):
+        return _draw_quietly(template, fine, variety, seed)
+
+
+def _draw_quietly(template, fine, variety, seed):
     person = Person.draw(variety, *seed)
     head, centre = PersonHead(template, person, variety.digitised_mm), template.centre
     thickness, maps = person.skull_thickness, (head.deform, head.deform_brain)
@@ -296,7 +303,15 @@ def _on_surface(points, rr):
 
 @verbose
 def make_people(
-    path=None, *, n_people=8, spacing="ico3", seed=0, variety=None, n_electrodes=None, verbose=None
+    path=None,
+    *,
+    n_people=8,
+    spacing="ico3",
+    seed=0,
+    variety=None,
+    n_electrodes=None,
+    n_jobs=1,
+    verbose=None,
 ):
     """Lead fields of a population of people.
 
@@ -316,6 +331,7 @@ def make_people(
     n_electrodes : int | None
         As many of the electrodes of the 10–5 system, Biosemi 256 and HydroCel 256, which None
         keeps all: of fine source spaces they take much room.
+    %(n_jobs)s
     %(verbose)s
 
     Returns
@@ -349,12 +365,9 @@ def make_people(
             return points
 
         standard, _ = template.leadfields(template.electrodes, NOMINAL_RATIO, 1.0, same, same)
-    drawn, about = [], []
-    for person in ProgressBar(range(n_people), mesg=f"People, {spacing}"):
-        with mne.use_log_level("error"):
-            gains, description = _draw_leadfields(template, fine, variety, (seed, person))
-        drawn.append(gains)
-        about.append(description)
+    parallel, draw, _ = parallel_func(_draw_leadfields, n_jobs, max_nbytes=None)
+    found = parallel(draw(template, fine, variety, (seed, person)) for person in range(n_people))
+    drawn, about = zip(*found, strict=True)
     src, between = template.src, None
     drawn = {kind: np.stack([gains[kind] for gains in drawn]) for kind in drawn[0]}
     if fine is not template:
@@ -382,7 +395,7 @@ def make_people(
         ),
         is_volume=template.is_volume,
         layouts=standard_layouts(positions, groups),
-        about=about,
+        about=list(about),
         fine=between,
     )
     if path is None:

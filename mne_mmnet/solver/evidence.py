@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
+from .._eigen import symmetric_eigen
 from ..majorant import EvidenceMajorant
 from ..network import Context, EvidenceNetwork, compute_context
 from ..objective import (
@@ -15,7 +16,6 @@ from ..objective import (
     EvidenceObjective,
     Sweeps,
     factor_dtype,
-    symmetric_eigen,
 )
 from ..source_model import SourceModel
 from .descent import Proposal, descend

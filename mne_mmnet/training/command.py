@@ -23,7 +23,7 @@ _SKIPPED = ("network", "simulation", "spaces")
 # people on whom nothing is trained
 VALIDATION_PEOPLE, VALIDATION_SEED = 8, 1000
 # so many electrodes of fine source spaces are kept: with all, five people take 3 GB
-_FEW_ELECTRODES, _FINE_SPACINGS = 300, ("ico4", "oct6")
+_FEW_ELECTRODES, _FINE_SPACINGS = 300, ("ico4", "oct6", "vol10")
 
 
 def make_parser(prog="python -m mne_mmnet.training"):
@@ -61,6 +61,9 @@ def make_parser(prog="python -m mne_mmnet.training"):
         metavar="SPACING:PEOPLE:SHARE",
         default=DEFAULT_SPACES,
         help="source spaces, number of people on each, share of the batches",
+    )
+    parser.add_argument(
+        "--people-jobs", type=int, default=1, help="processes that compute lead fields"
     )
     parser.add_argument("--workers", type=int, default=0, help="processes that simulate ahead")
     parser.add_argument("--initial", help="model whose weights to start from, by name or path")
@@ -134,7 +137,7 @@ def read_people(path=None, **options):
     return make_people(path, **options)
 
 
-def read_spaces(folder, spaces):
+def read_spaces(folder, spaces, n_jobs=1):
     """Read, or compute and keep, the lead fields of a training run.
 
     Parameters
@@ -143,6 +146,8 @@ def read_spaces(folder, spaces):
         Where they are kept; None is the user's cache.
     spaces : tuple of (str, int, float)
         As in :class:`TrainingConfig`.
+    n_jobs : int
+        Processes that compute those that are not kept yet.
 
     Returns
     -------
@@ -157,7 +162,14 @@ def read_spaces(folder, spaces):
         if folder is not None:
             path = Path(folder) / f"{spacing}-{n_people}-seed{seed}.npz"
         few = _FEW_ELECTRODES if spacing in _FINE_SPACINGS else None
-        return read_people(path, n_people=n_people, spacing=spacing, seed=seed, n_electrodes=few)
+        return read_people(
+            path,
+            n_people=n_people,
+            spacing=spacing,
+            seed=seed,
+            n_electrodes=few,
+            n_jobs=n_jobs,
+        )
 
     training = [read(spacing, n_people, 0) for spacing, n_people, _ in spaces]
     return training, [read(spaces[0][0], VALIDATION_PEOPLE, VALIDATION_SEED)]
@@ -214,7 +226,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     if args.initial is not None:
         initial, _ = read_model(args.initial)
         config = replace(config, network=initial.config)
-    people, validation_people = read_spaces(args.people_folder, config.spaces)
+    people, validation_people = read_spaces(args.people_folder, config.spaces, args.people_jobs)
     started = time.monotonic()
     with _limit_threads(args.threads):
         network, validation = train(

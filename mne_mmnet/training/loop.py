@@ -209,9 +209,11 @@ class Feed:
     def make(self, number):
         """Simulate a batch: number k always from the seed (seed, k)."""
         config = self.config
-        return self.pick(number).simulate(
+        batch = self.pick(number).simulate(
             config.simulation, config.batch_size, [config.seed, number]
         )
+        # what is largest, in the precision in which it is used: it goes from process to process
+        return replace(batch, currents=batch.currents.astype(np.float32))
 
     def batch(self, number):
         """Return a batch, and have the next ones made."""
