@@ -54,16 +54,23 @@ class Work(NamedTuple):
         return max(arithmetic, self.traffic / rates.memory)
 
 
-def _best(function, n_times=3):
+def _best(function, device, n_times=5):
     found = []
     for _ in range(n_times):
         started = time.perf_counter()
         function()
+        wait_for(device)
         found.append(time.perf_counter() - started)
     return min(found)
 
 
-def measure_rates(size=768, n_floats=16_000_000):
+def wait_for(device):
+    """Let a GPU finish what it was asked for, before a clock is read."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def measure_rates(size=768, n_floats=16_000_000, device="cpu"):
     """Measure the machine now, with as many threads as torch has.
 
     Parameters
@@ -72,20 +79,23 @@ def measure_rates(size=768, n_floats=16_000_000):
         Of the square matrices.
     n_floats : int
         Of the array that is summed.
+    device : str
+        A torch device. On a GPU take sizes that fill it.
 
     Returns
     -------
     rates : Rates
-        Best of three.
+        Best of five.
     """
-    single = torch.randn(size, size)
+    single = torch.randn(size, size, device=device)
     double = single.double()
-    large = torch.ones(n_floats)
+    large = torch.ones(n_floats, device=device)
+    wait_for(device)
     operations = 2.0 * size**3
     return Rates(
-        operations / _best(lambda: single @ single),
-        operations / _best(lambda: double @ double),
-        4.0 * n_floats / _best(large.sum),
+        operations / _best(lambda: single @ single, device),
+        operations / _best(lambda: double @ double, device),
+        4.0 * n_floats / _best(large.sum, device),
     )
 
 
@@ -126,13 +136,17 @@ def count_work(network, model, n_times):
     images = 2.0 * (k + 4.0) * n * atoms
     read_out = 2.0 * n_times * (n * atoms + graph.synthesis.values().numel())
     layers = 0.0
-    for layer in network.hyperprior.modules():
-        if isinstance(layer, LookAround):  # half of its weights act on cells, or on the mean
-            layers += n_sources * layer.weight.numel()
+    hyperprior, elsewhere = network.hyperprior, set()
+    for layer in hyperprior.modules():
+        if isinstance(layer, LookAround):
+            own, near, *_ = layer.join.weight.split(layer.split, 1)  # the rest: cells, the mean
+            layers += 2.0 * n_sources * (own.numel() + near.numel())
             nonzero = sum(matrix.values().numel() for matrix in (graph.near, graph.far))
-            layers += 2.0 * nonzero * layer.in_features / 4
-        elif isinstance(layer, torch.nn.Linear) and layer is not network.hyperprior.noise[0]:
-            layers += 2.0 * n_sources * layer.weight.numel()
+            layers += 2.0 * nonzero * layer.split[1]
+            elsewhere.add(layer.join)
+        elif isinstance(layer, torch.nn.Linear) and layer not in elsewhere:
+            on_sources = layer not in set(hyperprior.noise)  # the others see the mean
+            layers += 2.0 * n_sources * layer.weight.numel() * on_sources
     weights = sum(weight.numel() for weight in network.curvature.parameters())
     mixing = graph.near.values().numel() * config.state
     layers += config.n_steps * 2.0 * (n_sources * weights + mixing)
