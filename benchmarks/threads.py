@@ -1,0 +1,149 @@
+"""Whether threads wait for each other: the default against one and two threads, idle and beside.
+
+    python benchmarks/threads.py
+
+Three processes, alike but for ``OMP_NUM_THREADS`` (not set, 1 and 2), take turns, one call each:
+an evoked response, a batch of epochs, continuous data and a stream's windows, 64 channels on the
+template, prepared. First alone, then beside a process that keeps a core busy. Written are medians
+and the default's over the better of the other two, with a 95 % bootstrap interval, and for
+streams the share of windows within twice the median. Writes ``threads.csv``.
+"""
+
+import argparse
+import contextlib
+import os
+import platform
+import time
+from multiprocessing import get_context
+from pathlib import Path
+
+import numpy as np
+from common import write_rows
+
+RESULTS = Path(__file__).parent / "results" / "threads.csv"
+SETTINGS = {"default": None, "1 thread": "1", "2 threads": "2"}
+N_EPOCHS, N_TIMES, SECONDS, N_WINDOWS = 20, 50, 10.0, 20
+KINDS = ("evoked", "epochs", "raw", "stream")
+
+
+def serve(connection, setting):
+    """Answer requests with the seconds of one call (of a stream: of each of its windows)."""
+    if setting is None:
+        os.environ.pop("OMP_NUM_THREADS", None)
+    else:
+        os.environ["OMP_NUM_THREADS"] = setting
+    import warnings  # after the setting, which libraries read when they are loaded
+
+    import mne
+    from throughput import SFREQ, simulate
+
+    import mne_mmnet
+
+    warnings.simplefilter("ignore")
+    mne.set_log_level("error")
+    from common import make_info
+
+    info = make_info("biosemi64", SFREQ)
+    info = mne.EvokedArray(np.zeros((64, 1)), info).set_eeg_reference(projection=True).info
+    fwd = mne_mmnet.make_template_forward(info)
+    operator = mne_mmnet.make_mmnet_operator(info, fwd)
+    epochs = np.stack([simulate(fwd, N_TIMES, seed) for seed in range(N_EPOCHS)])
+    continuous = simulate(fwd, int(SECONDS * SFREQ), 1)
+
+    def call(kind):
+        if kind == "stream":
+            stream = mne_mmnet.MMNetStream(operator, info)
+            spent = []
+            for k in range(N_WINDOWS):
+                started = time.perf_counter()
+                stream.push(continuous[:, k * N_TIMES : (k + 1) * N_TIMES])
+                spent.append(time.perf_counter() - started)
+            return spent
+        if kind == "evoked":
+            inst = mne.EvokedArray(epochs[0], info)
+            function = mne_mmnet.apply_mmnet_inverse
+        elif kind == "epochs":
+            inst = mne.EpochsArray(epochs, info)
+            function = mne_mmnet.apply_mmnet_inverse_epochs
+        else:
+            inst = mne.io.RawArray(continuous, info)
+            function = mne_mmnet.apply_mmnet_inverse_raw
+        started = time.perf_counter()
+        function(inst, operator)
+        return [time.perf_counter() - started]
+
+    for kind in KINDS:  # the first calls are others
+        call(kind)
+    connection.send("ready")
+    while (kind := connection.recv()) is not None:
+        connection.send(call(kind))
+
+
+def spin():
+    """Keep a core busy."""
+    while True:
+        pass
+
+
+@contextlib.contextmanager
+def started(context, function, *args):
+    """Run a function in a process that ends with the block."""
+    process = context.Process(target=function, args=args, daemon=True)
+    process.start()
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.join()
+
+
+def summarise(kind, beside, spent, seed=0):
+    """One row: medians, and the default's over the better one's, paired by turn."""
+    times = {name: np.array(found) for name, found in spent.items()}  # (n_turns, n_calls)
+    median = {name: np.median(found) for name, found in times.items()}
+    best = min(("1 thread", "2 threads"), key=median.get)
+    ratio = np.log(np.median(times["default"], 1) / np.median(times[best], 1))
+    rng = np.random.default_rng(seed)
+    draws = rng.integers(len(ratio), size=(2000, len(ratio)))
+    low, high = np.exp(np.percentile(ratio[draws].mean(1), [2.5, 97.5]))
+    row = dict(kind=kind, beside="a busy process" if beside else "nothing", n=len(ratio))
+    row |= {f"{name}, ms": f"{1e3 * value:.4g}" for name, value in median.items()}
+    row["default over the better"] = f"{np.exp(ratio.mean()):.2f} ({low:.2f} … {high:.2f})"
+    within = np.mean(times["default"] <= 2 * median["default"])
+    row["within twice the median, %"] = f"{100 * within:.1f}"
+    return row
+
+
+def main(argv=None):
+    """Run everything."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--turns", type=int, default=12)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args(argv)
+    context, rows = get_context("spawn"), []
+    with contextlib.ExitStack() as stack:
+        ends = {}
+        for name, setting in SETTINGS.items():
+            ends[name], other = context.Pipe()
+            stack.enter_context(started(context, serve, other, setting))
+        for end in ends.values():
+            end.recv()
+        for beside in (False, True):
+            with started(context, spin) if beside else contextlib.nullcontext():
+                for kind in KINDS:
+                    spent = {name: [] for name in ends}
+                    for _ in range(args.turns):
+                        for name, end in ends.items():
+                            end.send(kind)
+                            spent[name].append(end.recv())
+                    rows.append(summarise(kind, beside, spent))
+                    print(rows[-1], flush=True)
+    comment = (
+        f"python benchmarks/threads.py --turns {args.turns}; {time.strftime('%Y-%m-%d')}; "
+        f"{platform.machine()}, {os.cpu_count()} cores"
+    )
+    write_rows(args.out, comment, rows)
+
+
+if __name__ == "__main__":
+    main()
