@@ -2,9 +2,10 @@
 
 from collections import Counter
 
-import mne.utils
 import numpy as np
 from mne.utils import logger
+
+from .._mne import warn
 
 # no cortical patch carries more; scalp potentials in µV taken for V give a million times too much
 _LARGEST_CURRENT = 5e-6  # A·m
@@ -191,17 +192,6 @@ def doubt_steadiness(steadiness):
         "window around the same moment is looked at. Several sources may be active: crop to the "
         "response of interest, and compare windows before you read a place."
     )
-
-
-def warn(text):
-    """Warn so that the warning points at the user's line.
-
-    Parameters
-    ----------
-    text : str
-        The warning.
-    """
-    mne.utils.warn(text, module="mne_mmnet", ignore_namespaces=("mne", "mne_mmnet"))
 
 
 class Tally:
