@@ -5,6 +5,7 @@ fsaverage, fiducials, coregistration) and ``nilearn`` (fsaverage5 cortex), and i
 user's cache.
 """
 
+import functools
 import hashlib
 import logging
 from pathlib import Path
@@ -12,7 +13,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from mne.bem import ConductorModel
-from mne.transforms import Transform
+from mne.transforms import Transform, invert_transform
 from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose
 
 from . import _surfaces
@@ -21,7 +22,7 @@ from ._cortex import leave_out_wall, on_cortex
 from ._files import whole_file
 from ._fit_template import fit_template, scale_source_space, why_not_scaled
 from ._kept_forward import kept_forward, name_forward
-from ._mne import POSITIONS, bring_to_head, warn
+from ._mne import POSITIONS, bring_to_head, head_to_template, warn
 from ._template_electrodes import pick_electrodes, place_on_template, warn_far_electrodes
 
 __all__ = [
@@ -34,7 +35,6 @@ __all__ = [
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
 _STANDARD = (_CONDUCTIVITY, 1.0, (1.0, 1.0, 1.0))  # conductivity, skull thickness, scales
-_TRANS = Path(mne.__file__).parent / "data" / "fsaverage" / "fsaverage-trans.fif"
 _FSAVERAGE_SURF = ("surf/lh.white", "surf/rh.white", "surf/lh.sphere", "surf/rh.sphere")
 _SHELLS = ("bem/inner_skull.surf", "bem/outer_skull.surf", "bem/outer_skin.surf")
 _FSAVERAGE_SOLUTION = "bem/fsaverage-5120-5120-5120-bem-sol.fif"
@@ -417,12 +417,20 @@ def make_template_forward(
                 space = _make_source_space(spacing, subject, subjects_dir, medial_wall)
             if fitted is not None:
                 space = scale_source_space(space, scales)
-            elif bem["is_sphere"]:
-                # MNE compares sources in MRI coordinates with a centre in head coordinates
-                space = bring_to_head(space, mne.read_trans(_TRANS, verbose="error"))
-            fwd = mne.make_forward_solution(
-                info, trans, space, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
+            compute = functools.partial(
+                mne.make_forward_solution, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
             )
+            if bem["is_sphere"]:
+                # MNE compares sources in MRI coordinates with a centre in head coordinates: here
+                # the two are one
+                head_mri_t = head_to_template()
+                space = bring_to_head(space, head_mri_t)
+                fwd = compute(info, Transform("head", "mri"), space, bem)
+                fwd["mri_head_t"] = invert_transform(head_mri_t)
+                with fwd["info"]._unlock():
+                    fwd["info"]["mri_head_t"] = fwd["mri_head_t"]
+            else:
+                fwd = compute(info, trans, space, bem)
             omitted = sum(hemi["nuse"] for hemi in space) - fwd["nsource"]
             if not omitted:
                 return fwd, []

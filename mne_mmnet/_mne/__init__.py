@@ -7,11 +7,14 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 from .ch_types import no_eeg_message, refuse_bipolar
 from .channels import MIN_CHANNELS, select_channels
 from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
+from .doubts import doubt_electrodes
 from .electrodes import electrode_positions, find_nominal
 from .frames import doubt_positions
-from .gain import PreparedForward, noise_scale, prepare_data, prepare_forward
+from .gain import PreparedForward, noise_scale, pick_data, prepare_data, prepare_forward
 from .graph import source_graph
 from .head import HEADS, HeadKind, describe_head, resolve_head, template_scales
+from .leadfield import complete_forward
+from .landmarks import head_to_template, known_places, template_scalp
 from .placement import (
     POSITIONS,
     Placement,
@@ -37,20 +40,25 @@ __all__ = [
     "check_pick_ori",
     "check_reference",
     "claim_label",
+    "complete_forward",
     "describe_head",
     "describe_source_space",
+    "doubt_electrodes",
     "doubt_positions",
     "electrode_frame",
     "electrode_positions",
     "find_nominal",
     "has_made_up_fiducials",
     "head_positions",
+    "head_to_template",
+    "known_places",
     "locate_sources",
     "make_residual",
     "make_scalar_stc",
     "make_stc",
     "no_eeg_message",
     "noise_scale",
+    "pick_data",
     "place_electrodes",
     "prepare_data",
     "prepare_forward",
@@ -62,5 +70,6 @@ __all__ = [
     "source_graph",
     "summarize_names",
     "template_scales",
+    "template_scalp",
     "warn",
 ]

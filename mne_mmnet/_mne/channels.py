@@ -15,6 +15,8 @@ MIN_CHANNELS = 8
 """The least number of whitened channels that is worth localising with."""
 
 _MEG = ("mag", "grad")
+# variances that a covariance's regularisation left: equal, and so far below all others
+_FLOOR_SPREAD, _FLOOR_GAP = 0.1, 100.0
 
 
 def select_channels(info, fwd, noise_cov=None):
@@ -190,6 +192,15 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
             round(np.trace(projector[np.ix_(members, members)])),
             sum(_count_beyond_rounding(noise_cov, projector, ch_types, kind) for kind in kinds),
         )
+    if rank is None and "eeg" in ranks:
+        n_floor = _count_floor(noise_cov, projector, ch_types)
+        if n_floor:
+            ranks["eeg"] = min(ranks["eeg"], round(np.trace(projector)) - n_floor)
+            logger.info(
+                "    %d directions in which the noise covariance has nothing but its regularisation"
+                " are left out: components were removed or channels interpolated",
+                n_floor,
+            )
     n_rank = sum(ranks.values())
     if n_rank < MIN_CHANNELS and len(names) <= MIN_CHANNELS and set(ch_types) == {"eeg"}:
         raise ValueError(
@@ -228,6 +239,25 @@ def _count_beyond_rounding(noise_cov, projector, ch_types, kind):
     left = np.linalg.eigvalsh((projector @ full @ projector.T)[np.ix_(members, members)])
     largest = np.linalg.norm(full[np.ix_(members, members)], 2)
     return int((left > members.sum() * np.finfo(float).eps * largest).sum())
+
+
+def _count_floor(noise_cov, projector, ch_types):
+    """Count EEG directions in which a covariance has nothing but what regularising put there.
+
+    Shrinkage gives all directions that were removed from the data the same small variance, which
+    a whitener would blow up. None of the data's own directions lie below such a gap.
+    """
+    members = np.array(ch_types) == "eeg"
+    full = np.diag(noise_cov.data) if noise_cov["diag"] else noise_cov.data
+    seen = (projector @ full @ projector.T)[np.ix_(members, members)]
+    values = np.linalg.eigvalsh(seen)[::-1]
+    values = values[: round(np.trace(projector[np.ix_(members, members)]))]
+    if len(values) < 2 or values[-1] <= 0:
+        return 0
+    n_floor = int((values < (1 + _FLOOR_SPREAD) * values[-1]).sum())
+    if n_floor == len(values) or values[-n_floor - 1] < _FLOOR_GAP * values[-n_floor]:
+        return 0
+    return n_floor
 
 
 def _check_rank(rank, noise_cov, ch_types):

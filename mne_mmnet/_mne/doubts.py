@@ -10,6 +10,7 @@ from .words import summarize_names
 
 # m: repeated digitising differs by less; and single electrodes by less than the second
 _APART, _STRAY = 5e-3, 0.025
+_SEEN = "That is how the data have them; the forward solution has them otherwise, without fault."
 
 
 def doubt_electrodes(info, fwd, ch_names):
@@ -41,6 +42,8 @@ def doubt_electrodes(info, fwd, ch_names):
         return doubts
     if len(own):
         theirs = doubt_positions(own_names, own, made_up=has_made_up_fiducials(info))
+        if not doubts:
+            theirs = {kind: f"{text} {_SEEN}" for kind, text in theirs.items()}
         doubts = theirs | doubts
     if moved := _doubt_moved(own_names, own, names, places):
         doubts["moved"] = moved

@@ -92,12 +92,10 @@ def _doubt(names, buffer, made_up):
 
 
 def _say_unit(median):
-    size = f"{median:.3g} m"
     return (
-        f"Half of the electrodes lie more than {size} from the origin of the head, which is some "
-        "0.1 m: positions are in another unit than m (mm, cm, µm), or have another origin. Check "
-        "the unit, and set them anew: mne.channels.make_dig_montage takes m. "
-        f"{_REMEDY}."
+        f"The electrodes' median distance from the origin of the head is {median:.3g} m, and a "
+        "head's is 0.1 m: positions are in another unit than m (mm, cm, µm), or have another "
+        f"origin. mne.channels.make_dig_montage takes m. {_REMEDY}."
     )
 
 

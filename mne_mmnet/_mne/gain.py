@@ -243,8 +243,8 @@ def _count_samples(cov):
     return float(cov["nfree"])
 
 
-def prepare_data(info, prepared, data, nave=1):
-    """Pick, re-reference and whiten data.
+def pick_data(info, prepared, data):
+    """Pick the channels of a prepared forward solution, in SI units.
 
     Parameters
     ----------
@@ -256,16 +256,11 @@ def prepare_data(info, prepared, data, nave=1):
     data : array of shape (..., n_all_channels, n_times)
         The data in V, T and T/m, or whatever ``unit_mul`` in ``info`` makes of these, channels in
         the order of ``info``.
-    nave : int
-        How many trials were averaged. A noise covariance describes single trials, so that
-        data are multiplied by √nave to have unit noise variance, as in
-        :func:`mne.whiten_evoked`. Currents found from them are to be divided by √nave.
-        Where the noise is not known, nave has no effect.
 
     Returns
     -------
-    whitened : array of shape (..., n_rank, n_times)
-        The whitened data (no unit).
+    data : array of shape (..., n_channels, n_times)
+        In V, T and T/m.
     """
     _validate_type(info, mne.Info, "info")
     data = np.asarray(data)
@@ -292,6 +287,34 @@ def prepare_data(info, prepared, data, nave=1):
     if (factors := units_of(info, prepared.ch_names)) is not None:
         data = factors * data
     check_finite(data, prepared.ch_names)
+    return data
+
+
+def prepare_data(info, prepared, data, nave=1):
+    """Pick, re-reference and whiten data.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info of the data. Its channels are found by name, in any order, and it
+        may hold others as well.
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    data : array of shape (..., n_all_channels, n_times)
+        The data in V, T and T/m, or whatever ``unit_mul`` in ``info`` makes of these, channels in
+        the order of ``info``.
+    nave : int
+        How many trials were averaged. A noise covariance describes single trials, so that
+        data are multiplied by √nave to have unit noise variance, as in
+        :func:`mne.whiten_evoked`. Currents found from them are to be divided by √nave.
+        Where the noise is not known, nave has no effect.
+
+    Returns
+    -------
+    whitened : array of shape (..., n_rank, n_times)
+        The whitened data (no unit).
+    """
+    data = pick_data(info, prepared, data)
     whitened = noise_scale(prepared, nave) * (prepared.whitener @ data)
     if not np.abs(whitened).max(initial=0.0) < _LARGEST_DATA:
         raise ValueError(
