@@ -26,6 +26,7 @@ from .neighbours import ChannelModel
 from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
 from .threads import fitting_threads, numpy_on_one_thread
+from .torch_state import plain_torch
 
 
 def pick_device(device="auto"):
@@ -172,7 +173,8 @@ class MMNetOperator:
             If memory runs out and batches become smaller, or a device fails and the CPU goes on.
         """
         started = time.perf_counter()
-        solution = self._worker.solve(data, n_steps, uncertainty, rows)
+        with plain_torch():
+            solution = self._worker.solve(data, n_steps, uncertainty, rows)
         seconds = (time.perf_counter() - started) / max(len(data), 1)
         return solution, make_reports(solution, data, self.prepared.noise_is_known, seconds)
 
@@ -252,12 +254,13 @@ def make_mmnet_operator(
     _validate_type(model, ("path-like", Model), "model")
     _validate_type(depth, ("numeric", str, None), "depth")
     device = pick_device(device)
-    model = read_model(model)
+    with plain_torch():
+        model = read_model(model)
     card = model.card
     _validate_type(fwd, mne.Forward, "fwd")
     fwd = complete_forward(fwd)
     loose = settle_loose(loose, card, fwd)
-    with numpy_on_one_thread():
+    with numpy_on_one_thread(), plain_torch():
         prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
         head = resolve_head(head, info, fwd)
         logger.info(f"    Lead field of {head}")
