@@ -279,7 +279,7 @@ def _shift_to_scalp(positions):
 
 @functools.cache
 def _scalp_tree():
-    scalp, _ = template_scalp()
+    scalp, _, _ = template_scalp()
     return scalp, cKDTree(scalp)
 
 

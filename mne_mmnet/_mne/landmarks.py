@@ -56,10 +56,12 @@ def template_scalp():
         Vertices in head coordinates, m.
     nn : array of shape (n_vertices, 3)
         Normals, outwards.
+    tris : array of shape (n_triangles, 3)
+        Triangles.
     """
     scalp = mne.read_bem_surfaces(_MNE_DATA / "fsaverage-head.fif", verbose="error")[0]
     trans = invert_transform(head_to_template())
-    return apply_trans(trans, scalp["rr"]), apply_trans(trans, scalp["nn"], move=False)
+    return apply_trans(trans, scalp["rr"]), apply_trans(trans, scalp["nn"], move=False), scalp["tris"]
 
 
 @functools.cache

@@ -202,7 +202,7 @@ def _nearest_on_scalp(points):
 
 def _fit_to_scalp(points):
     """Scale and shift along each axis until points lie on the scalp; None if they can't."""
-    rr, nn = template_scalp()
+    rr, nn, _ = template_scalp()
     middle = points.mean(axis=0)
     scale, shift = np.ones(3), np.zeros(3)
     prior = np.hstack([np.eye(3) / _SCALE, np.zeros((3, 3))])
