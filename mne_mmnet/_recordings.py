@@ -1,4 +1,5 @@
-"""Reading averages from what people have: averages, epochs and recordings of all formats of MNE."""
+"""Reading averages from what people have: averages, epochs and recordings of all formats of "
+"MNE."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -119,7 +120,9 @@ def _read_fif(path):
     for kind, read in readers.items():
         try:
             found = read()
-        except Exception as error:  # whatever MNE makes of a file of another kind, or a damaged one
+        except (
+            Exception
+        ) as error:  # whatever MNE makes of a file of another kind, or a damaged one
             errors.append(_first_line(error))
             continue
         if kind != "averages" or found:
@@ -273,11 +276,14 @@ def name_places(evoked, montage):
         ) from error
     evoked = evoked.copy()
     known = {plain_name(name): name for name in places.ch_names}
-    names = [evoked.ch_names[k] for k in mne.pick_types(evoked.info, meg=False, eeg=True, exclude=())]
+    names = [
+        evoked.ch_names[k] for k in mne.pick_types(evoked.info, meg=False, eeg=True, exclude=())
+    ]
     ours = {name: known[plain_name(name)] for name in names if plain_name(name) in known}
     if len(ours) < 2:
         raise ValueError(
-            f"The montage {montage!r} has none of the channels' names: {summarize_names(names)}. It "
+            f"The montage {montage!r} has none of the channels' names: {summarize_names(names)}. "
+            "It "
             f"has {summarize_names(places.ch_names)}."
         )
     found = places.get_positions()
@@ -310,6 +316,7 @@ def say_unplaced(evoked):
         return ""
     return (
         f"No EEG channel has a position ({summarize_names(names)}). Give them those of a montage: "
-        "--montage fsaverage_1005 for 10-20 and 10-05 names, --montage with a cap's name or a file "
+        "--montage fsaverage_1005 for 10-20 and 10-05 names, --montage with a cap's name or a "
+        "file "
         "of positions else; or set_montage before saving."
     )

@@ -149,6 +149,7 @@ def warn_far_electrodes(fwd, bem):
         )
         warn(
             f"{len(far)} electrode(s) lie more than {1e3 * _FAR:.0f} mm from {where}: {names}"
-            f"{', …' if len(far) > 8 else ''}. They are projected onto it. Check the units (m) and "
+            f"{', …' if len(far) > 8 else ''}. They are projected onto it. Check the units (m) "
+            "and "
             "the fiducials of the montage."
         )

@@ -223,9 +223,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
             return np.stack([stc.data for stc in stcs])
         src = self.operator_.prepared.src
         labels = [claim_label(label, src[0].get("subject_his_id")) for label in self.labels]
-        courses = mne.extract_label_time_course(
-            stcs, labels, src, self.mode_, verbose="warning"
-        )
+        courses = mne.extract_label_time_course(stcs, labels, src, self.mode_, verbose="warning")
         return np.stack(courses)
 
     def get_feature_names_out(self, input_features=None):

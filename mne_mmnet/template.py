@@ -289,6 +289,13 @@ def _fit(fit, info, src, bem, subject, subjects_dir):
     return fit_template(info, subjects_dir / subject / _SHELLS[2], force=fit is True)
 
 
+def _describe(bem_given, conductivity, fitted):
+    """Note of a head model that files of forward solutions have room for."""
+    values = "of the given bem" if bem_given else repr(tuple(float(x) for x in conductivity))
+    size = "" if fitted is None else ", fitted"
+    return f"make_template_forward(conductivity={values}{size})"
+
+
 @verbose
 def make_template_forward(
     info,
@@ -405,6 +412,7 @@ def make_template_forward(
         bar.update(1)
         # the same cap on the template that is made here: the same solution
         keep = bem is None and src is None and subject == _surfaces.SUBJECT
+        bem_given = bem is not None
         if bem is None:
             bem = make_template_bem(
                 ico=bem_ico, conductivity=conductivity, subjects_dir=subjects_dir, scales=scales
@@ -434,7 +442,10 @@ def make_template_forward(
             omitted = sum(hemi["nuse"] for hemi in space) - fwd["nsource"]
             if not omitted:
                 return fwd, []
-            left = f"{omitted} of {omitted + fwd['nsource']} sources outside the inner skull or too near to it are left out."
+            left = (
+                f"{omitted} of {omitted + fwd['nsource']} sources outside the inner skull or too "
+                "near to it are left out."
+            )
             return fwd, [left]
 
         if keep:
@@ -444,6 +455,9 @@ def make_template_forward(
             fwd, notes = kept_forward(name_forward(info, what, files), info, solve)
         else:
             fwd, notes = solve()
+        # kept in files, and read by the report
+        with fwd["info"]._unlock():
+            fwd["info"]["command_line"] = _describe(bem_given, conductivity, fitted)
         bar.update(3)
     del bar  # ends its line
     for note in [placed, message] if message else [placed]:

@@ -54,7 +54,7 @@ def main(argv=None):
     )
     files.add_argument(
         "--montage",
-        help="positions by name: a built-in montage such as fsaverage_1005, or a file of positions",
+        help="positions by name: a built-in montage such as fsaverage_1005, or a file",
     )
 
     demo = commands.add_parser(
@@ -75,7 +75,9 @@ def main(argv=None):
     localize.add_argument("--time", type=float, help="time to report (s); else the largest's")
     localize.add_argument("--tmin", type=float, help="start of the window (s); else time - 0.05")
     localize.add_argument("--tmax", type=float, help="end of the window (s); else time + 0.05")
-    localize.add_argument("--spacing", type=_spacing, default="ico3", help="of the template's sources: ico3, or mm")
+    localize.add_argument(
+        "--spacing", type=_spacing, default="ico3", help="of the template's sources: ico3, or mm"
+    )
     localize.add_argument("--out", default=".", help="folder to write to")
     localize.add_argument("--report", action="store_true", help="also write an HTML report")
 
@@ -92,7 +94,9 @@ def main(argv=None):
     batch.add_argument("--condition", help="name or number of the response in each file")
     batch.add_argument("--tmin", type=float, help="start of the window (s)")
     batch.add_argument("--tmax", type=float, help="end of the window (s)")
-    batch.add_argument("--spacing", type=_spacing, default="ico3", help="of the template's sources: ico3, or mm")
+    batch.add_argument(
+        "--spacing", type=_spacing, default="ico3", help="of the template's sources: ico3, or mm"
+    )
     batch.add_argument("--jobs", type=int, default=1, help="number of processes; -1 is all cores")
     batch.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local'")
     batch.add_argument("--retry-failed", action="store_true", help="also what failed before")

@@ -13,8 +13,8 @@ from .frames import doubt_positions
 from .gain import PreparedForward, noise_scale, pick_data, prepare_data, prepare_forward
 from .graph import source_graph
 from .head import HEADS, HeadKind, describe_head, resolve_head, template_scales
+from .landmarks import head_to_template, known_places, plain_name, template_scalp
 from .leadfield import complete_forward
-from .landmarks import head_to_template, known_places, template_scalp
 from .placement import (
     POSITIONS,
     Placement,
@@ -30,8 +30,8 @@ from .words import summarize_names, warn
 __all__ = [
     "HEADS",
     "MIN_CHANNELS",
-    "TEMPLATES",
     "POSITIONS",
+    "TEMPLATES",
     "HeadKind",
     "Placement",
     "PreparedForward",
@@ -60,6 +60,7 @@ __all__ = [
     "noise_scale",
     "pick_data",
     "place_electrodes",
+    "plain_name",
     "prepare_data",
     "prepare_forward",
     "refuse_bipolar",

@@ -94,7 +94,9 @@ def select_channels(info, fwd, noise_cov=None):
 def _say_left_out(names, reason, known):
     """Say which good channels are left out, and whether they are only spelt otherwise."""
     spelling = {_letters(name): name for name in known}
-    alike = [f"{name} is {spelling[_letters(name)]}" for name in names if _letters(name) in spelling]
+    alike = [
+        f"{name} is {spelling[_letters(name)]}" for name in names if _letters(name) in spelling
+    ]
     text = f"{summarize_names(names)} good in the data but {reason}, and left out. "
     if alike:
         shown = ", ".join(alike[:4]) + (", …" if len(alike) > 4 else "")
@@ -197,7 +199,8 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
         if n_floor:
             ranks["eeg"] = min(ranks["eeg"], round(np.trace(projector)) - n_floor)
             logger.info(
-                "    %d directions in which the noise covariance has nothing but its regularisation"
+                "    %d directions in which the noise covariance has nothing but its "
+                "regularisation"
                 " are left out: components were removed or channels interpolated",
                 n_floor,
             )

@@ -1,7 +1,7 @@
 """Whether electrodes are where head coordinates have them: unit, frame, axes, mirror, order.
 
-Files put positions into other units, axes and frames, and MNE takes them for head coordinates. What
-tells is where the electrodes' names belong, and the shape of the scalp.
+Files put positions into other units, axes and frames, and MNE takes them for head coordinates.
+What tells is where the electrodes' names belong, and the shape of the scalp.
 """
 
 import functools

@@ -61,7 +61,11 @@ def template_scalp():
     """
     scalp = mne.read_bem_surfaces(_MNE_DATA / "fsaverage-head.fif", verbose="error")[0]
     trans = invert_transform(head_to_template())
-    return apply_trans(trans, scalp["rr"]), apply_trans(trans, scalp["nn"], move=False), scalp["tris"]
+    return (
+        apply_trans(trans, scalp["rr"]),
+        apply_trans(trans, scalp["nn"], move=False),
+        scalp["tris"],
+    )
 
 
 @functools.cache
@@ -108,7 +112,9 @@ def places_of(montage):
     info.set_montage(montage, verbose="error")
     places = np.array([channel["loc"][:3] for channel in info["chs"]])
     known = np.isfinite(places).all(axis=1)
-    return [name for name, keep in zip(montage.ch_names, known, strict=True) if keep], places[known]
+    return [name for name, keep in zip(montage.ch_names, known, strict=True) if keep], places[
+        known
+    ]
 
 
 def known_places(names):

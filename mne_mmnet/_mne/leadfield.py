@@ -68,7 +68,9 @@ def complete_forward(fwd):
     fwd.update(missing)
     if not agrees:
         if kept is not None:
-            logger.info("    The lead field in fwd['sol']['data'] is not MNE's: it is used as it is")
+            logger.info(
+                "    The lead field in fwd['sol']['data'] is not MNE's: it is used as it is"
+            )
         fwd["_orig_sol"], fwd["_orig_sol_grad"] = _unturn(data, directions, n_sources), None
         fwd["_orig_source_ori"] = fwd["source_ori"]
     return fwd
@@ -133,7 +135,8 @@ def check_gain(gain, ch_names, positions):
         where = ", ".join(_place(positions[k]) for k in sources[:4])
         centre = " (the centre of a sphere has none)" if len(sources) == 1 else ""
         raise ValueError(
-            f"{len(sources)} of {len(positions)} sources ha{'s' if len(sources) == 1 else 've'} no "
+            f"{len(sources)} of {len(positions)} sources ha{'s' if len(sources) == 1 else 've'} "
+            "no "
             f"field (NaN or infinite values), at {where}{centre}: leave "
             f"{'it' if len(sources) == 1 else 'them'} out of the source space, in MNE with "
             "exclude=… or mindist=… of setup_volume_source_space."
@@ -144,7 +147,8 @@ def check_gain(gain, ch_names, positions):
     where = ", ".join(_place(positions[k]) for k in silent[:4])
     return {
         "silent": (
-            f"{len(silent)} of {len(positions)} sources have no field at any sensor (their columns "
+            f"{len(silent)} of {len(positions)} sources have no field at any sensor (their "
+            "columns "
             f"of the lead field are 0), for instance at {where}: nothing can be found there. They "
             "lie outside the head model; make the forward solution with mindist=5."
         )

@@ -1,4 +1,5 @@
-"""Where electrodes are put on the template: by name, fitted to its scalp, or as they were given."""
+"""Where electrodes are put on the template: by name, fitted to its scalp, or as they were "
+"given."""
 
 import functools
 from typing import NamedTuple
@@ -54,7 +55,8 @@ class Placement(NamedTuple):
             return f"Electrode positions as given ({kind})."
         if self.how == "by name":
             return (
-                f"Electrode positions are no measurement ({source}): electrodes are placed by name, "
+                f"Electrode positions are no measurement ({source}): electrodes are placed by "
+                "name, "
                 "where fsaverage_1005 has them on the template. positions='as given' keeps them."
             )
         return (

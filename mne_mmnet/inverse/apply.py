@@ -178,7 +178,12 @@ def apply_mmnet_inverse(
         sensors=pick_data(evoked.info, prepared, evoked.data),
         known=operator.doubt_recording(evoked.info),
     )
-    report = replace(report, concerns=tuple(concerns.values()), domain_score=score)
+    report = replace(
+        report,
+        concerns=tuple(concerns.values()),
+        domain_score=score,
+        ch_names=tuple(prepared.ch_names),
+    )
     logger.info(f"    {report}")
     say(concerns, prepared)
     place = dict(tmin=float(evoked.times[0]), tstep=1.0 / evoked.info["sfreq"], label=label)

@@ -1,4 +1,5 @@
-"""What is wrong with single channels, seen from their data: flat ones, copies, interpolated ones."""
+"""What is wrong with single channels, seen from their data: flat ones, copies, interpolated "
+"ones."""
 
 import numpy as np
 
@@ -36,7 +37,8 @@ def doubt_channels(data, ch_names):
     flat = [name for name, moves in zip(ch_names, varies, strict=True) if not moves]
     if flat and varies.any():
         doubts["flat"] = (
-            f"{summarize_names(flat)} flat: no electrode measures exactly the same all the time. If "
+            f"{summarize_names(flat)} flat: no electrode measures exactly the same all the time. "
+            "If "
             "it is the recording reference, drop it or leave it as it is; else mark it as bad."
         )
     data = data[varies]
@@ -50,7 +52,8 @@ def doubt_channels(data, ch_names):
     if len(pairs):
         shown = ", ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:4])
         doubts["copies"] = (
-            f"Channels hold the same numbers ({shown}{', …' if len(pairs) > 4 else ''}): bridged by "
+            f"Channels hold the same numbers ({shown}{', …' if len(pairs) > 4 else ''}): bridged "
+            "by "
             "gel, or copied. Mark one of each pair as bad, or interpolate it."
         )
     return doubts
@@ -115,6 +118,7 @@ def doubt_rank(whitened, whitener, ch_names):
     else:
         text += ", or components removed"
     return (
-        f"{text}. Mark interpolated channels as bad, or pass rank=dict(eeg={rank}) with a noise_cov "
+        f"{text}. Mark interpolated channels as bad, or pass rank=dict(eeg={rank}) with a "
+        "noise_cov "
         "made from data cleaned in the same way."
     )

@@ -25,7 +25,8 @@ _SMALLEST_CURRENT, _SMALLEST_VOLTAGE = 1e-12, 1e-9
 _OFFSET = 0.9
 _SAID_BEFORE = ("n_channels", "ch_types")
 _MIXED_RANKS = (
-    "The data's rank is not that of the whitener, and other directions are missing from one to the "
+    "The data's rank is not that of the whitener, and other directions are missing from one to "
+    "the "
     "next: channels were interpolated in single ones. Average them, drop those with interpolated "
     "channels, or mark these channels as bad in all."
 )
@@ -205,12 +206,14 @@ def _doubt_amplitude(prepared, data, largest, sensors):
             )
         else:
             remedy = (
-                "MNE's units are T, T/m and V: check those of data and forward solution, and apply "
+                "MNE's units are T, T/m and V: check those of data and forward solution, and "
+                "apply "
                 "a baseline or a high-pass"
             )
         return {
             "amplitude": (
-                f"The largest current is {largest:.2g} A·m, more than any patch of cortex carries. "
+                f"The largest current is {largest:.2g} A·m, more than any patch of cortex "
+                "carries. "
                 f"{remedy}."
             )
         }
@@ -320,5 +323,3 @@ def _noise_power(prepared, n_values):
     if not 0 < spare < np.inf:
         return 1.0, np.sqrt(2.0 / n_values)
     return prepared.noise_nfree / spare, np.sqrt(2.0 / n_values + 2.0 / (n * spare))
-
-

@@ -139,7 +139,9 @@ class ChannelModel(NamedTuple):
         # a little is added where a source has no field along a direction
         trace = np.trace(gram, axis1=1, axis2=2)[:, np.newaxis, np.newaxis]
         gram = gram + (1e-6 * trace + 1e-300) * np.eye(gram.shape[-1])
-        by_source = np.einsum("sk,sk->s", seen, np.linalg.solve(gram, seen[..., np.newaxis])[..., 0])
+        by_source = np.einsum(
+            "sk,sk->s", seen, np.linalg.solve(gram, seen[..., np.newaxis])[..., 0]
+        )
         return by_source.max() > _AS_GOOD * by_fault
 
     def _in_disorder(self, data, kept):
@@ -172,9 +174,11 @@ def _say_bad(names, ratio):
     one = len(names) == 1
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return (
-        f"Channel{'' if one else 's'} {shown} {'is' if one else 'are'} not what the other channels "
+        f"Channel{'' if one else 's'} {shown} {'is' if one else 'are'} not what the other "
+        "channels "
         f"predict (error {ratio:.0f} times the median): the fit leaves {'it' if one else 'them'} "
-        f"aside, or puts a source under {'it' if one else 'them'}. If {'it is' if one else 'they are'} "
+        f"aside, or puts a source under {'it' if one else 'them'}. If "
+        f"{'it is' if one else 'they are'} "
         "bad, mark it in info['bads'] (or exchanged with another, correct the names); if the "
         "recording has an offset, apply a baseline."
     )

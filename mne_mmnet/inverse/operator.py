@@ -248,7 +248,8 @@ def make_mmnet_operator(
     RuntimeWarning
         If the number of channels lies outside the model's training domain, there are MEG
         channels; electrodes are not where head coordinates have them, or not where the forward
-        solution was made for; good channels are left out; sources have no field; the device fails and the CPU is used, or the noise covariance is so
+        solution was made for; good channels are left out; sources have no field; the device fails
+        and the CPU is used, or the noise covariance is so
         ill-conditioned that whitening is unstable (MNE's).
     """
     _validate_type(model, ("path-like", Model), "model")

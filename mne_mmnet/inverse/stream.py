@@ -105,8 +105,8 @@ class MMNetStream:
         Parameters
         ----------
         data : array of shape (n_channels, n_times)
-            In V or the unit that the info declares, channels in the order of the info, average-referenced or with a pending
-            projector in the info.
+            In V or the unit that the info declares, channels in the order of the info,
+            average-referenced or with a pending projector in the info.
 
         Returns
         -------

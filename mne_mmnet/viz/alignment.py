@@ -65,7 +65,7 @@ def plot_alignment(info, *, fwd=None, path=None, title=None, size=(1350, 560), v
     places = 1e3 * places
     good = np.array([name not in info["bads"] for name in names])
     if title is None:
-        doubts = doubt_positions([n for n, g in zip(names, good, strict=True) if g], places[good] / 1e3)
+        doubts = doubt_positions([names[k] for k in np.flatnonzero(good)], places[good] / 1e3)
         title = " ".join(text.split(":")[0] + "." for text in doubts.values())
         title = title or "Electrodes on the template's scalp"
     image = to_image(_draw(names, places, good, title, size))
@@ -95,8 +95,13 @@ def _draw(names, places, good, title, size):
                 axes.plot(x[rows], y[rows], "o", color=colour, ms=0.45 * font, alpha=alpha)
         if len(names) <= _MOST_NAMES:
             for k in np.flatnonzero(near):
-                axes.annotate(names[k], (x[k], y[k]), xytext=(2, 2), textcoords="offset points",
-                              fontsize=0.6 * font)
+                axes.annotate(
+                    names[k],
+                    (x[k], y[k]),
+                    xytext=(2, 2),
+                    textcoords="offset points",
+                    fontsize=0.6 * font,
+                )
         for set_limits, (axis, sign) in ((axes.set_xlim, across), (axes.set_ylim, up)):
             centre = sign * 0.5 * (low[axis] + high[axis])
             set_limits(centre - 0.5 * extent, centre + 0.5 * extent)
