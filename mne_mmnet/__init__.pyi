@@ -20,6 +20,7 @@ from .template import fetch_template as fetch_template
 from .template import make_template_bem as make_template_bem
 from .template import make_template_forward as make_template_forward
 from .tuning import fine_tune as fine_tune
+from .viz import plot_alignment as plot_alignment
 from .viz import plot_comparison as plot_comparison
 from .viz import plot_objective as plot_objective
 from .viz import plot_sources as plot_sources

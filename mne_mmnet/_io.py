@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import mne
-
 from ._files import whole_file
 
 # what an HDF5 file holds beside the numbers, and more
@@ -62,44 +60,6 @@ def write_stc(stc, path):
         stc.save(scratch, ftype="h5", verbose="error")
 
 
-def read_evoked(path, condition=None):
-    """Read one response of a file, projectors not applied.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    condition : str | None
-        Name or number of the response. None is the only one.
-
-    Returns
-    -------
-    evoked : mne.Evoked
-        The response.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it can't be read, or the choice is not clear; the message lists the responses.
-    """
-    responses = read_file(
-        lambda name: mne.read_evokeds(name, proj=False), path, "evoked responses"
-    )
-    listing = ", ".join(f"{k}: {evoked.comment!r}" for k, evoked in enumerate(responses))
-    if condition is None:
-        if len(responses) > 1:
-            raise ValueError(f"{path} holds several responses; give condition one of {listing}.")
-        return responses[0]
-    named = [evoked for evoked in responses if evoked.comment == condition]
-    if len(named) == 1:
-        return named[0]
-    if condition.isdigit() and int(condition) < len(responses):
-        return responses[int(condition)]
-    raise ValueError(f"{path} has no response {condition!r}; it holds {listing}.")
-
-
 def short_name(path):
     """Name of a recording's file without the endings that MNE gives it.
 
@@ -113,5 +73,8 @@ def short_name(path):
     stem : str
         ``sub-01_tones-ave.fif.gz`` is ``sub-01_tones``.
     """
-    stem = Path(path).name.removesuffix(".gz").removesuffix(".fif")
+    name = Path(path).name
+    stem = name.removesuffix(".gz").removesuffix(".fif")
+    if stem == name:  # of another format
+        stem = Path(path).stem or name
     return stem.removesuffix("-ave").removesuffix("_ave")

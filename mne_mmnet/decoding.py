@@ -7,7 +7,7 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type
 
-from ._mne import restrict_to_label
+from ._mne import claim_label, restrict_to_label
 from .inverse import apply_mmnet_inverse_epochs
 from .inverse.arguments import resolve_operator
 
@@ -222,9 +222,8 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         if self.labels is None:
             return np.stack([stc.data for stc in stcs])
         src = self.operator_.prepared.src
-        courses = mne.extract_label_time_course(
-            stcs, list(self.labels), src, self.mode_, verbose="warning"
-        )
+        labels = [claim_label(label, src[0].get("subject_his_id")) for label in self.labels]
+        courses = mne.extract_label_time_course(stcs, labels, src, self.mode_, verbose="warning")
         return np.stack(courses)
 
     def get_feature_names_out(self, input_features=None):

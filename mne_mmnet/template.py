@@ -5,6 +5,7 @@ fsaverage, fiducials, coregistration) and ``nilearn`` (fsaverage5 cortex), and i
 user's cache.
 """
 
+import functools
 import hashlib
 import logging
 from pathlib import Path
@@ -12,8 +13,8 @@ from pathlib import Path
 import mne
 import numpy as np
 from mne.bem import ConductorModel
-from mne.transforms import Transform, apply_trans, invert_transform
-from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose, warn
+from mne.transforms import Transform, invert_transform
+from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose
 
 from . import _surfaces
 from ._cache import find_cached, keep_in_cache
@@ -21,6 +22,8 @@ from ._cortex import leave_out_wall, on_cortex
 from ._files import whole_file
 from ._fit_template import fit_template, scale_source_space, why_not_scaled
 from ._kept_forward import kept_forward, name_forward
+from ._mne import POSITIONS, bring_to_head, head_to_template, warn
+from ._template_electrodes import pick_electrodes, place_on_template, warn_far_electrodes
 
 __all__ = [
     "fetch_template",
@@ -32,8 +35,6 @@ __all__ = [
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
 _STANDARD = (_CONDUCTIVITY, 1.0, (1.0, 1.0, 1.0))  # conductivity, skull thickness, scales
-# m: an electrode this far from the scalp is worth a warning; MNE's measured montages reach 28 mm
-_FAR = 0.03
 _FSAVERAGE_SURF = ("surf/lh.white", "surf/rh.white", "surf/lh.sphere", "surf/rh.sphere")
 _SHELLS = ("bem/inner_skull.surf", "bem/outer_skull.surf", "bem/outer_skin.surf")
 _FSAVERAGE_SOLUTION = "bem/fsaverage-5120-5120-5120-bem-sol.fif"
@@ -243,38 +244,14 @@ def _bem_name(subject, subjects_dir, ico, shape):
     return f"bem/{subject}-ico{ico}-{digest.hexdigest()[:16]}-bem-sol.fif"
 
 
-def _pick_electrodes(info):
-    """Pick the EEG channels that have a position; returns a new Info."""
-    picks = mne.pick_types(info, meg=False, eeg=True, exclude=[])
-    if len(picks) == 0:
-        raise ValueError(
-            "info has no EEG channels. Set their type first, e.g. with raw.set_channel_types(...)."
-        )
-    loc = np.array([info["chs"][pick]["loc"][:3] for pick in picks])
-    known = np.isfinite(loc).all(axis=1) & loc.any(axis=1)
-    lost = [info["ch_names"][pick] for pick in picks[~known]]
-    fatal = [name for name in lost if name not in info["bads"]]
-    if fatal:
-        raise ValueError(
-            f"{len(fatal)} EEG channel(s) have no position: {', '.join(fatal)}. Give them one "
-            "with set_montage(...), or drop them, mark them as bad or change their type."
-        )
-    if not known.any():
-        raise ValueError(
-            "No EEG channel has a position (all are marked as bad). Use set_montage(...)."
-        )
-    if lost:
-        logger.info(f"Bad channels without a position are left out: {', '.join(lost)}")
-    return mne.pick_info(info, picks[known], copy=True)
-
-
 def _make_source_space(spacing, subject, subjects_dir, medial_wall):
     """Set up the source space."""
     try:
         src = mne.setup_source_space(subject, spacing, subjects_dir=subjects_dir, add_dist=False)
-    except RuntimeError as exc:
+    except (RuntimeError, ValueError) as exc:
         raise ValueError(
-            f"spacing {spacing!r} cannot be made on subject {subject!r}: {exc} The finest on "
+            f"spacing {spacing!r} cannot be made on subject {subject!r}: {exc} It is 'ico' or "
+            "'oct' and a number, such as 'ico3', or a distance in mm, such as 10. The finest on "
             "fsaverage5 are 'ico5' and 'oct6'; MNE's own fsaverage (mne.datasets.fetch_fsaverage) "
             "has more vertices."
         ) from exc
@@ -312,27 +289,11 @@ def _fit(fit, info, src, bem, subject, subjects_dir):
     return fit_template(info, subjects_dir / subject / _SHELLS[2], force=fit is True)
 
 
-def _warn_far_electrodes(fwd, bem):
-    """Warn about electrodes far from the scalp onto which they were projected."""
-    if bem["is_sphere"]:
-        return
-    # mri_head_t maps MRI to head
-    trans = invert_transform(fwd["mri_head_t"])
-    loc = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
-    scalp = bem["surfs"][0]
-    distances = _surfaces.distance_to_surface(apply_trans(trans, loc), scalp["rr"], scalp["tris"])
-    far = np.flatnonzero(distances > _FAR)
-    if len(far):
-        names = ", ".join(
-            f"{fwd['info']['ch_names'][i]} ({1e3 * distances[i]:.0f} mm)" for i in far
-        )
-        warn(
-            f"{len(far)} electrode(s) lie more than {1e3 * _FAR:.0f} mm from the scalp of the "
-            f"template head: {names}. They are projected onto it. Check the units (m) and the "
-            "fiducials of the montage.",
-            module="mne_mmnet",
-            ignore_namespaces=("mne", "mne_mmnet"),
-        )
+def _describe(bem_given, conductivity, fitted):
+    """Note of a head model that files of forward solutions have room for."""
+    values = "of the given bem" if bem_given else repr(tuple(float(x) for x in conductivity))
+    size = "" if fitted is None else ", fitted"
+    return f"make_template_forward(conductivity={values}{size})"
 
 
 @verbose
@@ -347,6 +308,7 @@ def make_template_forward(
     mindist=0.0,
     medial_wall=False,
     fit="auto",
+    positions="auto",
     n_jobs=None,
     verbose=None,
 ):
@@ -383,6 +345,12 @@ def make_template_forward(
         electrodes were measured, which is not so if they equal a built-in montage, and the points
         settle the scales to 4 %% (some 20 electrodes with fiducials do); and where ``bem`` is not
         given. It takes a few seconds more: the head model has to be solved for every size.
+    positions : "auto" | "as given"
+        Where the electrodes are. Positions that equal a built-in montage, or are as regular as a
+        drawing, are no measurement: "auto" puts electrodes with names of the 10-05 system where
+        ``fsaverage_1005`` has them on the template (MNE 1.13 on), and fits other such caps to its
+        scalp; digitised ones are kept. "as given" keeps all. Positions whose digitised points are
+        in ``mri`` or ``mni_tal`` coordinates are taken for the template's own.
     %(n_jobs)s
     %(verbose)s
 
@@ -399,13 +367,16 @@ def make_template_forward(
     ValueError
         If there are no EEG channels, if some have no position, if a source space of another
         subject is given, if ``spacing`` is finer than the template's surfaces, or if ``fit`` is
-        asked for and cannot be.
+        asked for and cannot be; if positions are not in m, or in an unknown coordinate frame; if
+        EEG channels are differences of two electrodes.
 
     Warns
     -----
     RuntimeWarning
-        If electrodes are more than 30 mm away from the template's scalp, or digitised points fit
-        no head, scaled by less than a quarter: then the template is used as it is.
+        If positions are no head coordinates (axes, frame, mirror image, order of names, size), or
+        single electrodes are more than 30 mm away from the scalp; digitised points fit no head,
+        scaled by less than a quarter: then the template is used as it is; or sources lie outside
+        the inner skull, and are left out.
 
     Notes
     -----
@@ -422,7 +393,11 @@ def make_template_forward(
     _validate_type(fit, (bool, str), "fit")
     if isinstance(fit, str):
         _check_option("fit", fit, ("auto",))
-    info = _pick_electrodes(info)
+    _check_option("positions", positions, POSITIONS)
+    info = pick_electrodes(info)
+    # a fit that is asked for is one to the points as they are
+    moved, placed = place_on_template(info, "as given" if fit is True else positions)
+    fit = False if moved and fit == "auto" else fit
     bar = ProgressBar(3, mesg="Template forward")
     # MNE's own account of each step would tear the bar apart
     with mne.use_log_level(max(logger.level, logging.WARNING)):
@@ -437,6 +412,7 @@ def make_template_forward(
         bar.update(1)
         # the same cap on the template that is made here: the same solution
         keep = bem is None and src is None and subject == _surfaces.SUBJECT
+        bem_given = bem is not None
         if bem is None:
             bem = make_template_bem(
                 ico=bem_ico, conductivity=conductivity, subjects_dir=subjects_dir, scales=scales
@@ -449,13 +425,27 @@ def make_template_forward(
                 space = _make_source_space(spacing, subject, subjects_dir, medial_wall)
             if fitted is not None:
                 space = scale_source_space(space, scales)
-            fwd = mne.make_forward_solution(
-                info, trans, space, bem, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
+            compute = functools.partial(
+                mne.make_forward_solution, meg=False, eeg=True, mindist=mindist, n_jobs=n_jobs
             )
+            if bem["is_sphere"]:
+                # MNE compares sources in MRI coordinates with a centre in head coordinates: here
+                # the two are one
+                head_mri_t = head_to_template()
+                space = bring_to_head(space, head_mri_t)
+                fwd = compute(info, Transform("head", "mri"), space, bem)
+                fwd["mri_head_t"] = invert_transform(head_mri_t)
+                with fwd["info"]._unlock():
+                    fwd["info"]["mri_head_t"] = fwd["mri_head_t"]
+            else:
+                fwd = compute(info, trans, space, bem)
             omitted = sum(hemi["nuse"] for hemi in space) - fwd["nsource"]
             if not omitted:
                 return fwd, []
-            left = f"{omitted} sources outside the inner skull or too near to it are left out."
+            left = (
+                f"{omitted} of {omitted + fwd['nsource']} sources outside the inner skull or too "
+                "near to it are left out."
+            )
             return fwd, [left]
 
         if keep:
@@ -465,13 +455,19 @@ def make_template_forward(
             fwd, notes = kept_forward(name_forward(info, what, files), info, solve)
         else:
             fwd, notes = solve()
+        # kept in files, and read by the report
+        with fwd["info"]._unlock():
+            fwd["info"]["command_line"] = _describe(bem_given, conductivity, fitted)
         bar.update(3)
     del bar  # ends its line
-    for note in ([message] if message else []) + notes:
+    for note in [placed, message] if message else [placed]:
         logger.info(note)
+    for note in notes:
+        # sources are asked to be left out by mindist alone
+        logger.info(note) if mindist > 0 else warn(note)
     logger.info(
         f"Forward solution of subject {subject}: {fwd['nchan']} channels, "
         f"{fwd['nsource']} sources [done]"
     )
-    _warn_far_electrodes(fwd, bem)
+    warn_far_electrodes(fwd, bem)
     return fwd

@@ -86,10 +86,26 @@ def list_models():
     names : list of str
         Sorted; each can be given as ``model=``.
     """
-    folder = resources.files("mne_mmnet.pretrained")
     return sorted(
-        item.name.removesuffix(".json") for item in folder.iterdir() if item.name.endswith(".json")
+        item.name.removesuffix(".json")
+        for item in _shipped().iterdir()
+        if item.name.endswith(".json")
     )
+
+
+def _shipped():
+    """Folder of the models that come with the package."""
+    try:
+        return resources.files("mne_mmnet.pretrained")
+    except ModuleNotFoundError:
+        # in a clone that was not installed, it lies beside the package
+        beside = Path(__file__).parents[1] / "pretrained"
+        if (beside / "__init__.py").is_file():
+            return beside
+        raise FileNotFoundError(
+            "The pretrained models are not where they should be. Install the package: "
+            "pip install . in its folder, or pip install mne_mmnet."
+        ) from None
 
 
 def _locate(model):
@@ -98,7 +114,7 @@ def _locate(model):
     if path.suffix in (".safetensors", ".json"):
         path = path.with_suffix("")
     if path.name == os.fspath(model):  # a bare name: one of ours first
-        card = resources.files("mne_mmnet.pretrained") / f"{path.name}.json"
+        card = _shipped() / f"{path.name}.json"
         if card.is_file():
             return Path(str(card))
     card = path.with_name(path.name + ".json")

@@ -46,6 +46,17 @@ def main(argv=None):
         help="whose lead field it is; else told from source space and electrodes",
     )
 
+    files = argparse.ArgumentParser(add_help=False)
+    files.add_argument(
+        "--events",
+        help="what a recording is averaged around: names or numbers of events or annotations, "
+        "separated by commas; of epochs, the conditions",
+    )
+    files.add_argument(
+        "--montage",
+        help="positions by name: a built-in montage such as fsaverage_1005, or a file",
+    )
+
     demo = commands.add_parser(
         "demo", parents=[shared], help="localise a real and a simulated response"
     )
@@ -53,23 +64,27 @@ def main(argv=None):
     demo.add_argument("--seed", type=int, default=0, help="seed of the simulated response")
 
     localize = commands.add_parser(
-        "localize", parents=[shared, forward], help="localise an evoked response of your own"
+        "localize", parents=[shared, forward, files], help="localise a response of your own"
     )
-    localize.add_argument("evoked", help="file that holds the response (-ave.fif)")
+    localize.add_argument(
+        "evoked", help="averages, epochs, or a recording with --events, of any format of MNE"
+    )
     localize.add_argument("--condition", help="name or number of the response in the file")
     localize.add_argument("--fwd", help="forward solution; else one on the template head is made")
     localize.add_argument("--cov", help="noise covariance; else the noise is estimated")
     localize.add_argument("--time", type=float, help="time to report (s); else the largest's")
     localize.add_argument("--tmin", type=float, help="start of the window (s); else time - 0.05")
     localize.add_argument("--tmax", type=float, help="end of the window (s); else time + 0.05")
-    localize.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
+    localize.add_argument(
+        "--spacing", type=_spacing, default="ico3", help="of the template's sources: ico3, or mm"
+    )
     localize.add_argument("--out", default=".", help="folder to write to")
     localize.add_argument("--report", action="store_true", help="also write an HTML report")
 
     batch = commands.add_parser(
-        "batch", parents=[shared, forward], help="localise many evoked responses, in parallel"
+        "batch", parents=[shared, forward, files], help="localise many responses, in parallel"
     )
-    batch.add_argument("files", nargs="+", help="files that hold the responses (-ave.fif)")
+    batch.add_argument("files", nargs="+", help="files of responses, as for localize")
     batch.add_argument(
         "--fwd",
         help="forward solution, {folder} and {name} standing for those of each file; else a "
@@ -79,7 +94,9 @@ def main(argv=None):
     batch.add_argument("--condition", help="name or number of the response in each file")
     batch.add_argument("--tmin", type=float, help="start of the window (s)")
     batch.add_argument("--tmax", type=float, help="end of the window (s)")
-    batch.add_argument("--spacing", default="ico3", help="spacing of the template's sources")
+    batch.add_argument(
+        "--spacing", type=_spacing, default="ico3", help="of the template's sources: ico3, or mm"
+    )
     batch.add_argument("--jobs", type=int, default=1, help="number of processes; -1 is all cores")
     batch.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local'")
     batch.add_argument("--retry-failed", action="store_true", help="also what failed before")
@@ -176,6 +193,11 @@ def _number_or_word(text):
         return text
 
 
+def _spacing(text):
+    """Read a spacing: a name, or a number of mm."""
+    return int(text) if text.isdigit() else text
+
+
 def _guard(command, argument, *, verbose):
     """Run a command; turn what a user can cause into one line on standard error."""
     try:
@@ -191,5 +213,16 @@ def _guard(command, argument, *, verbose):
         if verbose:
             traceback.print_exc()
         print(f"mne-mmnet: {error}", file=sys.stderr)
+        return 2
+    except Exception as error:
+        # a fault of this program's: the user is helped by one line, the developers by all
+        if verbose:
+            traceback.print_exc()
+        kind = type(error).__name__
+        print(
+            f"mne-mmnet: unexpected {kind}: {error}. Please report it, with what the same command "
+            "prints with --verbose.",
+            file=sys.stderr,
+        )
         return 2
     return code or 0

@@ -1,8 +1,12 @@
 """``mne-mmnet batch``: many evoked responses."""
 
+from collections import Counter
+
 import mne
 
 from ..batch import localize_files
+
+_MOST_SHOWN = 8
 
 
 def run(args):
@@ -35,10 +39,17 @@ def run(args):
             n_jobs=args.jobs,
             client=args.dask,
             retry_failed=args.retry_failed,
+            events=args.events,
+            montage=args.montage,
         )
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
         print(f"Failed: {record.file}: {record.error}: {record.message}")
+    doubts = Counter(text for record in records for text in record.concerns)
+    for text, number in doubts.most_common(_MOST_SHOWN):
+        print(f"Concern, {number} of {len(records)} files: {text}")
+    if len(doubts) > _MOST_SHOWN:
+        print(f"... and {len(doubts) - _MOST_SHOWN} other concerns: see the table.")
     print(f"{len(records) - len(failed)} of {len(records)} files done, {len(failed)} failed")
     print(f"Wrote {args.out}/mmnet-batch.csv")
     if failed:

@@ -8,8 +8,9 @@ import mne
 import numpy as np
 
 from .._files import whole_file
-from .._io import read_evoked, read_file, short_name, write_stc
+from .._io import read_file, short_name, write_stc
 from .._mne import check_reference
+from .._recordings import Averaging, name_places, read_average, say_unplaced
 from ..inverse import apply_mmnet_inverse
 from ..places import find_sources
 from ..template import find_template, make_template_forward
@@ -35,7 +36,13 @@ def run(args):
 
 
 def _run(args):
-    evoked = read_evoked(args.evoked, args.condition)
+    averaging = Averaging.around(args.events, args.tmin, args.tmax)
+    evoked, what = read_average(args.evoked, args.condition, averaging)
+    if what:
+        print(what)
+    if args.montage is not None:
+        evoked, what = name_places(evoked, args.montage)
+        print(what)
     cov = None if args.cov is None else read_file(mne.read_cov, args.cov, "a noise covariance")
     # before the work, and before anything is written
     time, tmin, tmax = _choose_window(evoked, args.time, args.tmin, args.tmax)
@@ -47,6 +54,8 @@ def _run(args):
             print("Set the average reference (a projector), which the data did not have.")
 
     if args.fwd is None:
+        if text := say_unplaced(evoked):
+            raise ValueError(text)
         print("No --fwd: making a forward solution on the template head.")
         fwd = make_template_forward(evoked.info, args.spacing)
         subject, subjects_dir = find_template()
@@ -75,6 +84,8 @@ def _run(args):
         return_uncertainty=with_uncertainty,
     )
     print(f"Certificate: {report}")
+    for concern in report.concerns:
+        print(f"Concern: {concern}")
     sources = find_sources(
         stc,
         fwd,

@@ -4,39 +4,73 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 `simulation` needs to know how a forward solution or a covariance is laid out.
 """
 
+from .ch_types import no_eeg_message, refuse_bipolar
 from .channels import MIN_CHANNELS, select_channels
 from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
+from .doubts import doubt_electrodes
 from .electrodes import electrode_positions, find_nominal
-from .gain import PreparedForward, noise_scale, prepare_data, prepare_forward
+from .frames import doubt_positions
+from .gain import PreparedForward, noise_scale, pick_data, prepare_data, prepare_forward
 from .graph import source_graph
 from .head import HEADS, HeadKind, describe_head, resolve_head, template_scales
-from .spaces import TEMPLATES, describe_source_space, locate_sources
-from .stc import make_residual, make_scalar_stc, make_stc, restrict_to_label
+from .landmarks import head_to_template, known_places, plain_name, template_scalp
+from .leadfield import complete_forward
+from .placement import (
+    POSITIONS,
+    Placement,
+    electrode_frame,
+    has_made_up_fiducials,
+    head_positions,
+    place_electrodes,
+)
+from .spaces import TEMPLATES, bring_to_head, describe_source_space, locate_sources
+from .stc import claim_label, make_residual, make_scalar_stc, make_stc, restrict_to_label
+from .words import summarize_names, warn
 
 __all__ = [
     "HEADS",
     "MIN_CHANNELS",
+    "POSITIONS",
     "TEMPLATES",
     "HeadKind",
+    "Placement",
     "PreparedForward",
+    "bring_to_head",
     "check_evoked",
     "check_pick_ori",
     "check_reference",
+    "claim_label",
+    "complete_forward",
     "describe_head",
     "describe_source_space",
+    "doubt_electrodes",
+    "doubt_positions",
+    "electrode_frame",
     "electrode_positions",
     "find_nominal",
+    "has_made_up_fiducials",
+    "head_positions",
+    "head_to_template",
+    "known_places",
     "locate_sources",
     "make_residual",
     "make_scalar_stc",
     "make_stc",
+    "no_eeg_message",
     "noise_scale",
+    "pick_data",
+    "place_electrodes",
+    "plain_name",
     "prepare_data",
     "prepare_forward",
+    "refuse_bipolar",
     "resolve_head",
     "resolve_loose",
     "restrict_to_label",
     "select_channels",
     "source_graph",
+    "summarize_names",
     "template_scales",
+    "template_scalp",
+    "warn",
 ]

@@ -7,12 +7,16 @@ import numpy as np
 from mne.cov import compute_whitener
 from mne.utils import _check_option, _validate_type, logger
 
-from .checks import LOCALISED, is_average_reference, no_channels_message, summarize_names
+from .ch_types import no_channels_message, refuse_bipolar
+from .checks import LOCALISED, is_average_reference
+from .words import summarize_names
 
 MIN_CHANNELS = 8
 """The least number of whitened channels that is worth localising with."""
 
 _MEG = ("mag", "grad")
+# variances that a covariance's regularisation left: equal, and so far below all others
+_FLOOR_SPREAD, _FLOOR_GAP = 0.1, 100.0
 
 
 def select_channels(info, fwd, noise_cov=None):
@@ -34,6 +38,8 @@ def select_channels(info, fwd, noise_cov=None):
     -------
     ch_names : tuple of str
         The names of the channels to use.
+    doubts : dict of str
+        What should be said of good channels that can't be used: ``"left out"``.
     """
     all_types = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
     in_fwd = set(fwd["sol"]["row_names"])
@@ -54,13 +60,16 @@ def select_channels(info, fwd, noise_cov=None):
         in_cov, cov_bads = set(noise_cov["names"]), set(noise_cov["bads"])
         steps.append(("not in the noise covariance", in_cov.__contains__))
         steps.append(('marked as bad in noise_cov["bads"]', lambda name: name not in cov_bads))
-    dropped = []
+    dropped, doubts = [], {}
     for reason, keep in steps:
         out = [name for name in names if not keep(name)]
         names = [name for name in names if keep(name)]
         if out:
             dropped.append(f"{summarize_names(out)} {reason}")
             logger.info("    Dropped %s", dropped[-1])
+        if out and reason.startswith("not in"):
+            known = in_fwd if "forward" in reason else in_cov
+            doubts["left out"] = _say_left_out(out, reason, known)
     if len(names) < MIN_CHANNELS:
         raise ValueError(
             f"Only {len(names)} of {count_channels(all_types[name] for name in chosen)} channels "
@@ -69,6 +78,7 @@ def select_channels(info, fwd, noise_cov=None):
             "name; rename them with rename_channels, or make the forward solution and the noise "
             "covariance from this very info."
         )
+    refuse_bipolar(info, [name for name in names if all_types[name] == "eeg"])
     used = [all_types[name] for name in names]
     if noise_cov is None and set(used) != {"eeg"}:
         raise ValueError(
@@ -78,7 +88,27 @@ def select_channels(info, fwd, noise_cov=None):
             "mne.pick_types_forward(fwd, meg=False, eeg=True)."
         )
     logger.info("    Using %s channels", count_channels(used))
-    return tuple(names)
+    return tuple(names), doubts
+
+
+def _say_left_out(names, reason, known):
+    """Say which good channels are left out, and whether they are only spelt otherwise."""
+    spelling = {_letters(name): name for name in known}
+    alike = [
+        f"{name} is {spelling[_letters(name)]}" for name in names if _letters(name) in spelling
+    ]
+    text = f"{summarize_names(names)} good in the data but {reason}, and left out. "
+    if alike:
+        shown = ", ".join(alike[:4]) + (", …" if len(alike) > 4 else "")
+        return (
+            f"{text}{len(alike)} differ by capitals, blanks or dots alone ({shown}): rename them "
+            "with rename_channels."
+        )
+    return f"{text}Make it from this very info, or mark them as bad."
+
+
+def _letters(name):
+    return name.casefold().replace(" ", "").replace(".", "")
 
 
 def count_channels(ch_types):
@@ -164,7 +194,22 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
             round(np.trace(projector[np.ix_(members, members)])),
             sum(_count_beyond_rounding(noise_cov, projector, ch_types, kind) for kind in kinds),
         )
+    if rank is None and "eeg" in ranks:
+        n_floor = _count_floor(noise_cov, projector, ch_types)
+        if n_floor:
+            ranks["eeg"] = min(ranks["eeg"], round(np.trace(projector)) - n_floor)
+            logger.info(
+                "    %d directions in which the noise covariance has nothing but its "
+                "regularisation"
+                " are left out: components were removed or channels interpolated",
+                n_floor,
+            )
     n_rank = sum(ranks.values())
+    if n_rank < MIN_CHANNELS and len(names) <= MIN_CHANNELS and set(ch_types) == {"eeg"}:
+        raise ValueError(
+            f"{len(names)} EEG channels are {n_rank} with the average reference; at least "
+            f"{MIN_CHANNELS + 1} are needed. So few electrodes can't tell where a source lies."
+        )
     if n_rank < MIN_CHANNELS:
         raise ValueError(
             f"Only {n_rank} independent channels are left after whitening "
@@ -197,6 +242,25 @@ def _count_beyond_rounding(noise_cov, projector, ch_types, kind):
     left = np.linalg.eigvalsh((projector @ full @ projector.T)[np.ix_(members, members)])
     largest = np.linalg.norm(full[np.ix_(members, members)], 2)
     return int((left > members.sum() * np.finfo(float).eps * largest).sum())
+
+
+def _count_floor(noise_cov, projector, ch_types):
+    """Count EEG directions in which a covariance has nothing but what regularising put there.
+
+    Shrinkage gives all directions that were removed from the data the same small variance, which
+    a whitener would blow up. None of the data's own directions lie below such a gap.
+    """
+    members = np.array(ch_types) == "eeg"
+    full = np.diag(noise_cov.data) if noise_cov["diag"] else noise_cov.data
+    seen = (projector @ full @ projector.T)[np.ix_(members, members)]
+    values = np.linalg.eigvalsh(seen)[::-1]
+    values = values[: round(np.trace(projector[np.ix_(members, members)]))]
+    if len(values) < 2 or values[-1] <= 0:
+        return 0
+    n_floor = int((values < (1 + _FLOOR_SPREAD) * values[-1]).sum())
+    if n_floor == len(values) or values[-n_floor - 1] < _FLOOR_GAP * values[-n_floor]:
+        return 0
+    return n_floor
 
 
 def _check_rank(rank, noise_cov, ch_types):

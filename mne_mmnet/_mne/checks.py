@@ -4,6 +4,9 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type, logger
 
+from .ch_types import no_channels_message
+from .words import summarize_names
+
 LOCALISED = {"mag": "magnetometer", "grad": "gradiometer", "eeg": "EEG"}
 """The channel types that can be localised, and what to call them."""
 
@@ -229,46 +232,6 @@ def is_average_reference(proj):
     desc = proj["desc"]
     return proj["kind"] == mne.io.constants.FIFF.FIFFV_PROJ_ITEM_EEG_AVREF or (
         desc.startswith("Average ") and desc.endswith(" reference")
-    )
-
-
-def summarize_names(names, limit=8):
-    """Write a list of channel names for a message.
-
-    Parameters
-    ----------
-    names : list of str
-        The names.
-    limit : int
-        How many to write out at most.
-
-    Returns
-    -------
-    text : str
-        For example ``"3 channels (Fp1, Fp2, Cz)"``.
-    """
-    shown = ", ".join(names[:limit]) + (", …" if len(names) > limit else "")
-    return f"{len(names)} channel{'s' if len(names) != 1 else ''} ({shown})"
-
-
-def no_channels_message(info):
-    """Say that there is nothing to localise.
-
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-
-    Returns
-    -------
-    text : str
-        The message of an error.
-    """
-    kinds = sorted(set(info.get_channel_types()))
-    return (
-        f"There are no good EEG or MEG channels (channel types: {', '.join(kinds) or 'none'}). "
-        "This method localises EEG and MEG: pass such data, and set the types with "
-        "set_channel_types if they are wrong."
     )
 
 

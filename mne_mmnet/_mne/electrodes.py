@@ -5,11 +5,13 @@ millimetres from any drawing, has no exact mirror image and lies on no sphere.
 """
 
 import functools
-import re
+from typing import NamedTuple
 
 import mne
 import numpy as np
 from scipy.spatial import cKDTree
+
+from .landmarks import places_of, plain_name
 
 # m: positions this near a montage's, up to rotation, shift and size, were copied from it; rounding
 # in files moves them by 0.5 mm at most, digitising by 2 mm or more
@@ -18,8 +20,6 @@ _TOLERANCE = 1e-3
 _SHARE = 0.8
 MIN_ELECTRODES = 8
 """With fewer, agreement with some montage would prove nothing."""
-# "EEG Fp1-REF" is Fp1
-_DECORATION = re.compile(r"^eeg[ _-]+|[ _-]+(ref|avg?|le|[am][12])$")
 # points that lie on a sphere by chance: 4 numbers are fitted
 _MIN_SPHERE, _SPHERE_TOLERANCE = 16, 3e-3
 
@@ -72,27 +72,72 @@ def find_nominal(names, positions):
     positions = np.asarray(positions, float)
     if len(positions) < MIN_ELECTRODES:
         return "few"
-    plain = (_DECORATION.sub("", name.strip().casefold()) for name in names)
-    rows = {name: row for row, name in enumerate(plain)}
-    for montage, places in _builtin_montages().items():
-        common = sorted(rows.keys() & places.keys())
-        if len(common) < max(MIN_ELECTRODES, _SHARE * len(positions)):
-            continue
-        ours = positions[[rows[name] for name in common]]
-        if _is_copy(np.array([places[name] for name in common]), ours):
-            return montage
+    if (copied := find_copied(names, positions)) is not None:
+        return copied.montage
     if len(positions) >= _MIN_SPHERE and _is_sphere(positions):
         return "sphere"
     return "mirror" if _is_symmetric(positions) else None
 
 
+class Copied(NamedTuple):
+    """A built-in montage that positions were copied from.
+
+    Parameters
+    ----------
+    montage : str
+        Its name.
+    rows : array of int, shape (n_common,)
+        Which of the electrodes it has.
+    places : array of shape (n_common, 3)
+        Where MNE puts them in head coordinates (m) when the montage is set as it is.
+    """
+
+    montage: str
+    rows: np.ndarray
+    places: np.ndarray
+
+
+def find_copied(names, positions):
+    """Find the built-in montage that positions equal, up to rotation, mirror, shift and size.
+
+    Parameters
+    ----------
+    names : list of str
+        The electrodes.
+    positions : array of shape (n_electrodes, 3)
+        In m, in any coordinate frame.
+
+    Returns
+    -------
+    copied : Copied | None
+        The montage; None where there is none, or too few electrodes to tell.
+    """
+    rows = {plain_name(name): row for row, name in enumerate(names)}
+    for montage, places in builtin_montages().items():
+        common = sorted(rows.keys() & places.keys())
+        if len(common) < max(MIN_ELECTRODES, _SHARE * len(positions)):
+            continue
+        ours = positions[[rows[name] for name in common]]
+        theirs = np.array([places[name] for name in common])
+        if _is_copy(theirs, ours, mirror=True):
+            return Copied(montage, np.array([rows[name] for name in common]), theirs)
+    return None
+
+
 @functools.cache
-def _builtin_montages():
-    """Positions (m) by name, for each montage; half a second once."""
+def builtin_montages():
+    """Read MNE's built-in montages, a quarter of a second once.
+
+    Returns
+    -------
+    montages : dict of dict of array, shape (3,)
+        Head coordinates (m) by plain name, by montage.
+    """
     montages = {}
     for name in mne.channels.get_builtin_montages():
-        places = mne.channels.make_standard_montage(name).get_positions()["ch_pos"]
-        montages[name] = {channel.casefold(): place for channel, place in places.items()}
+        names, places = places_of(mne.channels.make_standard_montage(name))
+        names = (channel.casefold() for channel in names)
+        montages[name] = dict(zip(names, places, strict=True))
     return montages
 
 

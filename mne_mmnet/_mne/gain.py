@@ -8,9 +8,13 @@ from mne.utils import _validate_type, logger
 from scipy import sparse
 
 from ..lead_errors import deep_fields
+from .ch_types import refuse_other_types, units_of
 from .channels import count_channels, make_whitener, select_channels
-from .checks import _KINDS, check_compensation, check_finite, resolve_loose, summarize_names
+from .checks import _KINDS, check_compensation, check_finite, resolve_loose
+from .doubts import doubt_electrodes
 from .graph import source_graph
+from .leadfield import check_gain, complete_forward
+from .words import summarize_names
 
 # whitened data whose squares can still be added up
 _LARGEST_DATA = 1e100
@@ -74,6 +78,8 @@ class PreparedForward:
         unknown.
     deep : array of shape (n_rank, n_fields)
         Whitened fields of sources deep inside the head, of any unit; none reach MEG.
+    doubts : dict of str
+        What speaks against electrodes, channels and lead field, whatever the data: texts by kind.
 
     Attributes
     ----------
@@ -109,6 +115,7 @@ class PreparedForward:
     noise_nfree: float
     noise_samples: float
     deep: np.ndarray
+    doubts: dict
     n_rank: int = field(init=False)
     n_channels: int = field(init=False)
     n_sources: int = field(init=False)
@@ -166,11 +173,12 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
     _validate_type(noise_cov, (mne.Covariance, None), "noise_cov")
     _validate_type(use_cps, bool, "use_cps")
     _check_source_spaces(fwd["src"])
+    fwd = complete_forward(fwd)
     fixed_fwd = mne.forward.is_fixed_orient(fwd)
     loose = resolve_loose(fwd["src"], loose, fixed=fixed_fwd)
 
     logger.info("Preparing the forward solution")
-    ch_names = select_channels(info, fwd, noise_cov)
+    ch_names, doubts = select_channels(info, fwd, noise_cov)
     ch_types = info.get_channel_types([info["ch_names"].index(name) for name in ch_names])
     if set(ch_types) != {"eeg"}:
         check_compensation(info, fwd)
@@ -178,11 +186,8 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
     # From here on this is our own copy.
     fwd = mne.pick_channels_forward(fwd, list(ch_names), ordered=True, verbose=False)
     gain, frames, normals, orient = _orient(fwd, loose, fixed_fwd, use_cps)
-    if not np.isfinite(gain).all():
-        raise ValueError(
-            "The forward solution contains NaN or infinite values. Compute it again with "
-            "mne.make_forward_solution, and check the electrode positions."
-        )
+    doubts |= check_gain(gain, ch_names, fwd["source_rr"])
+    doubts |= doubt_electrodes(info, fwd, ch_names)
     orient_weights = _orient_weights(fwd["src"], loose, gain.shape[2])
     settled = "orientation settled by the evidence"
     words = settled if orient == "evidence" else f"{orient} orientation"
@@ -210,6 +215,7 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
         noise_nfree=_count_samples(noise_cov),
         noise_samples=_samples(noise_cov),
         deep=whitener @ _deep_fields(fwd, ch_types),
+        doubts=doubts,
     )
     logger.info("[done]")
     return prepared
@@ -237,8 +243,8 @@ def _count_samples(cov):
     return float(cov["nfree"])
 
 
-def prepare_data(info, prepared, data, nave=1):
-    """Pick, re-reference and whiten data.
+def pick_data(info, prepared, data):
+    """Pick the channels of a prepared forward solution, in SI units.
 
     Parameters
     ----------
@@ -248,17 +254,13 @@ def prepare_data(info, prepared, data, nave=1):
     prepared : instance of PreparedForward
         The prepared forward solution.
     data : array of shape (..., n_all_channels, n_times)
-        The data in V, T and T/m, channels in the order of ``info``.
-    nave : int
-        How many trials were averaged. A noise covariance describes single trials, so that
-        data are multiplied by √nave to have unit noise variance, as in
-        :func:`mne.whiten_evoked`. Currents found from them are to be divided by √nave.
-        Where the noise is not known, nave has no effect.
+        The data in V, T and T/m, or whatever ``unit_mul`` in ``info`` makes of these, channels in
+        the order of ``info``.
 
     Returns
     -------
-    whitened : array of shape (..., n_rank, n_times)
-        The whitened data (no unit).
+    data : array of shape (..., n_channels, n_times)
+        In V, T and T/m.
     """
     _validate_type(info, mne.Info, "info")
     data = np.asarray(data)
@@ -280,8 +282,39 @@ def prepare_data(info, prepared, data, nave=1):
             f"{summarize_names(bads)} marked as bad in the data but used by the operator. Make "
             "the operator from the info of these data."
         )
+    refuse_other_types(info, prepared)
     data = data[..., [index[name] for name in prepared.ch_names], :]
+    if (factors := units_of(info, prepared.ch_names)) is not None:
+        data = factors * data
     check_finite(data, prepared.ch_names)
+    return data
+
+
+def prepare_data(info, prepared, data, nave=1):
+    """Pick, re-reference and whiten data.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info of the data. Its channels are found by name, in any order, and it
+        may hold others as well.
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    data : array of shape (..., n_all_channels, n_times)
+        The data in V, T and T/m, or whatever ``unit_mul`` in ``info`` makes of these, channels in
+        the order of ``info``.
+    nave : int
+        How many trials were averaged. A noise covariance describes single trials, so that
+        data are multiplied by √nave to have unit noise variance, as in
+        :func:`mne.whiten_evoked`. Currents found from them are to be divided by √nave.
+        Where the noise is not known, nave has no effect.
+
+    Returns
+    -------
+    whitened : array of shape (..., n_rank, n_times)
+        The whitened data (no unit).
+    """
+    data = pick_data(info, prepared, data)
     whitened = noise_scale(prepared, nave) * (prepared.whitener @ data)
     if not np.abs(whitened).max(initial=0.0) < _LARGEST_DATA:
         raise ValueError(

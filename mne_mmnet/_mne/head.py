@@ -7,6 +7,7 @@ import numpy as np
 from mne.utils import _check_option, _validate_type
 
 from .electrodes import electrode_positions, find_nominal
+from .placement import head_positions, place_electrodes
 from .spaces import TEMPLATES
 
 HEADS = ("auto", "own", "template")
@@ -44,6 +45,8 @@ _LANDMARKS = np.array(
 )
 # mm: rounded to 0.005 above; the same vertices of another head are centimetres off
 _SAME_HEAD = 0.5
+# m: rounding of positions in files
+_SAME_PLACE = 1e-4
 # scales nearer to 1 than that are none
 _NO_SCALE = 2e-3
 
@@ -113,7 +116,7 @@ def describe_head(info, fwd):
     names, positions = electrode_positions(fwd["info"], set(info["ch_names"]))
     electrodes, montage = "none", None
     if names:
-        montage = find_nominal(names, positions)
+        montage = find_nominal(names, positions) or _drawing(info, names, positions)
         electrodes = "digitised" if montage is None else "nominal"
     scales = template_scales(fwd["src"])
     named = any(space.get("subject_his_id") in TEMPLATES for space in fwd["src"])
@@ -121,6 +124,16 @@ def describe_head(info, fwd):
         scales, named = None, True
     kind = "template" if named or scales is not None else "own"
     return HeadKind(kind, electrodes, montage, scales)
+
+
+def _drawing(info, names, positions):
+    """Montage that a cap was copied from before it was fitted to the template's scalp."""
+    own_names, own, _ = head_positions(info, set(names))
+    if own_names != names:
+        return None
+    placed = place_electrodes(own_names, own)
+    near = np.linalg.norm(placed.positions - positions, axis=1).max() < _SAME_PLACE
+    return placed.montage if placed.how == "fitted" and near else None
 
 
 def template_scales(src):

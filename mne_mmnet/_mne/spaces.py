@@ -3,12 +3,38 @@
 import hashlib
 
 import numpy as np
+from mne.io.constants import FIFF
+from mne.transforms import apply_trans, invert_transform
 
 TEMPLATES = ("fsaverage", "fsaverage5")
 """Subjects whose vertices are those of fsaverage, as far as they go."""
 
 # vertices of an icosahedral grid, up to those of fsaverage
 _ICO_SIZES = [10 * 4**grade + 2 for grade in range(8)]
+
+
+def bring_to_head(src, head_mri_t):
+    """Bring source spaces from MRI to head coordinates.
+
+    Parameters
+    ----------
+    src : instance of SourceSpaces
+        The source spaces; not modified.
+    head_mri_t : instance of Transform
+        From head to MRI coordinates.
+
+    Returns
+    -------
+    src : instance of SourceSpaces
+        A copy, in head coordinates.
+    """
+    src, trans = src.copy(), invert_transform(head_mri_t)
+    for space in src:
+        if space["coord_frame"] == FIFF.FIFFV_COORD_MRI:
+            space["rr"] = apply_trans(trans, space["rr"])
+            space["nn"] = apply_trans(trans, space["nn"], move=False)
+            space["coord_frame"] = FIFF.FIFFV_COORD_HEAD
+    return src
 
 
 def describe_source_space(vertices, subject):

@@ -4,7 +4,9 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
+from .ch_types import units_of
 from .checks import check_finite, check_pick_ori
+from .spaces import TEMPLATES
 
 # (scalar, vector)
 _CLASSES = {
@@ -116,7 +118,11 @@ def restrict_to_label(prepared, label):
             f"A label needs a surface source space, got a {prepared.kind} one. Use label=None "
             "and restrict the source estimate afterwards."
         )
-    if None not in (label.subject, prepared.subject) and label.subject != prepared.subject:
+    # the template's vertices are fsaverage's, as far as they go: labels of one serve the other
+    nested = {label.subject, prepared.subject} <= set(TEMPLATES)
+    if None not in (label.subject, prepared.subject) and not (
+        nested or label.subject == prepared.subject
+    ):
         raise ValueError(
             f'The label belongs to subject "{label.subject}", the source space to '
             f'"{prepared.subject}". Use a label of that subject, or label.morph.'
@@ -139,6 +145,30 @@ def restrict_to_label(prepared, label):
             "space."
         )
     return vertices, rows
+
+
+def claim_label(label, subject):
+    """Make a label of fsaverage one of the template whose vertices are fsaverage's.
+
+    Parameters
+    ----------
+    label : instance of Label | instance of BiHemiLabel
+        Any label.
+    subject : str | None
+        The source space's subject.
+
+    Returns
+    -------
+    label : instance of Label | instance of BiHemiLabel
+        The same, or a copy with that subject.
+    """
+    if label.subject == subject or not {label.subject, subject} <= set(TEMPLATES):
+        return label
+    label = label.copy()
+    for part in (label.lh, label.rh) if label.hemi == "both" else (label,):
+        part.subject = subject
+    label.subject = subject
+    return label
 
 
 def make_residual(evoked, prepared, currents):
@@ -164,5 +194,7 @@ def make_residual(evoked, prepared, currents):
     currents = np.asarray(currents, float)
     explained = np.tensordot(prepared.gain, currents, axes=2)
     check_finite(explained, names)
+    if (factors := units_of(residual.info, names)) is not None:
+        explained = explained / factors
     residual.data = prepared.projector @ (residual.data - explained)
     return residual

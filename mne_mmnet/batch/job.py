@@ -10,8 +10,9 @@ from pathlib import Path
 import mne
 
 from .._files import UnwritableError
-from .._io import read_evoked, read_file, short_name, write_stc
+from .._io import read_file, short_name, write_stc
 from .._mne import check_reference
+from .._recordings import Averaging, name_places, read_average
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..template import make_template_forward
 from .records import Record, write_record
@@ -34,7 +35,7 @@ class Settings:
         Name or path.
     weights : str
         sha256 of its weights.
-    loose, head, depth, condition, tmin, tmax, device
+    loose, head, depth, condition, tmin, tmax, device, events, montage
         As in :func:`localize_files`.
     """
 
@@ -50,6 +51,13 @@ class Settings:
     tmin: float | None
     tmax: float | None
     device: str
+    events: str | None = None
+    montage: str | None = None
+
+    @property
+    def averaging(self):
+        """How recordings are cut and averaged."""
+        return Averaging.around(self.events, self.tmin, self.tmax)
 
 
 @dataclass(frozen=True)
@@ -165,7 +173,9 @@ def run_job(job: Job):
 
 def _localize(job):
     settings = job.settings
-    evoked = read_evoked(job.file, settings.condition)
+    evoked, _ = read_average(job.file, settings.condition, settings.averaging)
+    if settings.montage is not None:
+        evoked, _ = name_places(evoked, settings.montage)
     if settings.tmin is not None or settings.tmax is not None:
         evoked.crop(settings.tmin, settings.tmax)
     if "eeg" in evoked:
@@ -175,7 +185,9 @@ def _localize(job):
             evoked.set_eeg_reference(projection=True)
     paths = [fill(pattern, job.file) for pattern in (settings.fwd, settings.noise_cov)]
     files = tuple(path and (path, *(_stamp(path) or ())) for path in paths)
-    operator = _prepare(_Channels(evoked.info), files, settings)
+    operator, said = _prepare(_Channels(evoked.info), files, settings)
+    for text in said:  # of montage and files: it holds for every recording that shares them
+        warnings.warn(text, RuntimeWarning, stacklevel=2)
     stc, report = apply_mmnet_inverse(evoked, operator, return_report=True)
     return stc, report
 
@@ -185,9 +197,13 @@ class _Channels:
 
     def __init__(self, info):
         self.info = info
-        places = [(ch["ch_name"], ch["kind"], *ch["loc"][:3].tolist()) for ch in info["chs"]]
+        places = [
+            (ch["ch_name"], ch["kind"], ch["coil_type"], ch["loc"][:3].tobytes())
+            for ch in info["chs"]
+        ]
+        dig = [(d["kind"], d["coord_frame"], d["r"].tobytes()) for d in info["dig"] or ()]
         projs = [(proj["desc"], proj["data"]["data"].tobytes()) for proj in info["projs"]]
-        self.key = (tuple(places), tuple(info["bads"]), tuple(projs))
+        self.key = (tuple(places), tuple(dig), tuple(info["bads"]), tuple(projs))
 
     def __eq__(self, other):
         return self.key == other.key
@@ -198,7 +214,14 @@ class _Channels:
 
 @functools.lru_cache(maxsize=_N_KEPT)
 def _prepare(channels, files, settings):
-    """Operator of a montage and files, which may serve many recordings."""
+    """Operator of a montage and files, which may serve many recordings, and what it warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        operator = _make_operator(channels, files, settings)
+    return operator, list(dict.fromkeys(str(one.message) for one in caught))
+
+
+def _make_operator(channels, files, settings):
     fwd, cov = files
     if fwd is None:
         forward = make_template_forward(channels.info, settings.spacing)

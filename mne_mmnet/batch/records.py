@@ -9,7 +9,7 @@ from .._files import is_scratch, whole_file
 # what the table shows
 _COLUMNS = (
     *("file", "status", "error", "message", "seconds", "output"),
-    *("descended", "explained", "chi2", "domain_score", "concerns"),
+    *("descended", "explained", "chi2", "domain_score", "concerns", "warnings"),
 )
 
 
@@ -126,4 +126,5 @@ def write_table(records, path):
         writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
         writer.writeheader()
         for record in records:
-            writer.writerow(asdict(record) | {"concerns": " | ".join(record.concerns)})
+            lists = {name: " | ".join(getattr(record, name)) for name in ("concerns", "warnings")}
+            writer.writerow(asdict(record) | lists)

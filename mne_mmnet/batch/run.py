@@ -44,6 +44,8 @@ def localize_files(
     n_jobs=1,
     client=None,
     retry_failed=False,
+    events=None,
+    montage=None,
     verbose=None,
 ):
     """Localise many evoked responses, in parallel; one bad file never stops the others.
@@ -57,7 +59,8 @@ def localize_files(
     Parameters
     ----------
     files : list of path-like
-        Files with one evoked response each (or see ``condition``).
+        Files with one evoked response each (or see ``condition``); epochs, which are averaged; or
+        recordings (see ``events``). All formats that MNE reads.
     fwd : path-like | None
         Forward solution. ``{folder}`` and ``{name}`` in it stand for the folder and the name
         (without ``-ave.fif``) of each recording. None makes one on the template head.
@@ -91,6 +94,13 @@ def localize_files(
         must see the same files under the same names.
     retry_failed : bool
         Whether to try files again that failed before, with nothing changed since.
+    events : str | None
+        Names or numbers of the events or annotations that recordings are averaged around,
+        separated by commas; of epochs, the conditions. None takes files of averages, and of
+        epochs of one condition.
+    montage : str | None
+        Name of a built-in montage, or path of a file of positions, that electrodes get their
+        places from, by name. None takes those of the files.
     %(verbose)s
 
     Returns
@@ -131,6 +141,8 @@ def localize_files(
         tmin=tmin,
         tmax=tmax,
         device=str(device),
+        events=events,
+        montage=montage,
     )
     out = Path(out).expanduser().resolve()
     earlier = read_records(out)

@@ -11,11 +11,12 @@ from .._mne import (
     make_residual,
     make_stc,
     noise_scale,
+    pick_data,
     prepare_data,
 )
 from .agreement import compare_with_eloreta
 from .arguments import check_n_steps, resolve_operator
-from .concerns import SAID_BEFORE, doubt_steadiness, find_concerns, warn
+from .concerns import doubt_steadiness, find_concerns, say
 from .steadiness import compare_windows
 from .uncertainty import make_uncertainty
 
@@ -133,9 +134,12 @@ def apply_mmnet_inverse(
     Warns
     -----
     RuntimeWarning
-        If the answer should not be trusted: the number of channels, or with a noise covariance
+        If the answer should not be trusted: electrodes are not where head coordinates or the
+        forward solution have them; channels are left out, flat, copies of each other, or not what
+        the others predict; the number of channels, or with a noise covariance
         the signal-to-noise ratio, lies outside the model's training domain; the data are nothing
-        but noise; there are MEG channels; currents are impossibly large; data and whitener differ
+        but noise; there are MEG channels; currents are impossibly large or
+        small; data and whitener differ
         in rank; with ``return_uncertainty``, that the strongest source may be nearly anywhere; the
         noise covariance is so ill-conditioned that whitening is unstable (MNE's).
 
@@ -166,18 +170,22 @@ def apply_mmnet_inverse(
     solution, (report,) = operator.solve(whitened[None], n_steps, return_uncertainty)
     currents = solution.currents[0] / noise_scale(prepared, evoked.nave)
     concerns, score = find_concerns(
-        operator.card,
-        prepared,
+        operator,
         whitened,
         report,
         np.abs(currents).max(initial=0.0),
         solution.spread.level[0] if return_uncertainty else None,
+        sensors=pick_data(evoked.info, prepared, evoked.data),
+        known=operator.doubt_recording(evoked.info),
     )
-    report = replace(report, concerns=tuple(concerns.values()), domain_score=score)
+    report = replace(
+        report,
+        concerns=tuple(concerns.values()),
+        domain_score=score,
+        ch_names=tuple(prepared.ch_names),
+    )
     logger.info(f"    {report}")
-    for kind, text in concerns.items():
-        if kind not in SAID_BEFORE:  # said when the lead field was prepared
-            warn(text)
+    say(concerns, prepared)
     place = dict(tmin=float(evoked.times[0]), tstep=1.0 / evoked.info["sfreq"], label=label)
     stc = make_stc(prepared, currents, pick_ori=pick_ori, **place)
     logger.info("[done]")

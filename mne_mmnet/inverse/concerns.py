@@ -2,9 +2,11 @@
 
 from collections import Counter
 
-import mne.utils
 import numpy as np
 from mne.utils import logger
+
+from .._mne import warn
+from .channel_data import doubt_channels, doubt_rank
 
 # no cortical patch carries more; scalp potentials in µV taken for V give a million times too much
 _LARGEST_CURRENT = 5e-6  # A·m
@@ -17,9 +19,17 @@ _LARGEST_REGION, _LEVEL = 1.0 / 3.0, 0.9
 _STEADY_MM = 30.0
 # a signal's mean square must exceed the noise's by as many of its standard errors
 _STANDARD_ERRORS = 3.0
-_SINGULAR = 1e-6
-SAID_BEFORE = ("n_channels", "ch_types")
-"""Kinds of concern that are said when the lead field is prepared."""
+# A·m and V: fields of evoked responses of the brain stem have a hundred times as much
+_SMALLEST_CURRENT, _SMALLEST_VOLTAGE = 1e-12, 1e-9
+# share of the data's power that is an offset
+_OFFSET = 0.9
+_SAID_BEFORE = ("n_channels", "ch_types")
+_MIXED_RANKS = (
+    "The data's rank is not that of the whitener, and other directions are missing from one to "
+    "the "
+    "next: channels were interpolated in single ones. Average them, drop those with interpolated "
+    "channels, or mark these channels as bad in all."
+)
 
 
 def outside(card, quantity, value):
@@ -95,15 +105,13 @@ def say_foreign(card, prepared):
     )
 
 
-def find_concerns(card, prepared, data, report, largest, level=None):
+def find_concerns(operator, data, report, largest, level=None, *, sensors=None, known=None):
     """Collect what speaks against an answer.
 
     Parameters
     ----------
-    card : ModelCard
-        The model card.
-    prepared : PreparedForward
-        The prepared forward solution.
+    operator : MMNetOperator
+        The prepared operator.
     data : array of shape (n_rank, n_times)
         Whitened data.
     report : SolverReport
@@ -112,29 +120,39 @@ def find_concerns(card, prepared, data, report, largest, level=None):
         Largest current of the estimate, A·m.
     level : array of shape (n_sources,) | None
         Of :class:`mne_mmnet.inverse.routes.Spread`, where the uncertainty was asked for.
+    sensors : array of shape (n_channels, n_times) | None
+        The data of ``operator.prepared.ch_names`` in V, T and T/m, where they are at hand.
+    known : dict of str | None
+        What is known of the recording's electrodes, whatever its data.
 
     Returns
     -------
     concerns : dict of str
-        Text by kind: "n_channels", "ch_types", "noise", "snr_db", "explained", "amplitude",
-        "rank" or "region".
+        Text by kind: those of ``prepared.doubts``, "n_channels", "ch_types", "flat", "copies",
+        "channel", "disorder", "noise", "snr_db", "explained", "amplitude", "tiny", "rank" or
+        "region".
     score : float
         See :class:`SolverReport`.
     """
-    concerns = {}
+    card, prepared = operator.card, operator.prepared
+    concerns = prepared.doubts | (known or {})
     n_channels = len(prepared.ch_names)
     distances = [outside(card, "n_channels", n_channels)]
     if distances[0] > 0:
         concerns["n_channels"] = say_outside(card, "n_channels", n_channels, "channels")
     if foreign := say_foreign(card, prepared):
         concerns["ch_types"] = foreign
+    if sensors is not None:
+        concerns |= doubt_channels(sensors, prepared.ch_names)
+    stands_out = True
     if prepared.noise_is_known:
         power = np.mean(np.square(data))
         noise, error = _noise_power(prepared, data.size)
         excess = power / noise - 1.0
         snr_db = 10.0 * np.log10(max(excess, 1e-3))
         distances.append(outside(card, "snr_db", snr_db))
-        if excess < _STANDARD_ERRORS * error:
+        stands_out = excess >= _STANDARD_ERRORS * error
+        if not stands_out:
             concerns["noise"] = (
                 f"The data are not distinguishable from noise: their whitened power is "
                 f"{power:.2f}, that of noise alone is {noise:.3g} (signal-to-noise ratio outside "
@@ -143,24 +161,25 @@ def find_concerns(card, prepared, data, report, largest, level=None):
             )
         elif distances[-1] > 0:
             concerns["snr_db"] = say_outside(card, "snr_db", snr_db, "dB (power of signal)")
-    elif report.explained < _LEAST_EXPLAINED:
+    if stands_out and report.explained < _LEAST_EXPLAINED:
+        remedy = (
+            "check the rank of noise_cov, and that it and the data were cleaned in the same way"
+            if prepared.noise_is_known
+            else "average more trials, or pass a noise_cov"
+        )
         concerns["explained"] = (
             f"The sources explain {100 * report.explained:.1f} % of the data; the rest is taken "
-            "for noise. Don't read the estimate; average more trials, or pass a noise_cov."
+            f"for noise. Don't read the estimate; {remedy}."
         )
-    if largest > _LARGEST_CURRENT:
-        concerns["amplitude"] = (
-            f"The largest current is {largest:.2g} A·m, more than any patch of cortex carries. "
-            "MNE's unit is V: divide data in µV by 1e6, and check the forward solution's unit."
-        )
-    # filtered windows that are hardly longer have few dimensions in time, too
-    rank = _rank(data) if data.shape[1] > 2 * prepared.n_rank else prepared.n_rank
-    if prepared.n_rank / 2 < rank < prepared.n_rank:  # less is a simulation without noise
-        concerns["rank"] = (
-            f"The data have rank {rank}, the whitener {prepared.n_rank}: channels were "
-            "interpolated, or components removed. Pass a noise_cov made from data cleaned in the "
-            "same way, or mark interpolated channels as bad."
-        )
+    if operator.channel_model is not None:
+        doubts = operator.channel_model.doubt(data)
+        if "explained" in concerns and "disorder" in doubts:
+            # slow noise that is white over the channels looks as channels in disorder do
+            concerns["explained"] += f" Or: {doubts.pop('disorder')}"
+        concerns |= doubts
+    concerns |= _doubt_amplitude(prepared, data, largest, sensors)
+    if text := doubt_rank(data, prepared.whitener, prepared.ch_names):
+        concerns["rank"] = text
     share = 0.0 if level is None else np.mean(np.asarray(level) < _LEVEL)
     if share > _LARGEST_REGION:
         concerns["region"] = (
@@ -169,6 +188,49 @@ def find_concerns(card, prepared, data, report, largest, level=None):
             "read its place; average more trials, use more electrodes, or pass a noise_cov."
         )
     return concerns, float(max(distances))
+
+
+def _doubt_amplitude(prepared, data, largest, sensors):
+    """Say that currents are too large or too small for any cortex."""
+    if largest > _LARGEST_CURRENT:
+        power = np.square(data).sum()
+        offset = data.shape[1] * np.square(data.mean(axis=1)).sum()
+        if data.shape[1] > 1 and offset > _OFFSET * power:
+            remedy = (
+                f"{100 * offset / power:.0f} % of the data's power is their mean over the window: "
+                "apply a baseline or a high-pass"
+            )
+        elif set(prepared.ch_types) == {"eeg"}:
+            remedy = (
+                "MNE's unit is V: divide data in µV by 1e6, and check the forward solution's unit"
+            )
+        else:
+            remedy = (
+                "MNE's units are T, T/m and V: check those of data and forward solution, and "
+                "apply "
+                "a baseline or a high-pass"
+            )
+        return {
+            "amplitude": (
+                f"The largest current is {largest:.2g} A·m, more than any patch of cortex "
+                "carries. "
+                f"{remedy}."
+            )
+        }
+    is_eeg = np.array(prepared.ch_types) == "eeg"
+    volts = np.inf
+    if sensors is not None and is_eeg.any():
+        volts = np.abs(np.asarray(sensors)[is_eeg]).max(initial=0.0)
+    if 0 < largest < _SMALLEST_CURRENT or 0 < volts < _SMALLEST_VOLTAGE:
+        return {
+            "tiny": (
+                f"The largest current is {largest:.2g} A·m"
+                + (f", of data of {volts:.2g} V at most" if np.isfinite(volts) else "")
+                + ": smaller than any amplifier measures. MNE's unit is V: data were divided by "
+                "1e6 too often, or are of another unit."
+            )
+        }
+    return {}
 
 
 def doubt_steadiness(steadiness):
@@ -193,15 +255,21 @@ def doubt_steadiness(steadiness):
     )
 
 
-def warn(text):
-    """Warn so that the warning points at the user's line.
+def say(concerns, prepared, tell=warn):
+    """Warn of concerns that were not said when the lead field was prepared.
 
     Parameters
     ----------
-    text : str
-        The warning.
+    concerns : dict of str
+        Texts by kind, of :func:`find_concerns`.
+    prepared : PreparedForward
+        The prepared forward solution.
+    tell : callable
+        Takes the texts.
     """
-    mne.utils.warn(text, module="mne_mmnet", ignore_namespaces=("mne", "mne_mmnet"))
+    for kind, text in concerns.items():
+        if kind not in _SAID_BEFORE and prepared.doubts.get(kind) != text:
+            tell(text)
 
 
 class Tally:
@@ -211,11 +279,13 @@ class Tally:
     ----------
     noun : str
         What the recordings are, in the plural.
+    prepared : PreparedForward
+        The prepared forward solution, with what was said when it was prepared.
     """
 
-    def __init__(self, noun):
-        self.noun, self.n_total = noun, 0
-        self.texts, self.counts = {}, Counter()
+    def __init__(self, noun, prepared):
+        self.noun, self.prepared, self.n_total = noun, prepared, 0
+        self.texts, self.counts, self.ranks = {}, Counter(), set()
 
     def add(self, concerns):
         """Take note of one recording's concerns, of :func:`find_concerns`."""
@@ -223,17 +293,24 @@ class Tally:
         self.counts.update(concerns.keys())
         for kind, text in concerns.items():
             self.texts.setdefault(kind, text)
+        if "rank" in concerns:
+            self.ranks.add(concerns["rank"])
 
     def tell(self, silent=()):
         """Warn of each reason; log those of a kind that is usual for such recordings."""
-        for kind, text in self.texts.items():
-            if kind in SAID_BEFORE:
-                continue
-            text = f"{self.counts[kind]} of {self.n_total} {self.noun}, such as: {text}"
-            if kind in silent:
-                logger.info(f"    {text}")
-            else:
-                warn(text)
+
+        def counted(kind, text):
+            return f"{self.counts[kind]} of {self.n_total} {self.noun}, such as: {text}"
+
+        if len(self.ranks) > 1:
+            self.texts["rank"] = _MIXED_RANKS
+        loud = {
+            kind: text if self.prepared.doubts.get(kind) == text else counted(kind, text)
+            for kind, text in self.texts.items()
+        }
+        for kind in set(silent) & set(loud):
+            logger.info(f"    {loud.pop(kind)}")
+        say(loud, self.prepared)
 
 
 def _noise_power(prepared, n_values):
@@ -246,8 +323,3 @@ def _noise_power(prepared, n_values):
     if not 0 < spare < np.inf:
         return 1.0, np.sqrt(2.0 / n_values)
     return prepared.noise_nfree / spare, np.sqrt(2.0 / n_values + 2.0 / (n * spare))
-
-
-def _rank(data):
-    values = np.linalg.svd(data, compute_uv=False)
-    return int((values > _SINGULAR * values.max(initial=0.0)).sum())

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
-from .._mne import check_reference, make_stc, noise_scale, prepare_data
+from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data
 from .arguments import check_n_steps, resolve_operator
 from .concerns import Tally, find_concerns
 
@@ -167,7 +167,8 @@ def _localise(epochs, operator, rows, nave, batch_size, n_steps, place):
     prepared = operator.prepared
     # not iter(epochs): that starts anew after its end
     source = (data for data in epochs)
-    tally = Tally("epochs should not be trusted")
+    tally = Tally("epochs should not be trusted", prepared)
+    known = operator.doubt_recording(epochs.info)
     logger.info(f"Localising epochs with {operator.card.name}, {batch_size} at a time")
     bar = ProgressBar(len(epochs) if epochs.preload else len(epochs.events), mesg="Epochs")
     while batch := list(islice(source, batch_size)):
@@ -176,9 +177,11 @@ def _localise(epochs, operator, rows, nave, batch_size, n_steps, place):
         whitened = prepare_data(epochs.info, prepared, data, nave)
         solution, reports = operator.solve(whitened, n_steps, rows=rows)
         currents = solution.currents / noise_scale(prepared, nave)
-        for one, sample, report in zip(currents, whitened, reports, strict=True):
+        sensors = pick_data(epochs.info, prepared, data)
+        for one, sample, report, volts in zip(currents, whitened, reports, sensors, strict=True):
+            largest = np.abs(one).max(initial=0.0)
             concerns, _ = find_concerns(
-                operator.card, prepared, sample, report, np.abs(one).max(initial=0.0)
+                operator, sample, report, largest, sensors=volts, known=known
             )
             tally.add(concerns)
             bar.update(tally.n_total)

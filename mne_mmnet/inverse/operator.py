@@ -1,5 +1,6 @@
 """The prepared operator: everything that does not depend on the data, once, on the device."""
 
+import functools
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,13 +10,23 @@ import mne
 import torch
 from mne.utils import _validate_type, fill_doc, logger, verbose
 
-from .._mne import HeadKind, PreparedForward, prepare_forward, resolve_head
+from .._mne import (
+    HeadKind,
+    PreparedForward,
+    complete_forward,
+    doubt_electrodes,
+    prepare_forward,
+    resolve_head,
+    warn,
+)
 from ..weights import Model, ModelCard, read_model
-from .concerns import outside, say_foreign, say_outside, warn
+from .concerns import outside, say_foreign, say_outside
 from .fallback import Fallback, prepare_route
+from .neighbours import ChannelModel
 from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
 from .threads import fitting_threads, numpy_on_one_thread
+from .torch_state import plain_torch
 
 
 def pick_device(device="auto"):
@@ -47,8 +58,9 @@ def pick_device(device="auto"):
         found = torch.device(device)
         torch.zeros(1, device=found).item()  # "meta" holds no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
+        reason = str(error).strip().splitlines()[0]
         raise ValueError(
-            f"The device '{device}' cannot be used here ({error}). Use device='cpu' or 'auto'."
+            f"The device '{device}' cannot be used here ({reason}). Use device='cpu' or 'auto'."
         ) from None
     return found
 
@@ -89,6 +101,33 @@ class MMNetOperator:
         object.__setattr__(self, "_worker", Fallback(self.route, self.prepare))
         # and what recordings are compared with, made when it is first asked for
         object.__setattr__(self, "second_opinion", {})
+
+    @functools.cached_property
+    def channel_model(self):
+        """What each EEG channel should measure, given the others; None with few of them."""
+        return ChannelModel.build(self.prepared)
+
+    def __copy__(self):
+        return self
+
+    def __deepcopy__(self, memo):
+        # nothing in it changes, and torch's sparse tensors can't be copied
+        return self
+
+    def doubt_recording(self, info):
+        """Say what speaks against the electrodes of a recording.
+
+        Parameters
+        ----------
+        info : mne.Info
+            Of the recording.
+
+        Returns
+        -------
+        doubts : dict of str
+            Texts by kind.
+        """
+        return doubt_electrodes(info, self.fwd, self.prepared.ch_names)
 
     @property
     def device(self):
@@ -134,7 +173,8 @@ class MMNetOperator:
             If memory runs out and batches become smaller, or a device fails and the CPU goes on.
         """
         started = time.perf_counter()
-        solution = self._worker.solve(data, n_steps, uncertainty, rows)
+        with plain_torch():
+            solution = self._worker.solve(data, n_steps, uncertainty, rows)
         seconds = (time.perf_counter() - started) / max(len(data), 1)
         return solution, make_reports(solution, data, self.prepared.noise_is_known, seconds)
 
@@ -207,16 +247,21 @@ def make_mmnet_operator(
     -----
     RuntimeWarning
         If the number of channels lies outside the model's training domain, there are MEG
-        channels, the device fails and the CPU is used, or the noise covariance is so
+        channels; electrodes are not where head coordinates have them, or not where the forward
+        solution was made for; good channels are left out; sources have no field; the device fails
+        and the CPU is used, or the noise covariance is so
         ill-conditioned that whitening is unstable (MNE's).
     """
     _validate_type(model, ("path-like", Model), "model")
     _validate_type(depth, ("numeric", str, None), "depth")
     device = pick_device(device)
-    model = read_model(model)
+    with plain_torch():
+        model = read_model(model)
     card = model.card
+    _validate_type(fwd, mne.Forward, "fwd")
+    fwd = complete_forward(fwd)
     loose = settle_loose(loose, card, fwd)
-    with numpy_on_one_thread():
+    with numpy_on_one_thread(), plain_torch():
         prepared = prepare_forward(info, fwd, noise_cov, loose=loose, rank=rank, use_cps=use_cps)
         head = resolve_head(head, info, fwd)
         logger.info(f"    Lead field of {head}")
@@ -227,6 +272,8 @@ def make_mmnet_operator(
         warn(say_outside(card, "n_channels", n_channels, "channels"))
     if foreign := say_foreign(card, prepared):
         warn(foreign)
+    for text in prepared.doubts.values():
+        warn(text)
     logger.info("[done]")
     return MMNetOperator(prepared, head, route, card, fwd, noise_cov, prepare)
 

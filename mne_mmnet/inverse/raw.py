@@ -4,7 +4,7 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
-from .._mne import check_reference, make_stc, noise_scale, prepare_data
+from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data
 from .arguments import check_n_steps, resolve_operator
 from .concerns import Tally, find_concerns
 from .epochs import default_batch
@@ -172,7 +172,7 @@ def apply_mmnet_inverse_raw(
         pick_ori=pick_ori,
         label=label,
     )
-    tally = Tally("windows")
+    tally = Tally("windows", operator.prepared)
     currents = _fade(starts, n_window, stop - start, n_together, read, solve, tally)
     stc = _collect(currents, operator.prepared, stop - start, place)
     tally.tell(silent=_USUAL)
@@ -218,15 +218,19 @@ def _make_solver(operator, info, rows, nave, n_steps):
     """Make a function that localises windows (n_windows, n_channels, n_times)."""
     prepared = operator.prepared
     scale = noise_scale(prepared, nave)
+    known = operator.doubt_recording(info)
 
     def solve(windows):
         check_reference(info, windows, prepared.ch_names)
         whitened = prepare_data(info, prepared, windows, nave)
         solution, reports = operator.solve(whitened, n_steps, rows=rows)
         currents = solution.currents / scale
-        for one, sample, report in zip(currents, whitened, reports, strict=True):
+        sensors = pick_data(info, prepared, windows)
+        for one, sample, report, volts in zip(currents, whitened, reports, sensors, strict=True):
             largest = np.abs(one).max(initial=0.0)
-            concerns, _ = find_concerns(operator.card, prepared, sample, report, largest)
+            concerns, _ = find_concerns(
+                operator, sample, report, largest, sensors=volts, known=known
+            )
             yield one, concerns
 
     return solve

@@ -82,6 +82,8 @@ class SolverReport:
     domain_score : float
         0 inside the model's training domain. Outside, how far the farthest quantity lies beyond
         its range: in octaves (channels, samples) or in units of 10 dB (signal-to-noise ratio).
+    ch_names : tuple of str
+        The channels that were localised; empty where they were not noted.
     """
 
     objective: np.ndarray
@@ -97,6 +99,7 @@ class SolverReport:
     steadiness: Steadiness | None = None
     concerns: tuple[str, ...] = ()
     domain_score: float = 0.0
+    ch_names: tuple[str, ...] = ()
 
     @property
     def descended(self):

@@ -8,8 +8,9 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from .._mne import check_reference, make_stc, noise_scale, prepare_data
+from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data
 from .arguments import check_n_steps, resolve_operator
+from .concerns import find_concerns, say
 from .operator import MMNetOperator
 
 # windows of which the latency is remembered
@@ -62,6 +63,8 @@ class MMNetStream:
     ----------
     vertices : list of array
         Vertices that the rows of the currents belong to, by source space.
+    concerns : tuple of str
+        Why the last window should not be trusted, in words; empty where nothing speaks against it.
 
     Raises
     ------
@@ -71,7 +74,9 @@ class MMNetStream:
     Notes
     -----
     Windows are independent of each other: the estimate of one does not know the last. The first
-    window is slower than the others, since libraries get ready on it.
+    window is slower than the others, since libraries get ready on it. Data are taken to be in the
+    unit that the info declares (``unit_mul`` of its channels; ``mne_lsl.stream.StreamLSL.info``
+    declares µV for most amplifiers), which is V if it declares none.
 
     Examples
     --------
@@ -88,6 +93,9 @@ class MMNetStream:
         self._operator, self._info, self._nave, self._n_steps = operator, info, nave, n_steps
         self._place = dict(tmin=0.0, tstep=1.0, pick_ori=pick_ori, label=label)
         self._seconds = deque(maxlen=_REMEMBERED)
+        self._known = operator.doubt_recording(info)
+        self._said = set()
+        self.concerns = ()
         # channels that are missing are an error now, not in the middle of a recording
         prepare_data(info, operator.prepared, np.zeros((len(info["ch_names"]), 1)), nave)
 
@@ -97,8 +105,8 @@ class MMNetStream:
         Parameters
         ----------
         data : array of shape (n_channels, n_times)
-            In V, channels in the order of the info, average-referenced or with a pending
-            projector in the info.
+            In V or the unit that the info declares, channels in the order of the info,
+            average-referenced or with a pending projector in the info.
 
         Returns
         -------
@@ -109,14 +117,32 @@ class MMNetStream:
         ------
         ValueError
             If the data have the wrong shape or reference, or are not finite.
+
+        Warns
+        -----
+        RuntimeWarning
+            If the window should not be trusted, as in :func:`apply_mmnet_inverse`: once for each
+            kind of reason. All of the last window are in ``concerns``.
         """
         started = time.perf_counter()
         prepared = self._operator.prepared
         whitened = prepare_data(self._info, prepared, data, self._nave)
         check_reference(self._info, data, prepared.ch_names)
-        solution, _ = self._operator.solve(whitened[None], self._n_steps, rows=self._rows)
-        currents = make_stc(prepared, solution.currents[0] / self._scale, **self._place).data
+        solution, reports = self._operator.solve(whitened[None], self._n_steps, rows=self._rows)
+        moments = solution.currents[0] / self._scale
+        currents = make_stc(prepared, moments, **self._place).data
+        concerns, _ = find_concerns(
+            self._operator,
+            whitened,
+            reports[0],
+            np.abs(moments).max(initial=0.0),
+            sensors=pick_data(self._info, prepared, data),
+            known=self._known,
+        )
         self._seconds.append(time.perf_counter() - started)
+        self.concerns = tuple(concerns.values())
+        say({k: text for k, text in concerns.items() if k not in self._said}, prepared)
+        self._said |= set(concerns)
         return currents
 
     @property

@@ -69,6 +69,20 @@ def _count_cores():
 _numpy = _NumpyThreads()
 
 
+def _after_fork():
+    """Use one thread in a forked child: those of the parent did not come along.
+
+    OpenMP waits for them for ever. A lock that another thread of the parent held is never opened.
+    """
+    global _numpy
+    _numpy = _NumpyThreads()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
 @contextlib.contextmanager
 def fitting_threads(n_floats):
     """Use few threads for problems that fit a core's cache, one beside threads of NumPy's.

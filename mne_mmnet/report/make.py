@@ -4,19 +4,26 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, logger, verbose
 
+from .._mne import electrode_positions
 from .._version import __version__
 from ..inverse import SolverReport
 from ..places import find_sources
 from ..places.layout import lay_out
+from ..places.lobes import name_lobe
 from ..regions import Regions
-from ..viz import plot_objective, plot_sources
+from ..viz import plot_alignment, plot_objective, plot_sources
+from ..viz.colours import THRESHOLD
 from ..viz.projection import draw_projection
 from ..viz.surfaces import find_surfaces
 from ..viz.values import check_region, find_sample
 from ..weights import ModelCard, read_card
 from . import words
+from .extent import area_of_source, find_rise, source_areas
 from .figures import draw_butterfly, draw_fit, draw_sensors, draw_time_courses, draw_topomaps
+from .pages import INTERPRETATION, Pages, intended_use
 from .peaks import channel_types, find_times
+from .recording import describe_head_model, describe_recording, localised
+from .slices import draw_slices
 
 _N_COURSES = 4
 _ESTIMATES = (
@@ -43,13 +50,16 @@ def make_report(
     subject=None,
     subjects_dir=None,
     title=None,
+    printable=None,
     verbose=None,
 ):
     """Put a localisation into a report for the browser.
 
-    It shows sensors, the response and its maps, sources at the peaks, their time courses, how
-    well they fit, the certificate, the uncertainty, the model's card, and, first of all, every
-    reason not to trust the answer.
+    First of all every reason not to trust the answer; then the recording, the head model with the
+    electrodes on the scalp, the response and its maps, sources at the peaks with their regions,
+    extents and times, their time courses, how well they fit, the certificate, the uncertainty, a
+    form for the reader's interpretation, what it is for, and the model's card. Only channels that
+    were localised are looked at.
 
     Parameters
     ----------
@@ -77,6 +87,9 @@ def make_report(
         sources are drawn as points.
     title : str | None
         Title of the report.
+    printable : path-like | None
+        HTML file to write, atomically, with the same content, no scripts and pages to be printed
+        (to PDF, for instance).
     %(verbose)s
 
     Returns
@@ -107,7 +120,8 @@ def make_report(
     half = 0.51 * stc.tstep
     if evoked.times[0] - half > window[0] or evoked.times[-1] + half < window[1]:
         raise ValueError("evoked does not cover the window of stc. Give the response localised.")
-    times = find_times(evoked, window) if times is None else [float(time) for time in times]
+    seen = localised(evoked, fwd, report)
+    times = find_times(seen, window) if times is None else [float(time) for time in times]
     samples = [find_sample(stc, time) for time in times]
     times = [float(stc.times[sample]) for sample in samples]
     positions = lay_out(stc, fwd).positions
@@ -116,15 +130,20 @@ def make_report(
     place = dict(subject=subject, subjects_dir=subjects_dir)
     sources = find_sources(stc, fwd, time=times, uncertainty=uncertainty, **place)
     name = evoked.comment or "response"
-    page = mne.Report(title=title or f"{name}: {card.name}", verbose="error")
+    page = Pages(title or f"{name}: {card.name}")
 
     logger.info("Writing a report ...")
-    _add_summary(page, evoked, fwd, stc, report, card, sources)
-    _add_response(page, evoked, window, times)
-    _add_sources(page, sources)
+    page.say("Summary", "Reasons to doubt", words.verdict(report.concerns))
+    regions = Regions(1e3 * positions)
+    areas = source_areas(fwd["src"])
+    areas = None if areas is None else areas[lay_out(stc, fwd).rows]
+    about = dict(regions=regions, positions=1e3 * positions, areas=areas)
+    _add_summary(page, stc, report, card, sources)
+    _add_recording(page, evoked, seen, fwd, window)
+    _add_response(page, seen, window, times)
+    _add_sources(page, stc, sources, samples, about)
     surfaces = _Surfaces(subject, subjects_dir, stc)
     _add_maps(page, fwd, stc, surfaces, samples, (positions, uncertainty, level))
-    regions = Regions(1e3 * positions)
     rows = regions.separate(np.sqrt(np.mean(stc.data**2, axis=1)), _N_COURSES)
     courses = [np.abs(stc.data[regions.within(k)]).sum(axis=0) for k in rows]
     figure = draw_time_courses(stc.times, courses, [_place(positions[k]) for k in rows], times)
@@ -132,25 +151,21 @@ def make_report(
         f"Moments within {regions.radius:g} mm of the places where they are largest over the "
         f"window; positions in mm ({_frame(fwd)}: x to the right, y to the front, z up)."
     )
-    _show(page, "Sources", "Time courses of the strongest sources", figure, caption)
+    page.show("Sources", "Time courses of the strongest sources", figure, caption)
     caption = "Share of the whitened data's power that the sources explain, sample by sample."
-    _show(page, "Fit", "Goodness of fit", draw_fit(report, stc, times), caption)
-    _show(page, "Certificate", "The objective", plot_objective(report, verbose="error"))
-    _say(page, "Certificate", "The numbers", words.lines(f"{report}\n\n{report.describe()}"))
+    page.show("Fit", "Goodness of fit", draw_fit(report, stc, times), caption)
+    page.say("Fit", "Agreement with a second method", words.paragraph(_say_agreement(report)))
+    page.show("Certificate", "The objective", plot_objective(report, verbose="error"))
+    page.say("Certificate", "The numbers", words.lines(f"{report}\n\n{report.describe()}"))
     if uncertainty is not None:
-        _add_uncertainty(page, uncertainty, positions, level)
+        _add_uncertainty(page, uncertainty, positions, level, areas)
+    page.say("Interpretation", "To be filled in by the reader", INTERPRETATION)
+    page.say("Interpretation", "Intended use", intended_use(card))
     _add_card(page, card)
+    if printable is not None:
+        page.print(printable)
     logger.info("[done]")
-    return page
-
-
-def _show(page, section, title, figure, caption=None):
-    tag = (section.lower(),)
-    page.add_figure(figure, title, caption=caption, section=section, tags=tag)
-
-
-def _say(page, section, title, html):
-    page.add_html(html, title, section=section, tags=(section.lower(),))
+    return page.page
 
 
 def _find_card(model):
@@ -188,16 +203,10 @@ class _Surfaces:
                 self.missing = f"No picture of the cortex: {error}"
 
 
-def _add_summary(page, evoked, fwd, stc, report, card, sources):
-    kinds = ", ".join(f"{len(evoked.copy().pick(k).ch_names)} {k}" for k in channel_types(evoked))
-    spaces = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
+def _add_summary(page, stc, report, card, sources):
     rows = {
-        "response": f"{evoked.comment or '(no comment)'}, {evoked.nave} averages",
-        "channels": f"{kinds}; bad: {', '.join(evoked.info['bads']) or 'none'}",
         "window": f"{1e3 * stc.times[0]:.1f} to {1e3 * stc.times[-1]:.1f} ms, "
         f"{len(stc.times)} samples of {1e3 * stc.tstep:.3g} ms",
-        "sources": f"{len(stc.data)} of {fwd['nsource']}, "
-        + " and ".join(dict.fromkeys(spaces.get(s["type"], s["type"]) for s in fwd["src"])),
         "strongest source": _say_strongest(sources),
         "model": card.name,
         "explained": f"{100 * report.explained:.1f} % of the whitened data",
@@ -205,7 +214,31 @@ def _add_summary(page, evoked, fwd, stc, report, card, sources):
         + ("never increasing" if report.descended else "NOT MONOTONE"),
         "mne_mmnet": __version__,
     }
-    _say(page, "Summary", "Summary", words.verdict(report.concerns) + words.table(rows))
+    page.say("Summary", "Summary", words.table(rows))
+
+
+def _add_recording(page, evoked, seen, fwd, window):
+    rows = describe_recording(evoked, seen, fwd, window)
+    page.say("Recording", "Recording", words.table(rows))
+    page.say("Head model", "Head model", words.table(describe_head_model(seen, fwd)))
+    if "eeg" in seen and electrode_positions(fwd["info"])[0]:
+        image = plot_alignment(evoked.info, fwd=fwd, verbose="error")
+        caption = (
+            "Electrodes of the forward solution on the scalp of fsaverage, whatever the head: "
+            "look for the wrong side, axis or unit. Bad ones are red, those behind pale."
+        )
+        page.show("Head model", "Alignment", image, caption)
+
+
+def _say_agreement(report):
+    if report.agreement is None or not np.isfinite(report.agreement.region_distance_mm):
+        return "The estimate was not compared with another method."
+    return (
+        "eLORETA, which needs no training, has its strongest region "
+        f"{report.agreement.region_distance_mm:.0f} mm from this estimate's; the correlation of "
+        f"the two maps is {report.agreement.correlation:.2f} (eLORETA's is smooth: 0.3 is usual "
+        "for a focal source)."
+    )
 
 
 def _say_strongest(sources):
@@ -218,9 +251,9 @@ def _say_strongest(sources):
     return ", ".join(f"{name} {value}" for name, value in cells.items() if value)
 
 
-def _add_sources(page, sources):
+def _add_sources(page, stc, sources, samples, about):
     if len(sources) == 0:
-        _say(page, "Sources", "Table of sources", words.paragraph(str(sources)))
+        page.say("Sources", "Table of sources", words.paragraph(str(sources)))
         return
     radius = sources.radius
     text = (
@@ -229,44 +262,103 @@ def _add_sources(page, sources):
         f"Extent: radius that holds half of what lies within {2 * radius:g} mm, of the estimate "
         "rather than of the cortex behind it. Share: of the whole estimate at that time."
     )
+    header, *rows = sources.cells()
+    if any(row.region for row in sources):
+        header = [*header, "lobe"]
+        rows = [[*cells, name_lobe(row.region)] for cells, row in zip(rows, sources, strict=True)]
+    if about["areas"] is not None:
+        header = [*header, "area"]
+        rows = [
+            [*cells, f"{_area(stc, row, radius, about):.1f} cm²"]
+            for cells, row in zip(rows, sources, strict=True)
+        ]
+        text += (
+            f" Area: of the cortex within {2 * radius:g} mm whose current is at least half of the "
+            "largest there."
+        )
     if any(row.probability is not None for row in sources):
         text += (
             f" Probability: that the strongest source over the window lies within {radius:g} mm."
         )
-    _say(page, "Sources", "Table of sources", words.grid(sources.cells()) + words.paragraph(text))
+    page.say("Sources", "Table of sources", words.grid([header, *rows]) + words.paragraph(text))
+    page.say("Sources", "Rise and peak", _tell_rises(stc, samples, about))
+
+
+def _area(stc, row, radius, about):
+    place = int(np.flatnonzero(_vertices(stc) == row.vertex)[0])
+    for k in np.flatnonzero(_vertices(stc) == row.vertex):
+        if _spaces(stc)[k] == row.source_space:
+            place = int(k)
+    values = stc.data[:, find_sample(stc, row.time)]
+    return area_of_source(values, about["positions"], place, 2 * radius, about["areas"])
+
+
+def _vertices(stc):
+    return np.concatenate(stc.vertices)
+
+
+def _spaces(stc):
+    return np.repeat(np.arange(len(stc.vertices)), [len(each) for each in stc.vertices])
+
+
+def _tell_rises(stc, samples, about):
+    """Make a table of when the strongest source of each time rises."""
+    rows = [["peak", "half rise", "place then", "place at the peak", "way between"]]
+    for sample in samples:
+        rise = find_rise(stc.data, stc.times, about["regions"], about["positions"], sample)
+        places = [_place(1e-3 * about["positions"][k]) for k in (rise.half_place, rise.peak_place)]
+        if np.isfinite(rise.half_time):
+            cells = [f"{1e3 * rise.half_time:.1f} ms", places[0], places[1]]
+            rows.append([f"{1e3 * rise.peak_time:.1f} ms", *cells, f"{rise.distance_mm:.0f} mm"])
+        else:
+            peak = f"{1e3 * rise.peak_time:.1f} ms"
+            rows.append([peak, "before the window", "", places[1], ""])
+    text = (
+        "Half rise: when the moment around the strongest source of the peak last passed half of "
+        "its value. What lies where at the half rise is nearer to where activity begins than what "
+        "lies where at the peak, if the two differ."
+    )
+    return words.grid(rows) + words.paragraph(text)
 
 
 def _add_response(page, evoked, window, times):
     kinds = channel_types(evoked)
-    placed = [kind for kind in kinds if _has_positions(evoked, kind)]
+    placed = {kind: _with_positions(evoked, kind) for kind in kinds}
     for kind in kinds:
-        if kind in placed:
-            _show(page, "Sensors", f"Sensors, {kind}", draw_sensors(evoked, kind))
+        if placed[kind] is not None:
+            page.show("Sensors", f"Sensors, {kind}", draw_sensors(placed[kind], kind))
         else:
             text = f"The {kind} channels have no positions: they cannot be drawn on a head."
-            _say(page, "Sensors", f"Sensors, {kind}", words.paragraph(text))
+            page.say("Sensors", f"Sensors, {kind}", words.paragraph(text))
     if len(evoked.times) > 1:
         figure = draw_butterfly(evoked, kinds, window, times)
-        caption = "All channels; the localised window is shaded, dotted lines are the peaks shown."
-        _show(page, "Response", "Butterfly", figure, caption)
+        caption = (
+            "All channels that were localised; the localised window is shaded, dotted lines are "
+            "the peaks shown."
+        )
+        page.show("Response", "Butterfly", figure, caption)
     else:
         text = "The response has one sample: there is no curve to draw."
-        _say(page, "Response", "Butterfly", words.paragraph(text))
-    for kind in placed:
-        _show(page, "Response", f"Maps, {kind}", draw_topomaps(evoked, kind, times))
+        page.say("Response", "Butterfly", words.paragraph(text))
+    for kind in kinds:
+        if placed[kind] is not None:
+            page.show("Response", f"Maps, {kind}", draw_topomaps(placed[kind], kind, times))
 
 
-def _has_positions(evoked, kind):
-    data = evoked.copy().pick(kind, exclude=())
+def _with_positions(evoked, kind):
+    """Pick the channels of a type that have a place on the head."""
+    data = evoked.copy().pick(kind)
     places = np.array([channel["loc"][:3] for channel in data.info["chs"]])
-    return bool(np.isfinite(places).all() and places.any(axis=1).all())
+    known = np.isfinite(places).all(axis=1) & places.any(axis=1)
+    names = [name for name, keep in zip(data.ch_names, known, strict=True) if keep]
+    return data.pick(names) if len(names) > 2 else None
 
 
 def _add_maps(page, fwd, stc, surfaces, samples, sources):
     positions, uncertainty, level = sources
     inside, label = check_region(uncertainty, stc, level)
     if surfaces.missing is not None:
-        _say(page, "Sources", "No cortex", words.paragraph(surfaces.missing))
+        page.say("Sources", "No cortex", words.paragraph(surfaces.missing))
     sensors = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
     same_frame = fwd["coord_frame"] == mne.io.constants.FIFF.FIFFV_COORD_HEAD
     for sample in samples:
@@ -274,7 +366,9 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
         strongest = int(np.argmax(np.abs(stc.data[:, sample])))
         caption = (
             f"Largest single current: {_place(positions[strongest])} mm, {_frame(fwd)}, "
-            f"{1e9 * stc.data[strongest, sample]:.3g} nA·m; the table of sources sums them up."
+            f"{1e9 * stc.data[strongest, sample]:.3g} nA·m; the table of sources sums them up. "
+            "Currents below "
+            f"{100 * THRESHOLD:.0f} % of the largest at that time are not drawn."
         )
         if surfaces.missing is None:
             image = plot_sources(
@@ -295,10 +389,13 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
                 label=label,
                 stamp=stamp,
             )
-        _show(page, "Sources", f"Sources at {stamp}", image, caption)
+        page.show("Sources", f"Sources at {stamp}", image, caption)
+        if any(space["type"] != "surf" for space in fwd["src"]) and len(positions) > 30:
+            image = draw_slices(positions, stc.data[:, sample], stamp=stamp)
+            page.show("Sources", f"Slices at {stamp}", image, caption)
 
 
-def _add_uncertainty(page, uncertainty, positions, level):
+def _add_uncertainty(page, uncertainty, positions, level, areas):
     probability = uncertainty.peak_probability.data[:, 0]
     likely = int(np.argmax(probability))
     rows = {
@@ -310,14 +407,15 @@ def _add_uncertainty(page, uncertainty, positions, level):
     for one in sorted({0.5, level}):
         inside = uncertainty.region(one)
         rows[f"{100 * one:g} % confidence region"] = (
-            f"{inside.sum()} locations, farthest from the most probable one "
-            f"{_reach(positions, inside, likely):.0f} mm"
+            f"{inside.sum()} locations"
+            + ("" if areas is None else f" ({areas[inside].sum():.0f} cm² of cortex)")
+            + f", farthest from the most probable one {_reach(positions, inside, likely):.0f} mm"
         )
     text = (
         "Where the strongest source over the window lies. The probabilities are right on average "
         "over recordings like the simulations that the model was trained on."
     )
-    _say(page, "Uncertainty", "Uncertainty", words.paragraph(text) + words.table(rows))
+    page.say("Uncertainty", "Uncertainty", words.paragraph(text) + words.table(rows))
 
 
 def _reach(positions, inside, centre):
@@ -327,6 +425,6 @@ def _reach(positions, inside, centre):
 
 def _add_card(page, card):
     rows = {"name": card.name, "kind": card.kind, "sha256": card.sha256 or "(not saved)"}
-    _say(page, "Model", "Model card", words.table(rows))
-    _say(page, "Model", "Training domain", words.table(card.domain))
-    _say(page, "Model", "Provenance", words.table(card.provenance))
+    page.say("Model", "Model card", words.table(rows))
+    page.say("Model", "Training domain", words.table(card.domain))
+    page.say("Model", "Provenance", words.table(card.provenance))

@@ -106,7 +106,11 @@ def make_head_archive(
             warnings.filterwarnings(
                 "ignore", message=".*from the scalp.*", category=RuntimeWarning
             )
-            fwd = make_template_forward(info, src, bem=bem, medial_wall=True, verbose="error")
+            # and are jittered on purpose
+            warnings.filterwarnings("ignore", message=".*lectrodes.*", category=RuntimeWarning)
+            fwd = make_template_forward(
+                info, src, bem=bem, medial_wall=True, positions="as given", verbose="error"
+            )
         gain = fwd["sol"]["data"].reshape(len(electrodes), -1, 3)
         gains.append(gain.astype(np.float32))
     adjacency = source_graph(fwd["src"])

@@ -3,7 +3,7 @@
 import numpy as np
 
 # below this share of the largest value the cortex shows through; above the second one it is hidden
-_THRESHOLD, _OPAQUE = 0.25, 0.4
+THRESHOLD, _OPAQUE = 0.25, 0.4
 SULCUS, GYRUS = 0.52, 0.74  # grey levels
 TRUTH = "#00a651"  # on neither colour map, nor lost on grey
 REGION = "#202020"  # darker than any colour of the map
@@ -36,9 +36,9 @@ def blend(share, grey):
         Between 0 and 1.
     """
     size = np.abs(share)
-    rgb = _hot((size - _THRESHOLD) / (1 - _THRESHOLD))
+    rgb = _hot((size - THRESHOLD) / (1 - THRESHOLD))
     rgb = np.where(share[:, np.newaxis] < 0, rgb[:, ::-1], rgb)
-    opacity = np.clip((size - _THRESHOLD) / (_OPAQUE - _THRESHOLD), 0, 1)[:, np.newaxis]
+    opacity = np.clip((size - THRESHOLD) / (_OPAQUE - THRESHOLD), 0, 1)[:, np.newaxis]
     ground = grey if np.ndim(grey) == 2 else np.broadcast_to(grey, size.shape)[:, np.newaxis]
     return ground + opacity * (rgb - ground)
 

@@ -139,7 +139,10 @@ def _renderer(size):
     vtkLogger.SetStderrVerbosity(vtkLogger.VERBOSITY_ERROR)
     plotter = None
     try:
-        plotter = pyvista.Plotter(off_screen=True, window_size=size, lighting="none")
+        # a theme of our own: opacity or edges of the user's would show what is behind
+        plotter = pyvista.Plotter(
+            off_screen=True, window_size=size, lighting="none", theme=pyvista.themes.Theme()
+        )
         plotter.set_background("white")
         # every step would draw the whole scene anew, at a third of a second each
         plotter.suppress_rendering = True

@@ -1,0 +1,183 @@
+"""What a reader asks of a recording and a head model before looking at a source."""
+
+import re
+
+import numpy as np
+
+from .._mne import describe_head, has_made_up_fiducials
+
+
+def localised(evoked, fwd, report):
+    """Pick the channels that were localised.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    fwd : mne.Forward
+        The forward solution.
+    report : SolverReport
+        The solver's report; old ones don't name the channels.
+
+    Returns
+    -------
+    evoked : mne.Evoked
+        A copy, with these alone: bad channels may hold anything, and choose no time.
+    """
+    known = set(report.ch_names or fwd["sol"]["row_names"]) - set(evoked.info["bads"])
+    names = [name for name in evoked.ch_names if name in known]
+    if not names:
+        raise ValueError(
+            "evoked and fwd have no good channel in common. Give the response and the forward "
+            "solution that were localised."
+        )
+    return evoked.copy().pick(names)
+
+
+def describe_recording(evoked, seen, fwd, window):
+    """Describe a recording.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    seen : mne.Evoked
+        Its channels that were localised.
+    fwd : mne.Forward
+        The forward solution.
+    window : tuple of float
+        First and last time (s) that was localised.
+
+    Returns
+    -------
+    rows : dict of str
+        Values by name.
+    """
+    info = evoked.info
+    kinds = seen.get_channel_types()
+    counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
+    left = len(evoked.ch_names) - len(seen.ch_names) - len(info["bads"])
+    others = f"; {left} others left out" if left > 0 else ""
+    rows = {
+        "response": f"{evoked.comment or '(no comment)'}, {evoked.nave} averages",
+        "channels": f"{counts}; bad: {', '.join(info['bads']) or 'none'}{others}",
+    }
+    if "eeg" in kinds:
+        rows["electrode positions"] = _describe_positions(evoked, fwd)
+        rows["reference"] = _describe_reference(seen)
+    rows["filter"] = f"{info['highpass']:g} to {info['lowpass']:g} Hz, as the file says"
+    rows["sampling rate"] = f"{info['sfreq']:g} Hz"
+    rows["baseline"] = (
+        "none, or not noted"
+        if evoked.baseline is None
+        else f"{1e3 * evoked.baseline[0]:.0f} to {1e3 * evoked.baseline[1]:.0f} ms"
+    )
+    ratio = signal_to_noise(seen, window)
+    rows["signal-to-noise ratio"] = (
+        "unknown: no samples before time 0 and outside the window"
+        if ratio is None
+        else f"{ratio:.1f} dB (mean power in the window over that before time 0)"
+    )
+    return rows
+
+
+def signal_to_noise(evoked, window):
+    """Compare the power of the window with that of the baseline.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The channels that were localised, with projectors pending or applied.
+    window : tuple of float
+        First and last time of the window (s).
+
+    Returns
+    -------
+    ratio : float | None
+        In dB; EEG against the mean of the channels. None where there is no baseline.
+    """
+    half = 0.5 / evoked.info["sfreq"]
+    inside = (evoked.times >= window[0] - half) & (evoked.times <= window[1] + half)
+    before = (evoked.times < 0) & ~inside
+    if before.sum() < 2:
+        return None
+    ratios = []
+    for kind in ("eeg", "mag", "grad"):
+        if kind not in evoked.get_channel_types():
+            continue
+        data = evoked.get_data(picks=kind)
+        data = data - data.mean(axis=0) if kind == "eeg" else data
+        noise = np.mean(data[:, before] ** 2)
+        if noise > 0:
+            ratios.append(np.mean(data[:, inside] ** 2) / noise)
+    return None if not ratios else float(10 * np.log10(np.mean(ratios)))
+
+
+def _describe_positions(evoked, fwd):
+    head = describe_head(evoked.info, fwd)
+    kind = {
+        "digitised": "digitised",
+        "nominal": f"no measurement ({head.montage})",
+        "none": "none",
+    }[head.electrodes]
+    made_up = "; nasion and ears were made up" if has_made_up_fiducials(evoked.info) else ""
+    return f"{kind}{made_up}"
+
+
+def _describe_reference(evoked):
+    projs = [proj for proj in evoked.info["projs"] if "verage" in proj["desc"]]
+    if projs:
+        return "average (a projector)"
+    if evoked.info["custom_ref_applied"]:
+        return "average, applied to the data before"
+    return "average of the localised channels"
+
+
+def describe_head_model(evoked, fwd):
+    """Describe a head model.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    fwd : mne.Forward
+        The forward solution.
+
+    Returns
+    -------
+    rows : dict of str
+        Values by name.
+    """
+    spaces = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
+    used = dict.fromkeys(spaces.get(space["type"], space["type"]) for space in fwd["src"])
+    kinds = " and ".join(used)
+    return {
+        "head": str(describe_head(evoked.info, fwd)),
+        "subject": fwd["src"][0].get("subject_his_id") or "not noted",
+        "conductivities": find_conductivities(fwd)
+        or "not noted in the forward solution (ask who made it)",
+        "sources": f"{fwd['nsource']}, {kinds}",
+    }
+
+
+def find_conductivities(fwd):
+    """Read the conductivities that a forward solution on the template notes.
+
+    Parameters
+    ----------
+    fwd : mne.Forward
+        The forward solution.
+
+    Returns
+    -------
+    text : str
+        Empty where there are none.
+    """
+    found = re.search(r"conductivity=\(([^)]*)\)", str(fwd["info"].get("command_line", "")))
+    if found is None:
+        return ""
+    values = [value.strip() for value in found.group(1).split(",") if value.strip()]
+    names = ("brain", "skull", "scalp")
+    if len(values) != len(names):
+        return ""
+    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)) + " S/m"
