@@ -1,5 +1,14 @@
 from .batch import localize_files as localize_files
 from .decoding import SourceTransformer as SourceTransformer
+from .filters import FilterOrigin as FilterOrigin
+from .filters import MMNetFilters as MMNetFilters
+from .filters import apply_mmnet_filters as apply_mmnet_filters
+from .filters import apply_mmnet_inverse_cov as apply_mmnet_inverse_cov
+from .filters import apply_mmnet_inverse_csd as apply_mmnet_inverse_csd
+from .filters import apply_mmnet_inverse_tfr_epochs as apply_mmnet_inverse_tfr_epochs
+from .filters import make_mmnet_filters as make_mmnet_filters
+from .filters import make_mmnet_resolution_matrix as make_mmnet_resolution_matrix
+from .filters import read_mmnet_filters as read_mmnet_filters
 from .inverse import Agreement as Agreement
 from .inverse import Latency as Latency
 from .inverse import MMNetOperator as MMNetOperator

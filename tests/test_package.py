@@ -43,6 +43,7 @@ ORDER = (
     "_kept_forward",
     "template",
     "inverse",
+    "filters",
     "places",
     "batch",
     "decoding",

@@ -9,8 +9,9 @@ from scipy import sparse
 
 from ..lead_errors import deep_fields
 from .channels import count_channels, make_whitener, select_channels
-from .checks import _KINDS, check_compensation, check_finite, resolve_loose, summarize_names
+from .checks import _KINDS, check_compensation, check_finite, resolve_loose
 from .graph import source_graph
+from .match import match_channels
 
 # whitened data whose squares can still be added up
 _LARGEST_DATA = 1e100
@@ -262,25 +263,14 @@ def prepare_data(info, prepared, data, nave=1):
     """
     _validate_type(info, mne.Info, "info")
     data = np.asarray(data)
-    index = {name: k for k, name in enumerate(info["ch_names"])}
-    if data.ndim < 2 or data.shape[-2] != len(index):
+    n_channels = len(info["ch_names"])
+    if data.ndim < 2 or data.shape[-2] != n_channels:
         raise ValueError(
-            f"The data must have the shape (..., n_channels, n_times) with the {len(index)} "
+            f"The data must have the shape (..., n_channels, n_times) with the {n_channels} "
             f"channels of info, got {data.shape}. Pass the array that belongs to info."
         )
-    missing = [name for name in prepared.ch_names if name not in index]
-    if missing:
-        raise ValueError(
-            f"The data lack {summarize_names(missing)} that the operator was made for. Make the "
-            "operator from the info of these data."
-        )
-    bads = [name for name in prepared.ch_names if name in info["bads"]]
-    if bads:
-        raise ValueError(
-            f"{summarize_names(bads)} marked as bad in the data but used by the operator. Make "
-            "the operator from the info of these data."
-        )
-    data = data[..., [index[name] for name in prepared.ch_names], :]
+    picks = match_channels(info["ch_names"], info["bads"], prepared.ch_names, "operator")
+    data = data[..., picks, :]
     check_finite(data, prepared.ch_names)
     whitened = noise_scale(prepared, nave) * (prepared.whitener @ data)
     if not np.abs(whitened).max(initial=0.0) < _LARGEST_DATA:

@@ -95,7 +95,7 @@ def say_foreign(card, prepared):
     )
 
 
-def find_concerns(card, prepared, data, report, largest, level=None):
+def find_concerns(card, prepared, data, report, largest, level=None, n_times=None):
     """Collect what speaks against an answer.
 
     Parameters
@@ -112,6 +112,9 @@ def find_concerns(card, prepared, data, report, largest, level=None):
         Largest current of the estimate, A·m.
     level : array of shape (n_sources,) | None
         Of :class:`mne_mmnet.inverse.routes.Spread`, where the uncertainty was asked for.
+    n_times : float | None
+        Samples that the data stand for, where they are a factor of a covariance; None is as many
+        as there are.
 
     Returns
     -------
@@ -122,6 +125,7 @@ def find_concerns(card, prepared, data, report, largest, level=None):
         See :class:`SolverReport`.
     """
     concerns = {}
+    n_times = data.shape[1] if n_times is None else n_times
     n_channels = len(prepared.ch_names)
     distances = [outside(card, "n_channels", n_channels)]
     if distances[0] > 0:
@@ -130,7 +134,7 @@ def find_concerns(card, prepared, data, report, largest, level=None):
         concerns["ch_types"] = foreign
     if prepared.noise_is_known:
         power = np.mean(np.square(data))
-        noise, error = _noise_power(prepared, data.size)
+        noise, error = _noise_power(prepared, len(data) * n_times)
         excess = power / noise - 1.0
         snr_db = 10.0 * np.log10(max(excess, 1e-3))
         distances.append(outside(card, "snr_db", snr_db))
@@ -154,7 +158,7 @@ def find_concerns(card, prepared, data, report, largest, level=None):
             "MNE's unit is V: divide data in µV by 1e6, and check the forward solution's unit."
         )
     # filtered windows that are hardly longer have few dimensions in time, too
-    rank = _rank(data) if data.shape[1] > 2 * prepared.n_rank else prepared.n_rank
+    rank = _rank(data) if n_times > 2 * prepared.n_rank else prepared.n_rank
     if prepared.n_rank / 2 < rank < prepared.n_rank:  # less is a simulation without noise
         concerns["rank"] = (
             f"The data have rank {rank}, the whitener {prepared.n_rank}: channels were "

@@ -102,7 +102,7 @@ class MMNetOperator:
             f"{self.device}>"
         )
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=False):
         """Estimate the currents of a batch of whitened recordings.
 
         Parameters
@@ -115,6 +115,9 @@ class MMNetOperator:
             Whether to say how sure the estimate is.
         rows : array of int | None
             Locations whose currents are wanted, for instance those of a label. None is all.
+        kernel : bool
+            Whether to return the linear map from whitened data to currents, too (not with
+            ``mmnet-cosine``).
 
         Returns
         -------
@@ -134,7 +137,7 @@ class MMNetOperator:
             If memory runs out and batches become smaller, or a device fails and the CPU goes on.
         """
         started = time.perf_counter()
-        solution = self._worker.solve(data, n_steps, uncertainty, rows)
+        solution = self._worker.solve(data, n_steps, uncertainty, rows, kernel)
         seconds = (time.perf_counter() - started) / max(len(data), 1)
         return solution, make_reports(solution, data, self.prepared.noise_is_known, seconds)
 
