@@ -268,7 +268,8 @@ def power_of_covariance(cov, filters, info, label, pick_ori):
             "itself."
         )
     data = _power(readout, whole, cov["names"], cov["bads"], filters)
-    return wrap_stc(filters, data[:, np.newaxis], readout.vertices, tmin=0.0, tstep=1.0)
+    tstep = 1.0 if info is None else 1.0 / info["sfreq"]  # MNE's, which means nothing
+    return wrap_stc(filters, data[:, np.newaxis], readout.vertices, tmin=0.0, tstep=tstep)
 
 
 def power_of_csd(csd, filters, info, label, pick_ori):
