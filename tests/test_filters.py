@@ -338,6 +338,31 @@ def test_input_is_kept(epochs):
     assert make_src("surface")[0]["vertno"].any()
 
 
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.filterwarnings("ignore:.*outside the training domain")
+def test_noise_of_single_trials(epochs, rng, noise):
+    """Filters of an average for single trials: the limits, and less noise in the trials."""
+    evoked, cov = epochs.average(), make_cov(INFO) if noise else None
+    filters = make_mmnet_filters(evoked, FWD, cov)
+    same = make_mmnet_filters(evoked, FWD, cov, apply_nave=4)
+    np.testing.assert_array_equal(same.kernel, filters.kernel)
+    assert (filters.nave, same.nave) == (4, 4)
+    single = make_mmnet_filters(evoked, FWD, cov, apply_nave=1)
+    assert single.nave == 1
+    white = 1e-6 * rng.standard_normal((32, 5000))
+    white -= white.mean(axis=0)
+    before, after = (
+        np.square(apply_mmnet_filters(white, x, info=INFO, pick_ori="vector")).sum()
+        for x in (filters, single)
+    )
+    assert after < 0.9 * before
+    # nearly as many averages, nearly the same filters
+    almost = make_mmnet_filters(evoked, FWD, cov, apply_nave=4.0001)
+    assert_close(almost.kernel, filters.kernel, 1e-3)
+    with pytest.raises(ValueError, match="nave must be a positive"):
+        make_mmnet_filters(evoked, FWD, apply_nave=-1)
+
+
 def test_bads_of_conditions(rng):
     """A channel that is bad in one condition is left out of all."""
     left, right = simulate(rng).average(), simulate(rng).average()

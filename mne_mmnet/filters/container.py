@@ -90,6 +90,8 @@ class MMNetFilters:
         Whether a noise covariance was given.
     n_rank : int
         Rank of the whitened data.
+    nave : float
+        Averages of the data that the filters are for.
     model : str
         Name of the model.
     head : HeadKind
@@ -117,6 +119,7 @@ class MMNetFilters:
     orient: str
     noise_is_known: bool
     n_rank: int
+    nave: float
     model: str
     head: HeadKind
     origin: FilterOrigin
@@ -148,7 +151,7 @@ class MMNetFilters:
             "Sources": f"{self.n_sources}, {self.kind}, orientation {self.orient}",
             "Subject": self.subject or "unknown",
             "Head": self.head,
-            "Noise": noise,
+            "Noise": f"{noise}, of {self.nave:g} averages",
             "Certificate": self.report,
             **{f"Concern {k + 1}": text for k, text in enumerate(self.report.concerns)},
         }
@@ -247,6 +250,7 @@ def _restore(record):
             "vertices": [np.asarray(x, int) for x in record["vertices"]],
             "noise_is_known": bool(record["noise_is_known"]),
             "n_rank": int(record["n_rank"]),
+            "nave": float(record["nave"]),
             "head": HeadKind(**record["head"]),
             "origin": FilterOrigin(**origin),
             "report": SolverReport(**report),

@@ -37,6 +37,7 @@ def make_mmnet_filters(
     depth="auto",
     rank=None,
     nave=1,
+    apply_nave=None,
     use_cps=True,
     n_steps=None,
     device="auto",
@@ -83,6 +84,10 @@ def make_mmnet_filters(
     nave : int
         Number of averages that an epoch, the continuous data or a covariance is; evoked responses
         know theirs.
+    apply_nave : int | None
+        Number of averages of the data that the filters are for: 1 for single trials, whose noise
+        is so much larger than that of an average. None is as in ``inst``, so that the filters
+        return the estimate of :func:`apply_mmnet_inverse` on what they were made of.
     use_cps : bool
         Whether to use the cortical patch statistics for the normals.
     n_steps : int | None
@@ -113,8 +118,13 @@ def make_mmnet_filters(
 
     Notes
     -----
-    Filters of an average know its signal-to-noise ratio, and use it on single trials, too: as with
-    a beamformer, and unlike :func:`apply_mmnet_inverse_epochs`, which finds variances for each.
+    Filters of an average follow its noise, and let too much of that of single trials through:
+    with ``apply_nave=1`` they are
+
+    .. math:: K = S̃ Γ L̃^T (r N + L̃ Γ L̃^T)^{-1} W,
+
+    Γ the variances, N the noise of the average and r the number of its trials. On simulated
+    single trials they follow the sources' courses better (``benchmarks/filters_accuracy.py``).
 
     Examples
     --------
@@ -129,7 +139,8 @@ def make_mmnet_filters(
         _info_of(inst, info, fwd), fwd, None, None, noise_cov=noise_cov, device=device, **options
     )
     prepared = operator.prepared
-    noise_scale(prepared, nave)  # a bad nave is an error before the work
+    for value in (nave, 1 if apply_nave is None else apply_nave):
+        noise_scale(prepared, value)  # a bad one is an error before the work
     n_epochs = 1
     if isinstance(inst, list):
         moments = moments_of_evokeds(inst, prepared)
@@ -142,12 +153,12 @@ def make_mmnet_filters(
     else:
         moments = moments_of_csd(inst, None, prepared, info)
     origin = _describe(inst, moments, n_epochs)
-    (filters,) = solve_moments(operator, [moments], [origin], n_steps)
+    (filters,) = solve_moments(operator, [moments], [origin], n_steps, apply_nave)
     logger.info("[done]")
     return filters
 
 
-def solve_moments(operator, moments, origins, n_steps=None):
+def solve_moments(operator, moments, origins, n_steps=None, apply_nave=None):
     """Find the variances of several moments, in batches, and make filters of each.
 
     Parameters
@@ -155,11 +166,13 @@ def solve_moments(operator, moments, origins, n_steps=None):
     operator : MMNetOperator
         The operator.
     moments : list of Moments
-        All with the same number of columns.
+        All with the same number of columns, and of averages.
     origins : list of FilterOrigin
         What they are of.
     n_steps : int | None
         Of the user.
+    apply_nave : float | None
+        Averages of the data that the filters are for; None is as many as of the moments.
 
     Returns
     -------
@@ -172,15 +185,19 @@ def solve_moments(operator, moments, origins, n_steps=None):
         If an answer should not be trusted.
     """
     filters, size = [], default_batch(operator, moments[0].data.shape[1])
+    made_of = float(moments[0].nave)
+    nave = made_of if apply_nave is None else float(apply_nave)
     logger.info(f"Making filters with {operator.card.name} on {operator.device}")
     for start in range(0, len(moments), size):
         part = moments[start : start + size]
         data = np.stack([one.data for one in part])
-        solution, reports = operator.solve(data, n_steps, kernel=True)
+        solution, reports = operator.solve(data, n_steps, kernel=made_of / nave)
         for k, (one, report) in enumerate(zip(part, reports, strict=True)):
             report = _finish_report(operator, one, report, solution.currents[k])
             logger.info(f"    {report}")
-            filters.append(_make(operator, solution.kernel[k], origins[len(filters)], report))
+            filters.append(
+                _make(operator, solution.kernel[k], nave, origins[len(filters)], report)
+            )
     return filters
 
 
@@ -199,7 +216,7 @@ def _finish_report(operator, moments, report, currents):
     return replace(report, concerns=tuple(concerns.values()), domain_score=score)
 
 
-def _make(operator, kernel, origin, report):
+def _make(operator, kernel, nave, origin, report):
     prepared = operator.prepared
     return MMNetFilters(
         kernel=kernel @ prepared.whitener,
@@ -214,6 +231,7 @@ def _make(operator, kernel, origin, report):
         orient=prepared.orient,
         noise_is_known=prepared.noise_is_known,
         n_rank=prepared.n_rank,
+        nave=nave,
         model=operator.card.name,
         head=operator.head,
         origin=origin,

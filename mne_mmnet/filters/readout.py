@@ -4,8 +4,8 @@ import numpy as np
 
 from .._mne import check_pick_ori, restrict_to_label
 
-# floats of currents worked on at once: bounds the memory beside what is returned
-_CHUNK = 2_000_000
+# floats of currents worked on at once, before they are combined to lengths
+_CHUNK = 250_000
 _LEAST_SAMPLES = 16
 
 
@@ -81,10 +81,11 @@ class Readout:
         return out
 
     def _product(self, data, out):
-        currents = self._kernel @ data
         if not self._is_length:
-            out[...] = currents.reshape(out.shape)
+            # a view: all axes but the last lie together in memory
+            np.matmul(self._kernel, data, out=out.reshape(self._n_rows, -1))
             return
+        currents = self._kernel @ data
         if np.iscomplexobj(currents):
             currents = np.concatenate([currents.real, currents.imag])
         np.square(currents, out=currents)

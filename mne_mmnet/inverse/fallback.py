@@ -74,7 +74,7 @@ class Fallback:
     def __init__(self, route, prepare):
         self.route, self._prepare, self.most = route, prepare, None
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=False):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch, in parts if need be.
 
         Parameters

@@ -102,7 +102,7 @@ class MMNetOperator:
             f"{self.device}>"
         )
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=False):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch of whitened recordings.
 
         Parameters
@@ -115,9 +115,9 @@ class MMNetOperator:
             Whether to say how sure the estimate is.
         rows : array of int | None
             Locations whose currents are wanted, for instance those of a label. None is all.
-        kernel : bool
-            Whether to return the linear map from whitened data to currents, too (not with
-            ``mmnet-cosine``).
+        kernel : float | None
+            Return the linear map from whitened data to currents, too, for data whose noise has
+            so many times the variance of these (not with ``mmnet-cosine``).
 
         Returns
         -------

@@ -1,5 +1,6 @@
 """What a kind of model does with a prepared lead field: one class for each route."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -165,7 +166,7 @@ class EvidenceRoute:
         """Where it computes."""
         return self.model.columns.device
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=False):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch.
 
         Parameters
@@ -178,8 +179,9 @@ class EvidenceRoute:
             Whether to say how sure the estimate is.
         rows : array of int | None
             Locations whose currents are wanted. None is all.
-        kernel : bool
-            Whether to return the linear map from whitened data to currents, too.
+        kernel : float | None
+            Return the linear map from whitened data to currents, too, for data whose noise has
+            so many times the variance of these.
 
         Returns
         -------
@@ -217,15 +219,19 @@ class EvidenceRoute:
             spread = None
             if uncertainty:
                 spread = self._spread(problem, last.point, amplitude.numpy())
-            filters = self._kernel(problem, last.point, rows) if kernel else None
+            filters = None if kernel is None else self._kernel(problem, last.point, rows, kernel)
             noise = last.point.v[:, self.model.n_atoms].cpu().double().exp().numpy()
         if self.noise_is_known:
             noise = noise * amplitude.numpy() ** 2
         currents, residual = (np.concatenate(parts, axis=-1) for parts in (kept, rest))
         return Solution(currents, residual, certificate, noise, spread, filters)
 
-    def _kernel(self, problem, point, rows):
-        """K = S̃ diag(e^u) L̃ᵀ Σ⁻¹: the posterior mean of unit vectors; the data's scale cancels."""
+    def _kernel(self, problem, point, rows, ratio):
+        """K = S̃ Γ L̃ᵀ (ratio · noise + L̃ Γ L̃ᵀ)⁻¹ from unit vectors; the data's scale cancels."""
+        if ratio != 1.0:  # the same as with Γ / ratio and the noise as it was
+            v = point.v.clone()
+            v[:, : self.model.n_atoms] -= math.log(ratio)
+            point = problem.objective.evaluate(v)
         n_rank = self.model.n_rank
         eye = torch.eye(n_rank, device=self.device).expand(len(point.v), -1, -1)
         kernel = problem.objective.posterior_mean(point, eye)
@@ -349,7 +355,7 @@ class CosineRoute:
         """Where it computes."""
         return self.model.leadfield.device
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=False):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch.
 
         The objective does not see amplitudes; the one that fits best is ⟨Lx, y⟩/‖Lx‖².
@@ -364,8 +370,8 @@ class CosineRoute:
             Must be False: there is no posterior.
         rows : array of int | None
             Locations whose currents are wanted. None is all.
-        kernel : bool
-            Must be False: currents are no linear function of the data.
+        kernel : None
+            Must be None: currents are no linear function of the data.
 
         Returns
         -------
@@ -377,7 +383,7 @@ class CosineRoute:
         ValueError
             If the uncertainty or the kernel is asked for.
         """
-        if kernel:
+        if kernel is not None:
             raise ValueError(
                 "The estimate of mmnet-cosine is no linear function of the data, hence there are "
                 "no filters. Use model='mmnet-base'."
