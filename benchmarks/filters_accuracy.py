@@ -26,8 +26,8 @@ recordings of the first eight people.
 background activity of the brain and sensor noise; nothing is known of the noise. mmnet: of the
 cross-spectral density (8 to 12 Hz, Morlet wavelets), and of the covariance of the filtered data;
 LCMV of the latter, DICS of the former (unit noise gain, filters of the real part); eLORETA's
-``apply_inverse_cov``. Where it is said, the noise is the covariance of the same rest at 14 to
-30 Hz.
+``apply_inverse_cov``. Where it is said, the noise is the covariance, or density, of the
+same rest at 14 to 30 Hz.
 
 - ``region``, ``peak``: from the region, and the location, of the largest amplitude to the patch;
 - ``other side``: share of the power in the other hemisphere.
@@ -236,6 +236,9 @@ def rest_methods(recording, inversion):
     pieces = raw.get_data()[:, : N_REST // 512 * 512].reshape(64, -1, 512).swapaxes(0, 1)
     hertz = np.arange(BAND[0], BAND[1] + 0.5)
     csd = csd_array_morlet(pieces, SFREQ, hertz, ch_names=info["ch_names"], n_cycles=7).mean()
+    noise_csd = csd_array_morlet(
+        pieces, SFREQ, np.arange(*OTHER_BAND, 4.0), ch_names=info["ch_names"], n_cycles=7
+    ).mean()
     white = mne.make_ad_hoc_cov(info)
     others = mne.compute_raw_covariance(raw.copy().filter(*OTHER_BAND))
 
@@ -276,6 +279,7 @@ def rest_methods(recording, inversion):
         "LCMV, vector, other band as noise": lambda: beamformer(free, "vector", others),
         "DICS": lambda: dics(fixed, None),
         "DICS, max-power": lambda: dics(free, "max-power"),
+        "DICS, max-power, other band as noise": lambda: dics(free, "max-power", noise_csd),
         "eLORETA": eloreta,
     }
     return {name: (lambda way=way: np.sqrt(way().data[:, 0])) for name, way in ways.items()}

@@ -1,4 +1,7 @@
 from .batch import localize_files as localize_files
+from .components import localize_components as localize_components
+from .components import localize_gfp_peaks as localize_gfp_peaks
+from .components import localize_maps as localize_maps
 from .decoding import SourceTransformer as SourceTransformer
 from .filters import FilterOrigin as FilterOrigin
 from .filters import MMNetFilters as MMNetFilters
@@ -20,6 +23,7 @@ from .inverse import apply_mmnet_inverse as apply_mmnet_inverse
 from .inverse import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
 from .inverse import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
 from .inverse import make_mmnet_operator as make_mmnet_operator
+from .lead_fields import make_forward_from_arrays as make_forward_from_arrays
 from .places import FoundSource as FoundSource
 from .places import SourceTable as SourceTable
 from .places import find_sources as find_sources

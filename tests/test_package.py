@@ -42,8 +42,10 @@ ORDER = (
     "_fit_template",
     "_kept_forward",
     "template",
+    "lead_fields",
     "inverse",
     "filters",
+    "components",
     "places",
     "batch",
     "decoding",
@@ -80,6 +82,7 @@ NO_MNE_EXCEPT = {
     "baselines/classical.py",
 }
 NO_TORCH = {
+    "components",
     "_cache",
     "_cortex",
     "_files",
@@ -96,6 +99,7 @@ NO_TORCH = {
     "metrics",
     "_mne",
     "_surfaces",
+    "lead_fields",
     "template",
     "places",
     "decoding",
