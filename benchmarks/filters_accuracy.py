@@ -249,18 +249,10 @@ def rest_methods(recording, inversion):
         )
         return apply_lcmv_cov(cov, made)
 
-    def dics(fwd, pick_ori):
+    def dics(fwd, pick_ori, noise=None):
         gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
-        made = make_dics(
-            info,
-            fwd,
-            csd,
-            0.05,
-            pick_ori=pick_ori,
-            weight_norm=gain,
-            real_filter=True,
-            rank="info",
-        )
+        options = dict(weight_norm=gain, real_filter=True, rank="info")
+        made = make_dics(info, fwd, csd, 0.05, noise, pick_ori=pick_ori, **options)
         return apply_dics_csd(csd, made)[0]
 
     def eloreta():

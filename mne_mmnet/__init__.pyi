@@ -3,6 +3,13 @@ from .components import localize_components as localize_components
 from .components import localize_gfp_peaks as localize_gfp_peaks
 from .components import localize_maps as localize_maps
 from .decoding import SourceTransformer as SourceTransformer
+from .export import make_nifti as make_nifti
+from .export import make_surface_image as make_surface_image
+from .export import read_template_labels as read_template_labels
+from .export import source_mni as source_mni
+from .export import write_dipoles as write_dipoles
+from .export import write_gifti as write_gifti
+from .export import write_source_table as write_source_table
 from .filters import FilterOrigin as FilterOrigin
 from .filters import MMNetFilters as MMNetFilters
 from .filters import apply_mmnet_filters as apply_mmnet_filters

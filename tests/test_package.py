@@ -47,6 +47,7 @@ ORDER = (
     "filters",
     "components",
     "places",
+    "export",
     "batch",
     "decoding",
     "simulation",
@@ -82,6 +83,7 @@ NO_MNE_EXCEPT = {
     "baselines/classical.py",
 }
 NO_TORCH = {
+    "export",
     "components",
     "_cache",
     "_cortex",
