@@ -1,8 +1,11 @@
 """``mne-mmnet batch``: many evoked responses."""
 
+from pathlib import Path
+
 import mne
 
 from ..batch import localize_files
+from ..batch.bids import FOLDER
 
 
 def run(args):
@@ -18,12 +21,14 @@ def run(args):
     code : int
         0, or 1 if a file failed.
     """
+    out = "." if args.out is None and args.bids is None else args.out
     with mne.use_log_level("info" if args.verbose else "warning"):
         records = localize_files(
-            args.files,
+            args.files or (None if args.bids else []),
             args.fwd,
             args.cov,
-            out=args.out,
+            out=out,
+            bids=args.bids,
             model=args.model,
             loose=args.loose,
             head=args.head,
@@ -40,7 +45,7 @@ def run(args):
     for record in failed:
         print(f"Failed: {record.file}: {record.error}: {record.message}")
     print(f"{len(records) - len(failed)} of {len(records)} files done, {len(failed)} failed")
-    print(f"Wrote {args.out}/mmnet-batch.csv")
+    print(f"Wrote {Path(args.bids) / FOLDER if out is None else out}/mmnet-batch.csv")
     if failed:
         print("Files that failed are tried again with --retry-failed, or when they have changed.")
     return 1 if failed else 0
