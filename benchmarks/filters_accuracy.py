@@ -45,6 +45,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+import scipy.linalg
 from common import write_rows
 from mne.beamformer import apply_dics_csd, apply_lcmv_cov, apply_lcmv_epochs, make_dics, make_lcmv
 from mne.minimum_norm import apply_inverse_cov, apply_inverse_epochs, make_inverse_operator
@@ -241,6 +242,10 @@ def rest_methods(recording, inversion):
     ).mean()
     white = mne.make_ad_hoc_cov(info)
     others = mne.compute_raw_covariance(raw.copy().filter(*OTHER_BAND))
+    # the level at which half of the directions hold no more than noise
+    values = scipy.linalg.eigvals(np.linalg.pinv(others.data) @ cov.data).real
+    scaled = others.copy()
+    scaled["data"] = others.data * np.median(np.sort(values)[1:])
 
     def beamformer(fwd, pick_ori, noise=None):
         gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
@@ -264,6 +269,9 @@ def rest_methods(recording, inversion):
         "mmnet, covariance": lambda: mne_mmnet.apply_mmnet_inverse_cov(cov, info, free),
         "mmnet, covariance, other band as noise": lambda: mne_mmnet.apply_mmnet_inverse_cov(
             cov, info, free, others
+        ),
+        "mmnet, covariance, other band scaled as noise": lambda: mne_mmnet.apply_mmnet_inverse_cov(
+            cov, info, free, scaled
         ),
         "LCMV": lambda: beamformer(fixed, None),
         "LCMV, other band as noise": lambda: beamformer(fixed, None, others),

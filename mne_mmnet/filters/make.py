@@ -125,6 +125,7 @@ def make_mmnet_filters(
 
     Γ the variances, N the noise of the average and r the number of its trials. On simulated
     single trials they follow the sources' courses better (``benchmarks/filters_accuracy.py``).
+    Amplitudes are then shrunk, as r grows: compare what has been filtered alike.
 
     Examples
     --------
