@@ -31,6 +31,8 @@ from .inverse import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
 from .inverse import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
 from .inverse import make_mmnet_operator as make_mmnet_operator
 from .lead_fields import make_forward_from_arrays as make_forward_from_arrays
+from .live import LiveWindow as LiveWindow
+from .live import follow_stream as follow_stream
 from .places import FoundSource as FoundSource
 from .places import SourceTable as SourceTable
 from .places import find_sources as find_sources

@@ -46,6 +46,7 @@ ORDER = (
     "inverse",
     "filters",
     "components",
+    "live",
     "places",
     "export",
     "batch",
@@ -83,6 +84,7 @@ NO_MNE_EXCEPT = {
     "baselines/classical.py",
 }
 NO_TORCH = {
+    "live",
     "export",
     "components",
     "_cache",
