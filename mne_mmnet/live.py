@@ -61,10 +61,10 @@ def follow_stream(stream, localize, *, window, step=None, patience=10.0, silence
     clock : callable | None
         Tells the time (s) on the stream's clock. None is ``mne_lsl.lsl.local_clock``.
 
-    Yields
-    ------
-    window : LiveWindow
-        Currents, latency, and what was dropped. Leave the loop to end.
+    Returns
+    -------
+    windows : generator of LiveWindow
+        Currents, latency, and what was dropped, for ever. Leave the loop to end.
 
     Raises
     ------

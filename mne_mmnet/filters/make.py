@@ -56,8 +56,7 @@ def make_mmnet_filters(
 
     Parameters
     ----------
-    inst : mne.Evoked | list of mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw | mne.Covariance | \
-            mne.time_frequency.CrossSpectralDensity
+    inst : Evoked | list of Evoked | BaseEpochs | BaseRaw | Covariance | CrossSpectralDensity
         What the variances are found from. Of several responses, such as the conditions of a
         contrast, the samples are pooled. Of epochs, the second moment of all samples counts, what
         is not phase-locked included (for what is, give ``epochs.average()``); of continuous data
