@@ -1,5 +1,4 @@
-"""Reading averages from what people have: averages, epochs and recordings of all formats of "
-"MNE."""
+"""Averages from what people have: averages, epochs, recordings, in all formats of MNE."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -283,8 +282,7 @@ def name_places(evoked, montage):
     if len(ours) < 2:
         raise ValueError(
             f"The montage {montage!r} has none of the channels' names: {summarize_names(names)}. "
-            "It "
-            f"has {summarize_names(places.ch_names)}."
+            f"It has {summarize_names(places.ch_names)}."
         )
     found = places.get_positions()
     places = mne.channels.make_dig_montage(
@@ -315,8 +313,7 @@ def say_unplaced(evoked):
     if not names or len(electrode_positions(evoked.info, set(names))[0]):
         return ""
     return (
-        f"No EEG channel has a position ({summarize_names(names)}). Give them those of a montage: "
-        "--montage fsaverage_1005 for 10-20 and 10-05 names, --montage with a cap's name or a "
-        "file "
-        "of positions else; or set_montage before saving."
+        f"No EEG channel has a position ({summarize_names(names)}). Give them those of a "
+        "montage: --montage fsaverage_1005 for 10-20 and 10-05 names, --montage with a cap's "
+        "name or a file of positions else; or set_montage before saving."
     )

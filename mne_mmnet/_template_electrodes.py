@@ -148,8 +148,7 @@ def warn_far_electrodes(fwd, bem):
             f"{fwd['info']['ch_names'][i]} ({1e3 * distances[i]:.0f} mm)" for i in far[:8]
         )
         warn(
-            f"{len(far)} electrode(s) lie more than {1e3 * _FAR:.0f} mm from {where}: {names}"
-            f"{', …' if len(far) > 8 else ''}. They are projected onto it. Check the units (m) "
-            "and "
-            "the fiducials of the montage."
+            f"{len(far)} electrode(s) lie more than {1e3 * _FAR:.0f} mm from {where}: "
+            f"{names}{', …' if len(far) > 8 else ''}. They are projected onto it. Check the "
+            "units (m) and the fiducials of the montage."
         )

@@ -84,7 +84,14 @@ def main(argv=None):
     batch = commands.add_parser(
         "batch", parents=[shared, forward, files], help="localise many responses, in parallel"
     )
-    batch.add_argument("files", nargs="+", help="files of responses, as for localize")
+    batch.add_argument(
+        "files",
+        nargs="*",
+        help="files of responses, as for localize; with --bids none is all",
+    )
+    batch.add_argument(
+        "--bids", metavar="ROOT", help="a BIDS dataset: write a derivative dataset into it"
+    )
     batch.add_argument(
         "--fwd",
         help="forward solution, {folder} and {name} standing for those of each file; else a "
@@ -100,7 +107,7 @@ def main(argv=None):
     batch.add_argument("--jobs", type=int, default=1, help="number of processes; -1 is all cores")
     batch.add_argument("--dask", metavar="ADDRESS", help="a Dask scheduler, or 'local'")
     batch.add_argument("--retry-failed", action="store_true", help="also what failed before")
-    batch.add_argument("--out", default=".", help="folder to write to")
+    batch.add_argument("--out", help="folder to write to; else this one, or the dataset's")
 
     finetune = commands.add_parser(
         "finetune",

@@ -1,10 +1,12 @@
 """``mne-mmnet batch``: many evoked responses."""
 
 from collections import Counter
+from pathlib import Path
 
 import mne
 
 from ..batch import localize_files
+from ..batch.bids import FOLDER
 
 _MOST_SHOWN = 8
 
@@ -22,12 +24,14 @@ def run(args):
     code : int
         0, or 1 if a file failed.
     """
+    out = "." if args.out is None and args.bids is None else args.out
     with mne.use_log_level("info" if args.verbose else "warning"):
         records = localize_files(
-            args.files,
+            args.files or (None if args.bids else []),
             args.fwd,
             args.cov,
-            out=args.out,
+            out=out,
+            bids=args.bids,
             model=args.model,
             loose=args.loose,
             head=args.head,
@@ -51,7 +55,7 @@ def run(args):
     if len(doubts) > _MOST_SHOWN:
         print(f"... and {len(doubts) - _MOST_SHOWN} other concerns: see the table.")
     print(f"{len(records) - len(failed)} of {len(records)} files done, {len(failed)} failed")
-    print(f"Wrote {args.out}/mmnet-batch.csv")
+    print(f"Wrote {Path(args.bids) / FOLDER if out is None else out}/mmnet-batch.csv")
     if failed:
         print("Files that failed are tried again with --retry-failed, or when they have changed.")
     return 1 if failed else 0

@@ -6,7 +6,13 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 
 from .ch_types import no_eeg_message, refuse_bipolar
 from .channels import MIN_CHANNELS, select_channels
-from .checks import check_evoked, check_pick_ori, check_reference, resolve_loose
+from .checks import (
+    check_evoked,
+    check_pick_ori,
+    check_reference,
+    is_average_reference,
+    resolve_loose,
+)
 from .doubts import doubt_electrodes
 from .electrodes import electrode_positions, find_nominal
 from .frames import doubt_positions
@@ -15,6 +21,7 @@ from .graph import source_graph
 from .head import HEADS, HeadKind, describe_head, resolve_head, template_scales
 from .landmarks import head_to_template, known_places, plain_name, template_scalp
 from .leadfield import complete_forward
+from .match import check_like, check_projectors, check_values, match_channels
 from .placement import (
     POSITIONS,
     Placement,
@@ -24,7 +31,14 @@ from .placement import (
     place_electrodes,
 )
 from .spaces import TEMPLATES, bring_to_head, describe_source_space, locate_sources
-from .stc import claim_label, make_residual, make_scalar_stc, make_stc, restrict_to_label
+from .stc import (
+    claim_label,
+    make_residual,
+    make_scalar_stc,
+    make_stc,
+    restrict_to_label,
+    wrap_stc,
+)
 from .words import summarize_names, warn
 
 __all__ = [
@@ -37,8 +51,11 @@ __all__ = [
     "PreparedForward",
     "bring_to_head",
     "check_evoked",
+    "check_like",
     "check_pick_ori",
+    "check_projectors",
     "check_reference",
+    "check_values",
     "claim_label",
     "complete_forward",
     "describe_head",
@@ -51,11 +68,13 @@ __all__ = [
     "has_made_up_fiducials",
     "head_positions",
     "head_to_template",
+    "is_average_reference",
     "known_places",
     "locate_sources",
     "make_residual",
     "make_scalar_stc",
     "make_stc",
+    "match_channels",
     "no_eeg_message",
     "noise_scale",
     "pick_data",
@@ -73,4 +92,5 @@ __all__ = [
     "template_scales",
     "template_scalp",
     "warn",
+    "wrap_stc",
 ]

@@ -70,9 +70,8 @@ def _doubt_moved(names, own, fwd_names, places):
     if median > _APART:
         return (
             f"The electrodes of the data lie {1e3 * median:.0f} mm (median) from where the "
-            "forward "
-            "solution has the same names: it was made for another recording, another montage or "
-            "another placement of the cap. Make it from the info of these data."
+            "forward solution has the same names: it was made for another recording, another "
+            "montage or another placement of the cap. Make it from the info of these data."
         )
     stray = np.flatnonzero(distances > _STRAY)
     if len(stray):

@@ -14,7 +14,7 @@ from .checks import _KINDS, check_compensation, check_finite, resolve_loose
 from .doubts import doubt_electrodes
 from .graph import source_graph
 from .leadfield import check_gain, complete_forward
-from .words import summarize_names
+from .match import match_channels
 
 # whitened data whose squares can still be added up
 _LARGEST_DATA = 1e100
@@ -264,26 +264,15 @@ def pick_data(info, prepared, data):
     """
     _validate_type(info, mne.Info, "info")
     data = np.asarray(data)
-    index = {name: k for k, name in enumerate(info["ch_names"])}
-    if data.ndim < 2 or data.shape[-2] != len(index):
+    n_channels = len(info["ch_names"])
+    if data.ndim < 2 or data.shape[-2] != n_channels:
         raise ValueError(
-            f"The data must have the shape (..., n_channels, n_times) with the {len(index)} "
+            f"The data must have the shape (..., n_channels, n_times) with the {n_channels} "
             f"channels of info, got {data.shape}. Pass the array that belongs to info."
         )
-    missing = [name for name in prepared.ch_names if name not in index]
-    if missing:
-        raise ValueError(
-            f"The data lack {summarize_names(missing)} that the operator was made for. Make the "
-            "operator from the info of these data."
-        )
-    bads = [name for name in prepared.ch_names if name in info["bads"]]
-    if bads:
-        raise ValueError(
-            f"{summarize_names(bads)} marked as bad in the data but used by the operator. Make "
-            "the operator from the info of these data."
-        )
+    picks = match_channels(info["ch_names"], info["bads"], prepared.ch_names, "operator")
     refuse_other_types(info, prepared)
-    data = data[..., [index[name] for name in prepared.ch_names], :]
+    data = data[..., picks, :]
     if (factors := units_of(info, prepared.ch_names)) is not None:
         data = factors * data
     check_finite(data, prepared.ch_names)

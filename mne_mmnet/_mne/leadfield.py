@@ -136,8 +136,7 @@ def check_gain(gain, ch_names, positions):
         centre = " (the centre of a sphere has none)" if len(sources) == 1 else ""
         raise ValueError(
             f"{len(sources)} of {len(positions)} sources ha{'s' if len(sources) == 1 else 've'} "
-            "no "
-            f"field (NaN or infinite values), at {where}{centre}: leave "
+            f"no field (NaN or infinite values), at {where}{centre}: leave "
             f"{'it' if len(sources) == 1 else 'them'} out of the source space, in MNE with "
             "exclude=… or mindist=… of setup_volume_source_space."
         )
@@ -148,9 +147,8 @@ def check_gain(gain, ch_names, positions):
     return {
         "silent": (
             f"{len(silent)} of {len(positions)} sources have no field at any sensor (their "
-            "columns "
-            f"of the lead field are 0), for instance at {where}: nothing can be found there. They "
-            "lie outside the head model; make the forward solution with mindist=5."
+            f"columns of the lead field are 0), for instance at {where}: nothing can be found "
+            "there. They lie outside the head model; make the forward solution with mindist=5."
         )
     }
 

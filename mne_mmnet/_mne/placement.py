@@ -1,5 +1,4 @@
-"""Where electrodes are put on the template: by name, fitted to its scalp, or as they were "
-"given."""
+"""Where electrodes are put on the template: by name, fitted to its scalp, or as given."""
 
 import functools
 from typing import NamedTuple
@@ -56,8 +55,8 @@ class Placement(NamedTuple):
         if self.how == "by name":
             return (
                 f"Electrode positions are no measurement ({source}): electrodes are placed by "
-                "name, "
-                "where fsaverage_1005 has them on the template. positions='as given' keeps them."
+                "name, where fsaverage_1005 has them on the template. positions='as given' "
+                "keeps them."
             )
         return (
             f"Electrode positions are no measurement ({source}): the cap is scaled and shifted to "

@@ -46,7 +46,9 @@ def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
     """
     check_pick_ori(prepared, pick_ori)
     vertices, rows = restrict_to_label(prepared, label)
-    currents = np.asarray(currents, float)
+    currents = np.asarray(currents)
+    if not np.iscomplexobj(currents):  # spectra and their like keep their phase
+        currents = currents.astype(float, copy=False)
     sizes = (prepared.n_sources, len(rows))
     shape = currents.shape
     if currents.ndim != 3 or shape[0] not in sizes or shape[1] != prepared.n_orient:
@@ -65,7 +67,34 @@ def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
         data = currents[:, 0].copy()
     else:
         data = np.linalg.norm(currents, axis=1)
-    klass = _CLASSES[prepared.kind][pick_ori == "vector"]
+    return wrap_stc(
+        prepared, data, vertices, tmin=tmin, tstep=tstep, is_vector=pick_ori == "vector"
+    )
+
+
+def wrap_stc(prepared, data, vertices, *, tmin, tstep, is_vector=False):
+    """Put an array into the class of source estimates that fits the source space.
+
+    Parameters
+    ----------
+    prepared : instance of PreparedForward
+        The prepared forward solution, or whatever has its ``kind`` and ``subject``.
+    data : array of shape (n_sources, n_times) or (n_sources, 3, n_times)
+        The values; not copied.
+    vertices : list of array
+        The vertex numbers in each source space.
+    tmin, tstep : float
+        Time of the first sample, and between samples, in s.
+    is_vector : bool
+        Whether they are vectors.
+
+    Returns
+    -------
+    stc : instance of SourceEstimate | VectorSourceEstimate | VolSourceEstimate | \
+            VolVectorSourceEstimate | MixedSourceEstimate | MixedVectorSourceEstimate
+        The source estimate.
+    """
+    klass = _CLASSES[prepared.kind][is_vector]
     return klass(data, vertices, tmin=tmin, tstep=tstep, subject=prepared.subject)
 
 
@@ -89,8 +118,7 @@ def make_scalar_stc(prepared, values, *, tmin, tstep, label=None):
         The source estimate.
     """
     vertices, rows = restrict_to_label(prepared, label)
-    klass, _ = _CLASSES[prepared.kind]
-    return klass(values[rows], vertices, tmin=tmin, tstep=tstep, subject=prepared.subject)
+    return wrap_stc(prepared, values[rows], vertices, tmin=tmin, tstep=tstep)
 
 
 def restrict_to_label(prepared, label):

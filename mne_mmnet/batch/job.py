@@ -14,8 +14,10 @@ from .._io import read_file, short_name, write_stc
 from .._mne import check_reference
 from .._recordings import Averaging, name_places, read_average
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
+from ..places import find_sources
 from ..template import make_template_forward
-from .records import Record, write_record
+from .bids import describe, write_sources
+from .records import ENDINGS, Record, write_record
 
 # prepared operators that a process keeps: recordings of one subject follow each other
 _N_KEPT = 4
@@ -69,24 +71,33 @@ class Job:
     file : str
         The evoked response, absolute.
     out : str
-        Path of the results without ``-mmnet-stc.h5`` and ``-mmnet.json``.
+        Path of the results without ``-mmnet-stc.h5`` and ``-mmnet.json``, or what BIDS has
+        instead.
     settings : Settings
         Of the batch.
+    bids : str | None
+        Root of the BIDS dataset whose derivatives the results are.
     """
 
     file: str
     out: str
     settings: Settings
+    bids: str | None = None
 
     @property
     def estimate(self):
         """File of the source estimate."""
-        return Path(f"{self.out}-mmnet-stc.h5")
+        return Path(self.out + ("-mmnet-stc.h5" if self.bids is None else "_desc-mmnet_stc.h5"))
 
     @property
     def record(self):
         """File of the record."""
-        return Path(f"{self.out}-mmnet.json")
+        return Path(self.out + ENDINGS[self.bids is not None])
+
+    @property
+    def sources(self):
+        """File of the strongest sources, of a BIDS dataset alone."""
+        return Path(f"{self.out}_desc-mmnet_sources.tsv")
 
     def stamp(self):
         """Everything that the result depends on: settings, and sizes and dates of the files."""
@@ -140,12 +151,15 @@ def run_job(job: Job):
     """
     started = time.perf_counter()
     stamp = job.stamp()
-    outcome = dict(status="done", output=str(job.estimate))
+    outcome, sidecar = dict(status="done", output=str(job.estimate)), {}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         try:
-            stc, report = _localize(job)
+            stc, report, fwd = _localize(job)
             write_stc(stc, job.estimate)
+            if job.bids is not None:
+                write_sources(find_sources(stc, fwd), job.sources)
+                sidecar = describe(job.file, job.bids, job.settings, stc.subject)
             outcome |= dict(
                 n_bytes=job.estimate.stat().st_size,
                 objective=[float(value) for value in report.objective],
@@ -165,7 +179,7 @@ def run_job(job: Job):
         **outcome,
     )
     try:
-        write_record(record, job.record)
+        write_record(record, job.record, sidecar)
     except UnwritableError as error:  # reported by the process that collects the records
         return Record(job.file, "failed", error=type(error).__name__, message=str(error))
     return record
@@ -189,7 +203,7 @@ def _localize(job):
     for text in said:  # of montage and files: it holds for every recording that shares them
         warnings.warn(text, RuntimeWarning, stacklevel=2)
     stc, report = apply_mmnet_inverse(evoked, operator, return_report=True)
-    return stc, report
+    return stc, report, operator
 
 
 class _Channels:

@@ -6,6 +6,8 @@ from dataclasses import asdict, dataclass, field, fields
 
 from .._files import is_scratch, whole_file
 
+ENDINGS = ("-mmnet.json", "_desc-mmnet_stc.json")
+"""Of records' names, beside plain results and in a BIDS dataset."""
 # what the table shows
 _COLUMNS = (
     *("file", "status", "error", "message", "seconds", "output"),
@@ -60,7 +62,7 @@ class Record:
     stamp: dict = field(default_factory=dict)
 
 
-def write_record(record, path):
+def write_record(record, path, sidecar=None):
     """Write a record, whole or not at all.
 
     Parameters
@@ -69,9 +71,12 @@ def write_record(record, path):
         The record.
     path : pathlib.Path
         The file.
+    sidecar : dict | None
+        What else the file says.
     """
     with whole_file(path) as scratch:
-        scratch.write_text(json.dumps(asdict(record), indent=1), encoding="utf-8")
+        text = json.dumps((sidecar or {}) | asdict(record), indent=1)
+        scratch.write_text(text, encoding="utf-8")
 
 
 def read_record(path):
@@ -107,7 +112,8 @@ def read_records(folder):
     records : dict of str to (pathlib.Path, Record)
         By recording: where its record is, and the record.
     """
-    paths = (path for path in sorted(folder.rglob("*-mmnet.json")) if not is_scratch(path))
+    paths = sorted(path for ending in ENDINGS for path in folder.rglob(f"*{ending}"))
+    paths = (path for path in paths if not is_scratch(path))
     found = ((path, read_record(path)) for path in paths)
     return {record.file: (path, record) for path, record in found if record is not None}
 

@@ -12,8 +12,9 @@ from mne.utils import _check_option, _validate_type, logger, verbose
 from .._files import check_writable, remove_scratch
 from .._io import short_name
 from ..weights import read_card
+from .bids import FOLDER, check_root, find_recordings, place, write_description
 from .job import Job, Settings, run_job
-from .records import Record, read_record, read_records, write_record, write_table
+from .records import ENDINGS, Record, read_record, read_records, write_record, write_table
 
 # s: how often Dask is asked for news, and how long for workers that died, or a lost record
 _POLL, _PATIENCE = 0.05, 60.0
@@ -31,7 +32,8 @@ def localize_files(
     fwd=None,
     noise_cov=None,
     *,
-    out,
+    out=None,
+    bids=None,
     model="mmnet-base",
     loose=None,
     head="auto",
@@ -58,18 +60,24 @@ def localize_files(
 
     Parameters
     ----------
-    files : list of path-like
+    files : list of path-like | None
         Files with one evoked response each (or see ``condition``); epochs, which are averaged; or
-        recordings (see ``events``). All formats that MNE reads.
+        recordings (see ``events``). All formats that MNE reads. None, with ``bids``, is all
+        ``sub-*_ave.fif`` of the dataset and its derivatives.
     fwd : path-like | None
         Forward solution. ``{folder}`` and ``{name}`` in it stand for the folder and the name
         (without ``-ave.fif``) of each recording. None makes one on the template head.
     noise_cov : path-like | None
         Noise covariance, likewise. None estimates the noise level from the data.
-    out : path-like
-        Folder to write to. Below it the folders of ``files`` are repeated, from the innermost one
-        that holds all of them, so that equal names don't meet. A file that has a result in ``out``
-        already keeps its place, whatever other files it is listed with.
+    out : path-like | None
+        Folder to write to; None, with ``bids``, is ``derivatives/mne-mmnet`` of the dataset. Below
+        it the folders of ``files`` are repeated, from the innermost one that holds all of them, so
+        that equal names don't meet. A file that has a result in ``out`` already keeps its place,
+        whatever other files it is listed with.
+    bids : path-like | None
+        Root of a BIDS dataset that the files belong to: ``out`` becomes a derivative dataset, with
+        its description, estimates ``sub-01/eeg/sub-01_task-x_desc-mmnet_stc.h5`` (the record is
+        their sidecar), and the strongest sources as ``..._sources.tsv``.
     model : str | path-like
         Name or path of a model.
     loose : None | "evidence" | float | "auto"
@@ -114,15 +122,25 @@ def localize_files(
     TypeError
         If an argument has the wrong type.
     ValueError
-        If there are no files, a file is listed twice, two files would have the same result, or a
-        result in ``out`` is another file's.
+        If there are no files, a file is listed twice, two files would have the same result, a
+        result in ``out`` is another file's, or a file has no name of BIDS where it must.
     FileNotFoundError
-        If there is no such model.
+        If there is no such model, or no such dataset.
     ImportError
         If Dask is asked for and not installed.
     UnwritableError
         If ``out`` can't be written to.
     """
+    _validate_type(bids, ("path-like", None), "bids")
+    _validate_type(out, ("path-like", None), "out")
+    if bids is not None:
+        bids = check_root(bids)
+        files = find_recordings(bids) if files is None else files
+        out = bids / FOLDER if out is None else out
+    elif out is None:
+        raise ValueError(
+            "out says where to write. Pass a folder, or bids=, the root of a dataset."
+        )
     _validate_type(files, (list, tuple), "files")
     for name, value in (("fwd", fwd), ("noise_cov", noise_cov)):
         _validate_type(value, ("path-like", None), name)
@@ -146,8 +164,10 @@ def localize_files(
     )
     out = Path(out).expanduser().resolve()
     earlier = read_records(out)
-    jobs = _plan(files, out, settings, earlier)
+    jobs = _plan(files, out, settings, earlier, bids)
     check_writable(out / "mmnet-batch.csv")
+    if bids is not None:
+        write_description(out, bids)
     records = {job.file: _find_result(job, retry_failed) for job in jobs}
     due = [job for job in jobs if records[job.file] is None]
     logger.info(f"{len(jobs) - len(due)} of {len(jobs)} files have their result; {len(due)} to do")
@@ -178,7 +198,7 @@ def _absolute(path):
     return path if path.startswith("{folder}") else os.path.abspath(path)
 
 
-def _plan(files, out, settings, earlier):
+def _plan(files, out, settings, earlier, bids):
     """Where the result of each file goes, or is."""
     if not files:
         raise ValueError("There are no files to localise.")
@@ -188,16 +208,19 @@ def _plan(files, out, settings, earlier):
     root = Path(os.path.commonpath([path.parent for path in paths]))
     jobs, taken = [], {}
     for path in paths:
-        target = str(out / path.parent.relative_to(root) / short_name(path))
+        if bids is None:
+            target = str(out / path.parent.relative_to(root) / short_name(path))
+        else:
+            target = str(out / place(path))
         if str(path) in earlier:
-            target = str(earlier[str(path)][0]).removesuffix("-mmnet.json")
+            target = str(earlier[str(path)][0]).removesuffix(ENDINGS[bids is not None])
         if target in taken:
             raise ValueError(
                 f"{taken[target]} and {path} would have the same result. List each file once, and "
                 "give files of one folder different names."
             )
         taken[target] = path
-        jobs.append(Job(str(path), target, settings))
+        jobs.append(Job(str(path), target, settings, None if bids is None else str(bids)))
     return jobs
 
 

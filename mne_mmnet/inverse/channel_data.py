@@ -1,5 +1,4 @@
-"""What is wrong with single channels, seen from their data: flat ones, copies, interpolated "
-"ones."""
+"""What is wrong with single channels, seen from their data: flat, copied, interpolated."""
 
 import numpy as np
 
@@ -38,8 +37,8 @@ def doubt_channels(data, ch_names):
     if flat and varies.any():
         doubts["flat"] = (
             f"{summarize_names(flat)} flat: no electrode measures exactly the same all the time. "
-            "If "
-            "it is the recording reference, drop it or leave it as it is; else mark it as bad."
+            "If it is the recording reference, drop it or leave it as it is; else mark it as "
+            "bad."
         )
     data = data[varies]
     names = [name for name, moves in zip(ch_names, varies, strict=True) if moves]
@@ -53,19 +52,20 @@ def doubt_channels(data, ch_names):
         shown = ", ".join(f"{names[a]} and {names[b]}" for a, b in pairs[:4])
         doubts["copies"] = (
             f"Channels hold the same numbers ({shown}{', …' if len(pairs) > 4 else ''}): bridged "
-            "by "
-            "gel, or copied. Mark one of each pair as bad, or interpolate it."
+            "by gel, or copied. Mark one of each pair as bad, or interpolate it."
         )
     return doubts
 
 
-def removed_directions(data):
+def removed_directions(data, n_samples=None):
     """Find directions that were removed from data, by interpolation or with components.
 
     Parameters
     ----------
     data : array of shape (n_rank, n_times)
         Whitened data.
+    n_samples : float | None
+        Samples that the data stand for, where they are a factor of a covariance.
 
     Returns
     -------
@@ -73,10 +73,12 @@ def removed_directions(data):
         Orthonormal; none where there are too few samples to tell.
     """
     n_rank, n_times = data.shape
+    n_samples = n_times if n_samples is None else n_samples
     peak = np.abs(data).max(initial=0.0)
-    if n_times <= n_rank or peak == 0:
+    if n_samples <= n_rank or peak == 0:
         return np.zeros((0, n_rank))
-    maps, values, _ = np.linalg.svd(data / peak, full_matrices=False)
+    data = np.pad(data / peak, ((0, 0), (0, max(0, n_rank - n_times))))  # a factor may be narrow
+    maps, values, _ = np.linalg.svd(data, full_matrices=False)
     ratios = values[:-1] / np.maximum(values[1:], 1e-300)
     candidates = np.flatnonzero((ratios > _GAP) & (values[1:] < _REMOVED * values[0]))
     if len(candidates) == 0:
@@ -85,7 +87,7 @@ def removed_directions(data):
     return maps[:, n_left:].T
 
 
-def doubt_rank(whitened, whitener, ch_names):
+def doubt_rank(whitened, whitener, ch_names, n_samples=None):
     """Say that data have fewer directions than the whitener.
 
     Parameters
@@ -96,13 +98,15 @@ def doubt_rank(whitened, whitener, ch_names):
         The whitener.
     ch_names : sequence of str
         The channels.
+    n_samples : float | None
+        As for :func:`removed_directions`.
 
     Returns
     -------
     text : str
         The reason, in words; empty if there is none.
     """
-    removed = removed_directions(whitened)
+    removed = removed_directions(whitened, n_samples)
     n_rank = len(whitened)
     rank = n_rank - len(removed)
     if not n_rank / 2 < rank < n_rank:  # less is a simulation without noise
@@ -119,6 +123,5 @@ def doubt_rank(whitened, whitener, ch_names):
         text += ", or components removed"
     return (
         f"{text}. Mark interpolated channels as bad, or pass rank=dict(eeg={rank}) with a "
-        "noise_cov "
-        "made from data cleaned in the same way."
+        "noise_cov made from data cleaned in the same way."
     )

@@ -26,9 +26,8 @@ _OFFSET = 0.9
 _SAID_BEFORE = ("n_channels", "ch_types")
 _MIXED_RANKS = (
     "The data's rank is not that of the whitener, and other directions are missing from one to "
-    "the "
-    "next: channels were interpolated in single ones. Average them, drop those with interpolated "
-    "channels, or mark these channels as bad in all."
+    "the next: channels were interpolated in single ones. Average them, drop those with "
+    "interpolated channels, or mark these channels as bad in all."
 )
 
 
@@ -105,7 +104,9 @@ def say_foreign(card, prepared):
     )
 
 
-def find_concerns(operator, data, report, largest, level=None, *, sensors=None, known=None):
+def find_concerns(
+    operator, data, report, largest, level=None, *, sensors=None, known=None, n_times=None
+):
     """Collect what speaks against an answer.
 
     Parameters
@@ -124,6 +125,9 @@ def find_concerns(operator, data, report, largest, level=None, *, sensors=None, 
         The data of ``operator.prepared.ch_names`` in V, T and T/m, where they are at hand.
     known : dict of str | None
         What is known of the recording's electrodes, whatever its data.
+    n_times : float | None
+        Samples that the data stand for, where they are a factor of a covariance; None is as many
+        as there are.
 
     Returns
     -------
@@ -136,6 +140,7 @@ def find_concerns(operator, data, report, largest, level=None, *, sensors=None, 
     """
     card, prepared = operator.card, operator.prepared
     concerns = prepared.doubts | (known or {})
+    n_times = data.shape[1] if n_times is None else n_times
     n_channels = len(prepared.ch_names)
     distances = [outside(card, "n_channels", n_channels)]
     if distances[0] > 0:
@@ -147,7 +152,7 @@ def find_concerns(operator, data, report, largest, level=None, *, sensors=None, 
     stands_out = True
     if prepared.noise_is_known:
         power = np.mean(np.square(data))
-        noise, error = _noise_power(prepared, data.size)
+        noise, error = _noise_power(prepared, len(data) * n_times)
         excess = power / noise - 1.0
         snr_db = 10.0 * np.log10(max(excess, 1e-3))
         distances.append(outside(card, "snr_db", snr_db))
@@ -178,7 +183,7 @@ def find_concerns(operator, data, report, largest, level=None, *, sensors=None, 
             concerns["explained"] += f" Or: {doubts.pop('disorder')}"
         concerns |= doubts
     concerns |= _doubt_amplitude(prepared, data, largest, sensors)
-    if text := doubt_rank(data, prepared.whitener, prepared.ch_names):
+    if text := doubt_rank(data, prepared.whitener, prepared.ch_names, n_times):
         concerns["rank"] = text
     share = 0.0 if level is None else np.mean(np.asarray(level) < _LEVEL)
     if share > _LARGEST_REGION:
@@ -207,14 +212,12 @@ def _doubt_amplitude(prepared, data, largest, sensors):
         else:
             remedy = (
                 "MNE's units are T, T/m and V: check those of data and forward solution, and "
-                "apply "
-                "a baseline or a high-pass"
+                "apply a baseline or a high-pass"
             )
         return {
             "amplitude": (
                 f"The largest current is {largest:.2g} A·m, more than any patch of cortex "
-                "carries. "
-                f"{remedy}."
+                f"carries. {remedy}."
             )
         }
     is_eeg = np.array(prepared.ch_types) == "eeg"

@@ -74,12 +74,12 @@ class Fallback:
     def __init__(self, route, prepare):
         self.route, self._prepare, self.most = route, prepare, None
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch, in parts if need be.
 
         Parameters
         ----------
-        data, n_steps, uncertainty, rows
+        data, n_steps, uncertainty, rows, kernel
             As for :meth:`EvidenceRoute.solve`.
 
         Returns
@@ -102,7 +102,7 @@ class Fallback:
             part = data[start:] if self.most is None else data[start : start + self.most]
             device = self.route.device
             try:
-                solution = self.route.solve(part, n_steps, uncertainty, rows)
+                solution = self.route.solve(part, n_steps, uncertainty, rows, kernel)
                 # read now: later the device may be gone, and kernels fail when they are read
                 parts.append(_with_certificate_on_cpu(solution))
             except (RuntimeError, MemoryError) as error:

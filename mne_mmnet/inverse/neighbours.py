@@ -175,10 +175,8 @@ def _say_bad(names, ratio):
     shown = ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
     return (
         f"Channel{'' if one else 's'} {shown} {'is' if one else 'are'} not what the other "
-        "channels "
-        f"predict (error {ratio:.0f} times the median): the fit leaves {'it' if one else 'them'} "
-        f"aside, or puts a source under {'it' if one else 'them'}. If "
-        f"{'it is' if one else 'they are'} "
-        "bad, mark it in info['bads'] (or exchanged with another, correct the names); if the "
-        "recording has an offset, apply a baseline."
+        f"channels predict (error {ratio:.0f} times the median): the fit leaves "
+        f"{'it' if one else 'them'} aside, or puts a source under {'it' if one else 'them'}. If "
+        f"{'it is' if one else 'they are'} bad, mark it in info['bads'] (or exchanged with "
+        "another, correct the names); if the recording has an offset, apply a baseline."
     )

@@ -141,7 +141,7 @@ class MMNetOperator:
             f"{self.device}>"
         )
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch of whitened recordings.
 
         Parameters
@@ -154,6 +154,9 @@ class MMNetOperator:
             Whether to say how sure the estimate is.
         rows : array of int | None
             Locations whose currents are wanted, for instance those of a label. None is all.
+        kernel : float | None
+            Return the linear map from whitened data to currents, too, for data whose noise has
+            so many times the variance of these (not with ``mmnet-cosine``).
 
         Returns
         -------
@@ -174,7 +177,7 @@ class MMNetOperator:
         """
         started = time.perf_counter()
         with plain_torch():
-            solution = self._worker.solve(data, n_steps, uncertainty, rows)
+            solution = self._worker.solve(data, n_steps, uncertainty, rows, kernel)
         seconds = (time.perf_counter() - started) / max(len(data), 1)
         return solution, make_reports(solution, data, self.prepared.noise_is_known, seconds)
 

@@ -136,7 +136,7 @@ def apply_mmnet_inverse_raw(
         raise ValueError(f"window must be a length > 0 in s, got {window}.")
     if not 0 <= overlap <= _LARGEST_OVERLAP:
         raise ValueError(f"overlap must be between 0 and {_LARGEST_OVERLAP}, got {overlap}.")
-    start, stop = _check_range(start, stop, len(raw.times))
+    start, stop = check_range(start, stop, len(raw.times))
     operator, _, rows = resolve_operator(
         raw.info,
         fwd,
@@ -180,8 +180,26 @@ def apply_mmnet_inverse_raw(
     return stc
 
 
-def _check_range(start, stop, n_times):
-    """First sample and the one after the last, with what is not given filled in."""
+def check_range(start, stop, n_times):
+    """First sample and the one after the last, with what is not given filled in.
+
+    Parameters
+    ----------
+    start, stop : int | None
+        Of the user.
+    n_times : int
+        Samples that there are.
+
+    Returns
+    -------
+    start, stop : int
+        The range.
+
+    Raises
+    ------
+    ValueError
+        If it is empty or outside.
+    """
     for name, value in (("start", start), ("stop", stop)):
         _validate_type(value, ("int-like", None), name)
     start, stop = 0 if start is None else int(start), n_times if stop is None else int(stop)

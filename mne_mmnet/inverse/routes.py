@@ -1,5 +1,6 @@
 """What a kind of model does with a prepared lead field: one class for each route."""
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -65,6 +66,8 @@ class Solution(NamedTuple):
         is known, else relative to the mean data power; None where the route estimates none.
     spread : Spread | None
         Where it was asked for.
+    kernel : array of shape (n_batch, n_rows, n_orient, n_rank) | None
+        Currents of whitened data, A·m, under the variances found: where it was asked for.
     """
 
     currents: np.ndarray
@@ -72,6 +75,7 @@ class Solution(NamedTuple):
     certificate: Certificate
     noise_level: np.ndarray | None
     spread: Spread | None = None
+    kernel: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +166,7 @@ class EvidenceRoute:
         """Where it computes."""
         return self.model.columns.device
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch.
 
         Parameters
@@ -175,6 +179,9 @@ class EvidenceRoute:
             Whether to say how sure the estimate is.
         rows : array of int | None
             Locations whose currents are wanted. None is all.
+        kernel : float | None
+            Return the linear map from whitened data to currents, too, for data whose noise has
+            so many times the variance of these.
 
         Returns
         -------
@@ -212,11 +219,25 @@ class EvidenceRoute:
             spread = None
             if uncertainty:
                 spread = self._spread(problem, last.point, amplitude.numpy())
+            filters = None if kernel is None else self._kernel(problem, last.point, rows, kernel)
             noise = last.point.v[:, self.model.n_atoms].cpu().double().exp().numpy()
         if self.noise_is_known:
             noise = noise * amplitude.numpy() ** 2
         currents, residual = (np.concatenate(parts, axis=-1) for parts in (kept, rest))
-        return Solution(currents, residual, certificate, noise, spread)
+        return Solution(currents, residual, certificate, noise, spread, filters)
+
+    def _kernel(self, problem, point, rows, ratio):
+        """K = S̃ Γ L̃ᵀ (ratio · noise + L̃ Γ L̃ᵀ)⁻¹ from unit vectors; the data's scale cancels."""
+        if ratio != 1.0:  # the same as with Γ / ratio and the noise as it was
+            v = point.v.clone()
+            v[:, : self.model.n_atoms] -= math.log(ratio)
+            point = problem.objective.evaluate(v)
+        n_rank = self.model.n_rank
+        eye = torch.eye(n_rank, device=self.device).expand(len(point.v), -1, -1)
+        kernel = problem.objective.posterior_mean(point, eye)
+        kernel = kernel if rows is None else kernel[:, rows]
+        weights = self.orient_weights if rows is None else self.orient_weights[rows]
+        return self.unit * weights[:, :, None] * kernel.cpu().double().numpy()
 
     def _predict(self, currents):
         """Compute the data that currents (n_batch, n_sources, n_orient, n_times) make."""
@@ -334,7 +355,7 @@ class CosineRoute:
         """Where it computes."""
         return self.model.leadfield.device
 
-    def solve(self, data, n_steps=None, uncertainty=False, rows=None):
+    def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch.
 
         The objective does not see amplitudes; the one that fits best is ⟨Lx, y⟩/‖Lx‖².
@@ -349,6 +370,8 @@ class CosineRoute:
             Must be False: there is no posterior.
         rows : array of int | None
             Locations whose currents are wanted. None is all.
+        kernel : None
+            Must be None: currents are no linear function of the data.
 
         Returns
         -------
@@ -358,8 +381,13 @@ class CosineRoute:
         Raises
         ------
         ValueError
-            If the uncertainty is asked for.
+            If the uncertainty or the kernel is asked for.
         """
+        if kernel is not None:
+            raise ValueError(
+                "The estimate of mmnet-cosine is no linear function of the data, hence there are "
+                "no filters. Use model='mmnet-base'."
+            )
         if uncertainty:
             raise ValueError(
                 "The objective of mmnet-cosine has no posterior, hence no uncertainty. Use "

@@ -1,0 +1,80 @@
+"""Filters in HDF5 files, as MNE keeps its beamformers."""
+
+from pathlib import Path
+
+import h5io
+import numpy as np
+
+from .._files import whole_file
+
+_TITLE = "mne_mmnet"
+_FORMAT = 1
+# what an HDF5 file holds beside the numbers, and more
+_MARGIN = 1 << 20
+
+
+def write_record(record, fname, overwrite=False):
+    """Write a record of plain values to an HDF5 file, whole or not at all.
+
+    Parameters
+    ----------
+    record : dict
+        Of arrays, numbers, strings, None, lists and dicts.
+    fname : path-like
+        The file.
+    overwrite : bool
+        Whether a file of that name may be replaced.
+
+    Raises
+    ------
+    ValueError
+        If the name does not end in ``.h5``.
+    FileExistsError
+        If there is such a file, and ``overwrite`` is False.
+    UnwritableError
+        If the place is full, read-only or forbidden.
+    """
+    path = Path(fname)
+    if path.suffix != ".h5":
+        raise ValueError(f'Filters are kept in files that end in "-mmnet.h5", got {fname}.')
+    if path.exists() and not overwrite:
+        raise FileExistsError(f"{fname} exists. Use overwrite=True, or another name.")
+    n_bytes = sum(x.nbytes for x in record.values() if isinstance(x, np.ndarray))
+    # asked for before: HDF5 crashes at the end of a process that could not write one of its files
+    with whole_file(path, n_bytes + _MARGIN) as scratch:
+        h5io.write_hdf5(scratch, {"format": _FORMAT, **record}, title=_TITLE)
+
+
+def read_record(fname):
+    """Read what :func:`write_record` wrote.
+
+    Parameters
+    ----------
+    fname : path-like
+        The file.
+
+    Returns
+    -------
+    record : dict
+        The values.
+
+    Raises
+    ------
+    FileNotFoundError
+        If there is no such file.
+    ValueError
+        If it holds something else, is damaged, or was written by a later version.
+    """
+    if not Path(fname).is_file():
+        raise FileNotFoundError(f"There is no file {fname}.")
+    try:
+        record = h5io.read_hdf5(fname, title=_TITLE)
+        version = int(record.pop("format"))
+    except Exception as error:  # HDF5 stumbles over damaged files in many ways
+        raise ValueError(f"{fname} cannot be read as filters ({error}).") from error
+    if version != _FORMAT:
+        raise ValueError(
+            f"{fname} has format {version}, this version of mne_mmnet reads {_FORMAT}. Make the "
+            "filters anew, or update mne_mmnet."
+        )
+    return record

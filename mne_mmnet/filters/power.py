@@ -1,0 +1,321 @@
+"""Power at every source: of covariances and cross-spectral densities."""
+
+import mne
+import numpy as np
+from mne.time_frequency import CrossSpectralDensity
+from mne.utils import _check_option, _validate_type, logger, verbose
+
+from .._mne import check_projectors, match_channels, noise_scale, wrap_stc
+from ..inverse.arguments import check_n_steps, resolve_operator
+from .container import FilterOrigin
+from .make import frequencies_of, make_mmnet_filters, pick_common, solve_moments
+from .moments import check_matrix, moments_of_csd
+from .readout import Readout
+
+
+@verbose
+def apply_mmnet_inverse_cov(
+    cov,
+    info,
+    fwd,
+    noise_cov=None,
+    *,
+    model="mmnet-base",
+    loose=None,
+    head="auto",
+    depth="auto",
+    rank=None,
+    nave=1,
+    pick_ori=None,
+    label=None,
+    return_filters=False,
+    use_cps=True,
+    n_steps=None,
+    device="auto",
+    verbose=None,
+):
+    """Localise the power that a data covariance holds.
+
+    Parameters
+    ----------
+    cov : mne.Covariance
+        Covariance of the data, of the time or band of interest; not of the noise.
+    info : mne.Info
+        Types, positions and projectors of its channels.
+    fwd : mne.Forward | MMNetOperator
+        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    noise_cov : mne.Covariance | None
+        Noise covariance, of the same band and made in the same way. With None the level of the
+        noise is estimated from the data covariance.
+    model : str | path-like | Model
+        As in :func:`apply_mmnet_inverse`, like the next four.
+    loose : None | "evidence" | float | "auto" | dict
+        Prior variance of tangential currents relative to normal ones.
+    head : "auto" | "own" | "template"
+        Whose lead field it is.
+    depth : "auto" | None | float
+        Exponent of the depth weighting.
+    %(rank_none)s
+    nave : int
+        Number of averages that the data were.
+    pick_ori : None | "normal"
+        None sums the power over directions, "normal" takes that along the surface normal.
+    label : mne.Label | mne.BiHemiLabel | None
+        Restrict the returned estimate to a label.
+    return_filters : bool
+        Whether to return the filters too, with the certificate.
+    use_cps : bool
+        Whether to use the cortical patch statistics for the normals.
+    n_steps : int | None
+        Number of majorization-minimization steps.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    %(verbose)s
+
+    Returns
+    -------
+    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
+        Power diag(K C Kᵀ) of the currents in (A·m)², one sample, as of
+        :func:`mne.minimum_norm.apply_inverse_cov`.
+    filters : MMNetFilters
+        Only with ``return_filters=True``.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type, or the covariance is complex.
+    ValueError
+        If channels, projectors, reference and covariances don't fit together, or the covariance
+        is not finite, zero or indefinite; the message says what to do.
+    RuntimeError
+        If ``pick_ori="normal"`` and the source space has no normals.
+
+    Warns
+    -----
+    RuntimeWarning
+        As :func:`apply_mmnet_inverse`.
+
+    Notes
+    -----
+    For band power at rest: filter to the band, ``cov = mne.compute_raw_covariance(raw)``, and as
+    noise ``None``, or the covariance of an empty-room recording that was filtered in the same way;
+    never one of the same rest, which would whiten away what is looked for.
+
+    Examples
+    --------
+    >>> power = mne_mmnet.apply_mmnet_inverse_cov(cov, raw.info, fwd)  # doctest: +SKIP
+    """
+    _validate_type(cov, mne.Covariance, "cov")
+    _validate_type(info, mne.Info, "info")
+    _check_option("pick_ori", pick_ori, (None, "normal"))
+    filters = make_mmnet_filters(
+        cov,
+        fwd,
+        noise_cov,
+        info=info,
+        model=model,
+        loose=loose,
+        head=head,
+        depth=depth,
+        rank=rank,
+        nave=nave,
+        use_cps=use_cps,
+        n_steps=n_steps,
+        device=device,
+    )
+    stc = power_of_covariance(cov, filters, info, label, pick_ori)
+    return (stc, filters) if return_filters else stc
+
+
+@verbose
+def apply_mmnet_inverse_csd(
+    csd,
+    info,
+    fwd,
+    noise_cov=None,
+    *,
+    model="mmnet-base",
+    loose=None,
+    head="auto",
+    depth="auto",
+    rank=None,
+    pick_ori=None,
+    label=None,
+    return_filters=False,
+    use_cps=True,
+    n_steps=None,
+    device="auto",
+    verbose=None,
+):
+    """Localise the power at each frequency of a cross-spectral density.
+
+    Each frequency, or band that was averaged with ``csd.mean``, has its own source variances,
+    found from the real part: that of sources whose fields rise and fall at once. For the same
+    filters at all frequencies use :func:`make_mmnet_filters`.
+
+    Parameters
+    ----------
+    csd : mne.time_frequency.CrossSpectralDensity
+        The density.
+    info : mne.Info
+        Types, positions and projectors of its channels.
+    fwd : mne.Forward | MMNetOperator
+        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    noise_cov : mne.Covariance | None
+        Noise covariance, in the unit of the density: such as the real part of that of an
+        empty-room recording. With None the level of the noise is estimated at each frequency.
+    model : str | path-like | Model
+        As in :func:`apply_mmnet_inverse_cov`, like all others.
+    loose : None | "evidence" | float | "auto" | dict
+        Prior variance of tangential currents relative to normal ones.
+    head : "auto" | "own" | "template"
+        Whose lead field it is.
+    depth : "auto" | None | float
+        Exponent of the depth weighting.
+    %(rank_none)s
+    pick_ori : None | "normal"
+        None sums the power over directions, "normal" takes that along the surface normal.
+    label : mne.Label | mne.BiHemiLabel | None
+        Restrict the returned estimate to a label.
+    return_filters : bool
+        Whether to return the filters of each frequency too, with their certificates.
+    use_cps : bool
+        Whether to use the cortical patch statistics for the normals.
+    n_steps : int | None
+        Number of majorization-minimization steps.
+    device : str
+        "auto", "cpu", "cuda" or "mps".
+    %(verbose)s
+
+    Returns
+    -------
+    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
+        Power in (A·m)² (a hertz, if the density is), one sample a frequency.
+    frequencies : list of float
+        Which, in Hz, as of :func:`mne.beamformer.apply_dics_csd`.
+    filters : list of MMNetFilters
+        One a frequency. Only with ``return_filters=True``.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type.
+    ValueError
+        If channels, projectors, reference and covariances don't fit together, or the density is
+        not finite, zero or indefinite; the message says what to do.
+    RuntimeError
+        If ``pick_ori="normal"`` and the source space has no normals.
+
+    Warns
+    -----
+    RuntimeWarning
+        As :func:`apply_mmnet_inverse`, once for each frequency.
+
+    Examples
+    --------
+    >>> power, hertz = mne_mmnet.apply_mmnet_inverse_csd(csd, raw.info, fwd)  # doctest: +SKIP
+    """
+    _validate_type(csd, CrossSpectralDensity, "csd")
+    _validate_type(info, mne.Info, "info")
+    _check_option("pick_ori", pick_ori, (None, "normal"))
+    check_n_steps(n_steps)
+    common = pick_common(info, csd.ch_names)
+    options = dict(model=model, loose=loose, head=head, depth=depth, rank=rank, use_cps=use_cps)
+    operator, _, _ = resolve_operator(
+        common, fwd, pick_ori, label, noise_cov=noise_cov, device=device, **options
+    )
+    prepared = operator.prepared
+    noise_scale(prepared, 1)
+    frequencies = list(frequencies_of(csd))
+    moments = [moments_of_csd(csd, k, prepared, info) for k in range(len(frequencies))]
+    origins = [FilterOrigin("csd", "", 1, np.nan, (freq,)) for freq in frequencies]
+    filters = solve_moments(operator, moments, origins, n_steps)
+    data = []
+    for k, one in enumerate(filters):
+        readout = Readout(one, label, pick_ori)
+        data.append(_power(readout, csd.get_data(index=k), csd.ch_names, [], one))
+    stc = wrap_stc(filters[0], np.stack(data, axis=1), readout.vertices, tmin=0.0, tstep=1.0)
+    logger.info("[done]")
+    return (stc, frequencies, filters) if return_filters else (stc, frequencies)
+
+
+def power_of_covariance(cov, filters, info, label, pick_ori):
+    """Compute the power of currents whose data have a covariance.
+
+    Parameters
+    ----------
+    cov : mne.Covariance
+        Of the data.
+    filters : MMNetFilters
+        The filters.
+    info : mne.Info | None
+        For its projectors.
+    label, pick_ori
+        Of the user.
+
+    Returns
+    -------
+    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
+        Power in (A·m)², one sample.
+    """
+    readout = _readout(filters, label, pick_ori)
+    whole = np.diag(cov.data) if cov["diag"] else cov.data
+    projs = [*cov["projs"], *([] if info is None else info["projs"])]
+    _check(whole, cov["names"], cov["bads"], projs, filters, "covariance")
+    if np.iscomplexobj(whole):
+        raise TypeError(
+            "The covariance must be real, got complex values. Pass the CrossSpectralDensity "
+            "itself."
+        )
+    data = _power(readout, whole, cov["names"], cov["bads"], filters)
+    tstep = 1.0 if info is None else 1.0 / info["sfreq"]  # MNE's, which means nothing
+    return wrap_stc(filters, data[:, np.newaxis], readout.vertices, tmin=0.0, tstep=tstep)
+
+
+def power_of_csd(csd, filters, info, label, pick_ori):
+    """Compute the power of currents at each frequency, with the same filters for all.
+
+    Parameters
+    ----------
+    csd : mne.time_frequency.CrossSpectralDensity
+        Of the data.
+    filters : MMNetFilters
+        The filters.
+    info : mne.Info | None
+        For its projectors.
+    label, pick_ori
+        Of the user.
+
+    Returns
+    -------
+    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
+        Power in (A·m)², one sample a frequency.
+    """
+    readout = _readout(filters, label, pick_ori)
+    projs = [*csd.projs, *([] if info is None else info["projs"])]
+    data = []
+    for k in range(len(csd.frequencies)):
+        matrix = csd.get_data(index=k)
+        _check(matrix, csd.ch_names, [], projs, filters, "cross-spectral density")
+        data.append(_power(readout, matrix, csd.ch_names, [], filters))
+    data = np.stack(data, axis=1)
+    return wrap_stc(filters, data, readout.vertices, tmin=0.0, tstep=1.0)
+
+
+def _readout(filters, label, pick_ori):
+    if pick_ori == "vector":
+        raise ValueError(
+            'Power has no direction. Use pick_ori=None, which sums over directions, or "normal".'
+        )
+    return Readout(filters, label, pick_ori)
+
+
+def _check(matrix, names, bads, projs, filters, what):
+    picks = match_channels(names, bads, filters.ch_names, "filters")
+    check_projectors(projs, filters.ch_names, filters.projector, "filters")
+    check_matrix(matrix[np.ix_(picks, picks)].real, projs, filters.ch_types, what)
+
+
+def _power(readout, matrix, names, bads, filters):
+    picks = match_channels(names, bads, filters.ch_names, "filters")
+    return readout.power(matrix[np.ix_(picks, picks)])

@@ -1,0 +1,184 @@
+"""Source spaces of plain arrays: two hemispheres, or a cloud of points."""
+
+import mne
+import numpy as np
+from scipy import sparse
+from scipy.sparse import csgraph
+
+_FRAME = mne.io.constants.FIFF.FIFFV_COORD_HEAD
+_SIDES = ("lh", "rh")
+_IDS = {
+    "lh": mne.io.constants.FIFF.FIFFV_MNE_SURF_LEFT_HEMI,
+    "rh": mne.io.constants.FIFF.FIFFV_MNE_SURF_RIGHT_HEMI,
+}
+
+
+def find_hemispheres(positions, triangles):
+    """Tell the hemispheres of a mesh apart: its two pieces.
+
+    Parameters
+    ----------
+    positions : array of shape (n_sources, 3)
+        In m; x to the right.
+    triangles : array of int, shape (n_triangles, 3)
+        Of one mesh.
+
+    Returns
+    -------
+    is_right : array of bool, shape (n_sources,)
+        Which vertices belong to the right one.
+
+    Raises
+    ------
+    ValueError
+        If the mesh has other than two pieces.
+    """
+    n = len(positions)
+    pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
+    mesh = sparse.coo_array((np.ones(len(pairs)), pairs.T), shape=(n, n))
+    count, piece = csgraph.connected_components(mesh, directed=False)
+    if count != 2:
+        raise ValueError(
+            f"The mesh has {count} pieces, not two hemispheres. Pass hemispheres=, an array of "
+            '"lh" and "rh", one for each source.'
+        )
+    middle = [positions[piece == k, 0].mean() for k in range(2)]
+    return piece == int(np.argmax(middle))
+
+
+def split(triangles, is_right):
+    """Divide the triangles of a mesh between the hemispheres.
+
+    Parameters
+    ----------
+    triangles : array of int, shape (n_triangles, 3)
+        Of one mesh.
+    is_right : array of bool, shape (n_sources,)
+        Which vertices are on the right.
+
+    Returns
+    -------
+    parts : list of array of int, length 2
+        Triangles of the left and the right one, in their own numbers.
+
+    Raises
+    ------
+    ValueError
+        If a triangle belongs to both.
+    """
+    sides = is_right[triangles]
+    if (sides.any(axis=1) != sides.all(axis=1)).any():
+        raise ValueError(
+            "Some triangles join the two hemispheres. Check the order of hemispheres and "
+            "triangles."
+        )
+    number = np.where(is_right, np.cumsum(is_right), np.cumsum(~is_right)) - 1
+    return [number[triangles[sides[:, 0] == side]] for side in (False, True)]
+
+
+def make_normals(positions, triangles):
+    """Compute normals of a mesh's vertices, weighted by the areas of their triangles.
+
+    Parameters
+    ----------
+    positions : array of shape (n_sources, 3)
+        In m.
+    triangles : array of int, shape (n_triangles, 3)
+        Counter-clockwise seen from outside.
+
+    Returns
+    -------
+    normals : array of shape (n_sources, 3)
+        Unit vectors.
+
+    Raises
+    ------
+    ValueError
+        If a vertex belongs to no triangle.
+    """
+    corners = positions[triangles]
+    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    normals = np.zeros_like(positions)
+    for k in range(3):
+        np.add.at(normals, triangles[:, k], areas)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    if not (length > 0).all():
+        alone = int((length[:, 0] == 0).sum())
+        raise ValueError(
+            f"{alone} sources belong to no triangle. Pass normals=, or leave them out."
+        )
+    return normals / length
+
+
+def make_surface_space(hemi, positions, normals, triangles, subject):
+    """Make the source space of one hemisphere, all vertices in use.
+
+    Parameters
+    ----------
+    hemi : "lh" | "rh"
+        Which.
+    positions, normals : array of shape (n_sources, 3)
+        In m, head coordinates; unit vectors.
+    triangles : array of int, shape (n_triangles, 3)
+        In the numbers of these vertices.
+    subject : str | None
+        Whose surface it is.
+
+    Returns
+    -------
+    space : dict
+        As MNE's.
+    """
+    n = len(positions)
+    space = dict(
+        type="surf",
+        id=_IDS[hemi],
+        np=n,
+        ntri=len(triangles),
+        coord_frame=_FRAME,
+        rr=positions,
+        nn=normals,
+        tris=triangles,
+        nuse=n,
+        inuse=np.ones(n, int),
+        vertno=np.arange(n),
+        nuse_tri=len(triangles),
+        use_tris=triangles,
+        **dict.fromkeys(("nearest", "nearest_dist", "pinfo", "patch_inds", "dist", "dist_limit")),
+    )
+    return space if subject is None else space | dict(subject_his_id=subject)
+
+
+def make_points(positions, normals, subject):
+    """Make a discrete source space.
+
+    Parameters
+    ----------
+    positions, normals : array of shape (n_sources, 3)
+        In m, head coordinates; unit vectors.
+    subject : str | None
+        Whose head it is.
+
+    Returns
+    -------
+    space : dict
+        As MNE's.
+    """
+    n = len(positions)
+    space = dict(
+        type="discrete",
+        id=-1,
+        np=n,
+        ntri=0,
+        coord_frame=_FRAME,
+        rr=positions,
+        nn=normals,
+        tris=None,
+        nuse=n,
+        inuse=np.ones(n, int),
+        vertno=np.arange(n),
+        nuse_tri=0,
+        use_tris=None,
+        **dict.fromkeys(("nearest", "nearest_dist", "pinfo", "patch_inds", "dist", "dist_limit")),
+    )
+    return space if subject is None else space | dict(subject_his_id=subject)

@@ -1,0 +1,466 @@
+"""Filters: the estimate that made them, linearity, every container, files, errors."""
+
+import mne
+import numpy as np
+import pytest
+from mne.time_frequency import csd_tfr
+
+import mne_mmnet
+from mne_cases import SUBJECT, make_cov, make_fwd, make_info, make_src
+from mne_mmnet import (
+    apply_mmnet_filters,
+    apply_mmnet_inverse,
+    make_mmnet_filters,
+    make_mmnet_operator,
+    read_mmnet_filters,
+)
+
+INFO, FWD = make_info(32), make_fwd()
+LABEL = mne.Label(np.arange(20), hemi="lh", name="part", subject=SUBJECT)
+N_TIMES = 50
+
+
+def simulate(rng, n_epochs=4, info=INFO, rows=(10, 200), offset=0.0):
+    """Single trials of two dipoles of 50 nA·m, 10 dB above the noise."""
+    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
+    fixed = mne.pick_channels_forward(fixed, info["ch_names"], ordered=True, verbose=False)
+    gain = fixed["sol"]["data"][:, list(rows)]
+    waves = 5e-8 * np.sin(np.linspace(0, 6, N_TIMES) + offset) * [[1.0], [0.5]]
+    data = np.stack([gain @ (rng.uniform(0.5, 1.5) * waves) for _ in range(n_epochs)])
+    data += rng.standard_normal(data.shape) * np.sqrt(np.mean(data**2) / 10)
+    return mne.EpochsArray(data, info, tmin=-0.04, verbose=False)
+
+
+def assert_close(actual, desired, tolerance=1e-5):
+    """Relative to the largest value."""
+    np.testing.assert_allclose(actual, desired, rtol=0, atol=tolerance * np.abs(desired).max())
+
+
+@pytest.fixture
+def epochs(rng):
+    """Preloaded epochs."""
+    return simulate(rng)
+
+
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.parametrize("loose", [None, 0.0, 0.2, 1.0])
+@pytest.mark.parametrize("pick_ori", [None, "normal", "vector"])
+@pytest.mark.filterwarnings("ignore:.*outside the training domain")
+def test_estimate_that_made_them(epochs, noise, loose, pick_ori):
+    """On the average that made it, a filter gives the estimate."""
+    evoked = epochs.average()
+    cov = make_cov(INFO) if noise else None
+    stc = apply_mmnet_inverse(evoked, FWD, cov, loose=loose, pick_ori=pick_ori)
+    filters = make_mmnet_filters(evoked, FWD, cov, loose=loose)
+    again = apply_mmnet_filters(evoked, filters, pick_ori=pick_ori)
+    assert type(again) is type(stc)
+    assert_close(again.data, stc.data)
+    np.testing.assert_allclose(again.times, stc.times)
+    assert again.subject == stc.subject
+    part = apply_mmnet_filters(evoked, filters, pick_ori=pick_ori, label=LABEL)
+    assert_close(part.data, again.data[:20], 1e-12)
+    np.testing.assert_array_equal(part.vertices[0], LABEL.vertices)
+
+
+@pytest.mark.parametrize("kind", ["volume", "discrete", "mixed"])
+def test_other_source_spaces(epochs, kind):
+    """The class of the estimate is that of the source space."""
+    fwd, evoked = make_fwd(kind), epochs.average()
+    filters = make_mmnet_filters(evoked, fwd)
+    for pick_ori in (None, "vector"):
+        stc = apply_mmnet_inverse(evoked, fwd, pick_ori=pick_ori)
+        again = apply_mmnet_filters(evoked, filters, pick_ori=pick_ori)
+        assert type(again) is type(stc)
+        assert_close(again.data, stc.data)
+
+
+def test_contrasts_are_linear(rng):
+    """One filter for two conditions: the contrast's estimate is the estimates' contrast."""
+    left, right = simulate(rng).average(), simulate(rng, rows=(40, 250), offset=1.0).average()
+    filters = make_mmnet_filters([left, right], FWD)
+    assert filters.origin.n_recordings == 2
+    assert filters.origin.n_times == 2 * N_TIMES
+    for pick_ori in ("normal", "vector"):
+        a, b = (apply_mmnet_filters(x, filters, pick_ori=pick_ori).data for x in (left, right))
+        contrast = mne.combine_evoked([left, right], [2.0, -1.0])
+        found = apply_mmnet_filters(contrast, filters, pick_ori=pick_ori).data
+        assert_close(found, 2.0 * a - b, 1e-6)
+
+
+def test_pooled_conditions(rng):
+    """The variances are those of all samples side by side."""
+    left, right = simulate(rng).average(), simulate(rng, rows=(40, 250), offset=1.0).average()
+    both = mne.EvokedArray(np.hstack([left.data, right.data]), INFO, verbose=False)
+    pooled, joint = (make_mmnet_filters(x, FWD).kernel for x in ([left, right], both))
+    assert_close(pooled, joint)
+    alone = make_mmnet_filters(left, FWD).kernel
+    assert np.abs(alone - joint).max() > 0.01 * np.abs(joint).max()
+
+
+@pytest.mark.parametrize("loose", [None, 0.0])
+def test_epochs(epochs, loose, tmp_path):
+    """Lists, generators and arrays of single trials; the mean of these is the average's."""
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD, loose=loose)
+    stcs = apply_mmnet_filters(epochs, filters, pick_ori="normal")
+    assert isinstance(stcs, list)
+    assert len(stcs) == 4
+    mean = np.mean([stc.data for stc in stcs], axis=0)
+    assert_close(apply_mmnet_filters(evoked, filters, pick_ori="normal").data, mean, 1e-9)
+    lazy = apply_mmnet_filters(epochs, filters, pick_ori="normal", return_as="generator")
+    assert not isinstance(lazy, list)
+    np.testing.assert_array_equal(next(lazy).data, stcs[0].data)
+    array = apply_mmnet_filters(epochs, filters, pick_ori="normal", return_as="array")
+    np.testing.assert_array_equal(array, [stc.data for stc in stcs])
+    epochs.save(tmp_path / "test-epo.fif", verbose=False)
+    read = mne.read_epochs(tmp_path / "test-epo.fif", preload=False, verbose=False)
+    read.drop([1], verbose=False)
+    array = apply_mmnet_filters(read, filters, label=LABEL, pick_ori="vector", return_as="array")
+    assert array.shape == (3, 20, 3, N_TIMES)
+    stc = apply_mmnet_filters(epochs, filters, label=LABEL, pick_ori="vector")[2]
+    assert_close(array[1], stc.data, 1e-6)  # single precision in the file
+    plain = apply_mmnet_filters(epochs.get_data(), filters, info=epochs.info)
+    np.testing.assert_array_equal(plain[3], apply_mmnet_filters(epochs, filters)[3].data)
+
+
+def test_raw(epochs, tmp_path):
+    """Pieces are the whole, from files too; memory is bounded by the piece."""
+    filters = make_mmnet_filters(epochs.average(), FWD)
+    raw = mne.io.RawArray(np.hstack(epochs.get_data()), INFO, verbose=False)
+    stc = apply_mmnet_filters(raw, filters, pick_ori="vector")
+    evoked = mne.EvokedArray(raw.get_data(), INFO, verbose=False)
+    assert_close(stc.data, apply_mmnet_filters(evoked, filters, pick_ori="vector").data, 1e-12)
+    raw.save(tmp_path / "test_raw.fif", verbose=False)
+    read = mne.io.read_raw_fif(tmp_path / "test_raw.fif", verbose=False)
+    part = apply_mmnet_filters(
+        read, filters, pick_ori="vector", start=17, stop=140, buffer_size=33, label=LABEL
+    )
+    assert part.tmin == read.times[17]
+    assert_close(part.data, stc.data[:20, :, 17:140], 1e-6)
+
+
+def test_complex(epochs):
+    """Spectra and analytic signals keep their phase; powers are refused."""
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD)
+    vector = dict(pick_ori="vector", label=LABEL)
+    analytic = epochs.copy().apply_hilbert()
+    stcs = apply_mmnet_filters(analytic, filters, **vector)
+    real = apply_mmnet_filters(epochs, filters, **vector)
+    assert_close(stcs[1].data.real, real[1].data)
+    lengths = apply_mmnet_filters(analytic, filters, label=LABEL)[1].data
+    assert_close(lengths, np.linalg.norm(stcs[1].data, axis=1), 1e-12)
+
+    kwargs = dict(freqs=[20.0, 30.0], n_cycles=2, output="complex", verbose=False)
+    tfr = epochs.compute_tfr("morlet", **kwargs)
+    stcs = apply_mmnet_filters(tfr, filters, **vector)
+    assert len(stcs) == 2
+    assert len(stcs[0]) == 4
+    plain = apply_mmnet_filters(tfr.data[:, :, 1], filters, info=tfr.info, **vector)
+    np.testing.assert_array_equal(stcs[1][3].data, plain[3])
+    np.testing.assert_allclose(stcs[1][3].times, epochs.times)
+    array = apply_mmnet_filters(tfr, filters, return_as="array", **vector)
+    assert array.shape == (2, 4, 20, 3, N_TIMES)
+    assert np.iscomplexobj(array)
+    average = epochs.average().compute_tfr("morlet", **kwargs)
+    (_, high) = apply_mmnet_filters(average, filters, **vector)
+    assert_close(high.data, array[1].mean(axis=0), 1e-9)
+    tapers = epochs.compute_tfr("multitaper", **{**kwargs, "time_bandwidth": 4.0})
+    stcs = apply_mmnet_filters(tapers, filters, **vector)
+    assert len(stcs[0][0]) == 3
+    plain = apply_mmnet_filters(tapers.data[2, :, 1, 1], filters, info=tfr.info, **vector)
+    np.testing.assert_array_equal(stcs[1][2][1].data, plain)
+
+    spectrum = epochs.compute_psd("multitaper", output="complex", verbose=False)
+    stcs = apply_mmnet_filters(spectrum, filters, **vector)
+    n_tapers = spectrum.data.shape[2]
+    assert len(stcs) == 4
+    assert len(stcs[0]) == n_tapers
+    np.testing.assert_allclose(stcs[0][0].times, spectrum.freqs)
+    plain = apply_mmnet_filters(spectrum.data[1, :, 2], filters, info=tfr.info, **vector)
+    np.testing.assert_array_equal(stcs[1][2].data, plain)
+    welch = evoked.compute_psd("welch", output="complex", average=False, n_fft=20, verbose=False)
+    stcs = apply_mmnet_filters(welch, filters, **vector)
+    assert len(stcs) == welch.data.shape[-1]
+    plain = apply_mmnet_filters(welch.data[..., 1], filters, info=tfr.info, **vector)
+    np.testing.assert_array_equal(stcs[1].data, plain)
+    with pytest.raises(TypeError, match='powers.*output="complex"'):
+        apply_mmnet_filters(epochs.compute_psd("welch", verbose=False), filters)
+    power = epochs.compute_tfr("morlet", freqs=[20.0], n_cycles=2, verbose=False)
+    with pytest.raises(TypeError, match='powers.*compute_tfr.*output="complex"'):
+        apply_mmnet_filters(power, filters)
+
+
+@pytest.mark.filterwarnings("ignore:Epochs are not baseline corrected")
+def test_made_of(epochs):
+    """The same second moment makes the same filters, wherever it comes from."""
+    raw = mne.io.RawArray(np.hstack(epochs.get_data()), INFO, verbose=False)
+    from_raw = make_mmnet_filters(raw, FWD)
+    cov = mne.compute_raw_covariance(raw, tstep=None, rank="full", verbose=False)
+    from_cov = make_mmnet_filters(cov, FWD, info=INFO)
+    # MNE leaves out the last samples that fill no window
+    assert_close(from_cov.kernel, from_raw.kernel, 1e-3)
+    assert from_raw.origin.kind == "raw"
+    assert from_cov.origin.kind == "covariance"
+
+    from_epochs = make_mmnet_filters(epochs, FWD)
+    evoked = mne.EvokedArray(raw.get_data(), INFO, verbose=False)
+    assert_close(from_epochs.kernel, make_mmnet_filters(evoked, FWD).kernel, 1e-4)
+    data = raw.get_data()
+    second = mne.Covariance(data @ data.T / data.shape[1], INFO["ch_names"], [], [], 200)
+    operator = make_mmnet_operator(INFO, FWD)
+    second["projs"] = INFO["projs"]
+    assert_close(from_epochs.kernel, make_mmnet_filters(second, operator).kernel, 1e-4)
+
+    tfr = epochs.compute_tfr("morlet", [20.0], n_cycles=2, output="complex", verbose=False)
+    csd = csd_tfr(tfr, verbose=False)
+    from_csd = make_mmnet_filters(csd, FWD, info=INFO)
+    assert from_csd.origin.frequencies == (20.0,)
+    both = np.concatenate([tfr.data.real, tfr.data.imag])[:, :, 0]
+    both = mne.EpochsArray(both, INFO, verbose=False)
+    assert_close(from_csd.kernel, make_mmnet_filters(both, FWD).kernel, 1e-4)
+
+
+def test_annotations_are_left_out(epochs):
+    """What is annotated as bad does not count."""
+    data = np.hstack(epochs.get_data())
+    raw = mne.io.RawArray(np.hstack([data, 1e3 * data[:, :20]]), INFO, verbose=False)
+    clean = mne.io.RawArray(data, INFO, verbose=False)
+    raw.set_annotations(mne.Annotations(data.shape[1] / 250.0, 1.0, "BAD_"), verbose="error")
+    assert_close(make_mmnet_filters(raw, FWD).kernel, make_mmnet_filters(clean, FWD).kernel, 1e-5)
+    raw.set_annotations(mne.Annotations(0, 9.0, "BAD_"), verbose="error")
+    with pytest.raises(ValueError, match="no good samples"):
+        make_mmnet_filters(raw, FWD)
+
+
+def test_channel_order(epochs, rng):
+    """Channels are matched by name."""
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD)
+    order = rng.permutation(evoked.ch_names)
+    shuffled = evoked.copy().reorder_channels(list(order))
+    a, b = (apply_mmnet_filters(x, filters).data for x in (evoked, shuffled))
+    np.testing.assert_allclose(a, b, rtol=1e-9)
+    extra = mne.create_info(["STI", "EOG"], 250.0, ["stim", "eog"])
+    extra = mne.EvokedArray(np.full((2, N_TIMES), 7.0), extra, tmin=evoked.tmin, verbose=False)
+    more = evoked.copy().add_channels([extra], force_update_info=True)
+    np.testing.assert_allclose(apply_mmnet_filters(more, filters).data, a, rtol=1e-9)
+    made = make_mmnet_filters(shuffled, FWD)
+    assert_close(apply_mmnet_filters(evoked, made).data, a, 1e-4)
+
+
+def test_file(epochs, tmp_path):
+    """A round trip through a file changes nothing."""
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD)
+    path = tmp_path / "test-mmnet.h5"
+    filters.save(path)
+    read = read_mmnet_filters(path)
+    np.testing.assert_array_equal(read.kernel, filters.kernel)
+    assert read.origin == filters.origin
+    assert read.head == filters.head
+    assert repr(read) == repr(filters)
+    assert read.report.concerns == filters.report.concerns
+    np.testing.assert_array_equal(read.report.objective, filters.report.objective)
+    assert str(read.report) == str(filters.report)
+    assert read._repr_html_() == filters._repr_html_()
+    for inst in (evoked, mne.io.RawArray(evoked.data, INFO, verbose=False)):
+        a, b = (apply_mmnet_filters(inst, x, pick_ori="vector") for x in (filters, read))
+        np.testing.assert_array_equal(a.data, b.data)
+        np.testing.assert_array_equal(a.vertices[1], b.vertices[1])
+        assert a.subject == b.subject
+    with pytest.raises(FileExistsError, match="overwrite=True"):
+        filters.save(path)
+    filters.save(path, overwrite=True)
+    assert [file.name for file in tmp_path.iterdir()] == [path.name]
+    with pytest.raises(ValueError, match="-mmnet.h5"):
+        filters.save(tmp_path / "test.fif")
+    with pytest.raises(FileNotFoundError):
+        read_mmnet_filters(tmp_path / "none-mmnet.h5")
+    path.write_bytes(path.read_bytes()[:3000])
+    with pytest.raises(ValueError, match="cannot be read as filters"):
+        read_mmnet_filters(path)
+    epochs.average().save(tmp_path / "x-ave.fif", verbose=False)
+    with pytest.raises(ValueError, match="cannot be read as filters"):
+        read_mmnet_filters(tmp_path / "x-ave.fif")
+
+
+def test_what_they_are(epochs):
+    """Representations say what the filters were made of."""
+    evoked = epochs.average()
+    evoked.comment = "tones <left>"
+    filters = make_mmnet_filters(evoked, FWD)
+    assert "tones <left>" in repr(filters)
+    assert "32 channels" in repr(filters)
+    html = filters._repr_html_()
+    assert "tones &lt;left&gt;" in html
+    assert "never increasing" in html
+    assert filters.report.descended
+    assert len(filters.report.retries) > 0
+
+
+def test_resolution(epochs):
+    """MNE's functions take the resolution matrix; its columns are estimates of single sources."""
+    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD)
+    resmat = mne_mmnet.make_mmnet_resolution_matrix(filters, fixed, pick_ori="normal")
+    assert resmat.shape == (324, 324)
+    gain = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True)["sol"]["data"]
+    dipole = mne.EvokedArray(gain[:, [10]], INFO, verbose=False)
+    assert_close(resmat[:, 10], apply_mmnet_filters(dipole, filters, pick_ori="normal").data[:, 0])
+    # an active source is found where it is
+    assert np.abs(resmat[:, 10]).argmax() in np.flatnonzero(
+        np.linalg.norm(FWD["source_rr"] - FWD["source_rr"][10], axis=1) < 0.015
+    )
+    spread = mne.minimum_norm.get_point_spread(resmat, fixed["src"], [10])
+    np.testing.assert_array_equal(spread.data[:, 0], resmat[:, 10])
+    leak = mne.minimum_norm.get_cross_talk(resmat, fixed["src"], [10])
+    np.testing.assert_array_equal(leak.data[:, 0], resmat[10])
+    error = mne.minimum_norm.resolution_metrics(resmat, fixed["src"], "psf", "peak_err")
+    assert error.data[10] < 1.5  # cm
+    free = mne_mmnet.make_mmnet_resolution_matrix(filters, FWD)
+    assert free.shape == (972, 972)
+    with pytest.raises(ValueError, match="same source space"):
+        mne_mmnet.make_mmnet_resolution_matrix(filters, make_fwd("volume"))
+
+
+def test_input_is_kept(epochs):
+    """Nothing the user owns is changed, and nothing is shared."""
+    evoked = epochs.average()
+    before, info = evoked.data.copy(), evoked.info.copy()
+    filters = make_mmnet_filters(evoked, FWD)
+    stc = apply_mmnet_filters(evoked, filters)
+    stc.vertices[0][:] = 0
+    assert filters.vertices[0].any()
+    np.testing.assert_array_equal(evoked.data, before)
+    assert mne.utils.object_diff(dict(evoked.info), dict(info)) == ""
+    assert make_src("surface")[0]["vertno"].any()
+
+
+@pytest.mark.parametrize("noise", [False, True])
+@pytest.mark.filterwarnings("ignore:.*outside the training domain")
+def test_noise_of_single_trials(epochs, rng, noise):
+    """Filters of an average for single trials: the limits, and less noise in the trials."""
+    evoked, cov = epochs.average(), make_cov(INFO) if noise else None
+    filters = make_mmnet_filters(evoked, FWD, cov)
+    same = make_mmnet_filters(evoked, FWD, cov, apply_nave=4)
+    np.testing.assert_array_equal(same.kernel, filters.kernel)
+    assert (filters.nave, same.nave) == (4, 4)
+    single = make_mmnet_filters(evoked, FWD, cov, apply_nave=1)
+    assert single.nave == 1
+    white = 1e-6 * rng.standard_normal((32, 5000))
+    white -= white.mean(axis=0)
+    before, after = (
+        np.square(apply_mmnet_filters(white, x, info=INFO, pick_ori="vector")).sum()
+        for x in (filters, single)
+    )
+    assert after < 0.9 * before
+    # nearly as many averages, nearly the same filters
+    almost = make_mmnet_filters(evoked, FWD, cov, apply_nave=4.0001)
+    assert_close(almost.kernel, filters.kernel, 1e-3)
+    with pytest.raises(ValueError, match="nave must be a positive"):
+        make_mmnet_filters(evoked, FWD, apply_nave=-1)
+
+
+def test_bads_of_conditions(rng):
+    """A channel that is bad in one condition is left out of all."""
+    left, right = simulate(rng).average(), simulate(rng).average()
+    left.info["bads"] = [left.ch_names[3]]
+    filters = make_mmnet_filters([left, right], FWD)
+    assert len(filters.ch_names) == 31
+    assert left.ch_names[3] not in filters.ch_names
+    for one in (left, right):
+        assert np.isfinite(apply_mmnet_filters(one, filters).data).all()
+    assert right.info["bads"] == []
+
+
+def test_bad_data(epochs):
+    """Data that don't fit the filters: one error each, which says what to do."""
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD)
+    few = evoked.copy().pick(evoked.ch_names[:20])
+    with pytest.raises(ValueError, match="lack 12 channels.*Make the filters"):
+        apply_mmnet_filters(few, filters)
+    bad = evoked.copy()
+    bad.info["bads"] = [bad.ch_names[0]]
+    with pytest.raises(ValueError, match="marked as bad.*filters"):
+        apply_mmnet_filters(bad, filters)
+    vector = np.random.default_rng(0).standard_normal((1, 32))
+    vector /= np.linalg.norm(vector)
+    data = dict(nrow=1, ncol=32, row_names=None, col_names=evoked.ch_names, data=vector)
+    proj = mne.Projection(active=False, data=data, desc="blink-v1", kind=1)
+    projected = evoked.copy().add_proj(proj)
+    with pytest.raises(ValueError, match="projectors that the filters.*blink-v1"):
+        apply_mmnet_filters(projected, filters)
+    # known to the filters, applied or not: all the same
+    more = make_mmnet_filters(projected, FWD)
+    a, b = (apply_mmnet_filters(x, more).data for x in (projected, projected.copy().apply_proj()))
+    assert_close(a, b, 1e-9)
+    plain = mne.EvokedArray(evoked.data + 1e-5, make_info(32, reference=False), verbose=False)
+    with pytest.raises(ValueError, match="no average EEG reference"):
+        apply_mmnet_filters(plain, filters)
+    raw = mne.io.RawArray(plain.data, plain.info, verbose=False)
+    with pytest.raises(ValueError, match="no average EEG reference"):
+        apply_mmnet_filters(raw, filters)
+    raw._data -= raw._data.mean(axis=0)
+    referenced = apply_mmnet_filters(raw, filters).data
+    assert_close(referenced, apply_mmnet_filters(evoked, filters).data, 1e-9)
+    broken = evoked.copy()
+    broken.data[4, 5] = np.nan
+    with pytest.raises(ValueError, match=f"NaN.*{evoked.ch_names[4]}"):
+        apply_mmnet_filters(broken, filters)
+    with pytest.raises(ValueError, match=f"NaN.*{evoked.ch_names[4]}"):
+        apply_mmnet_filters(broken.data, filters, info=broken.info)
+
+
+def test_bad_arguments(epochs):
+    """Arguments that make no sense."""
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD)
+    with pytest.raises(TypeError, match="inst must be an instance of"):
+        make_mmnet_filters(evoked.data, FWD)
+    with pytest.raises(ValueError, match="empty list"):
+        make_mmnet_filters([], FWD)
+    with pytest.raises(TypeError, match="each of a list"):
+        make_mmnet_filters([evoked, 1], FWD)
+    with pytest.raises(ValueError, match="info of their own"):
+        make_mmnet_filters(evoked, FWD, info=INFO)
+    with pytest.raises(ValueError, match="nave must be a positive"):
+        make_mmnet_filters(epochs, FWD, nave=0)
+    fwd = mne_mmnet.make_template_forward(INFO)
+    with pytest.raises(ValueError, match="no linear function.*mmnet-base"):
+        make_mmnet_filters(evoked, fwd, model="mmnet-cosine")
+    with pytest.raises(TypeError, match="filters must be an instance"):
+        apply_mmnet_filters(evoked, FWD)
+    with pytest.raises(ValueError, match="no channel names. Pass info"):
+        apply_mmnet_filters(evoked.data, filters)
+    with pytest.raises(ValueError, match="must have the shape"):
+        apply_mmnet_filters(evoked.data[:5], filters, info=INFO)
+    with pytest.raises(ValueError, match="start belong"):
+        apply_mmnet_filters(evoked, filters, start=3)
+    with pytest.raises(ValueError, match="return_as"):
+        apply_mmnet_filters(evoked, filters, return_as="array")
+    raw = mne.io.RawArray(evoked.data, INFO, verbose=False)
+    with pytest.raises(ValueError, match="0 ≤ start < stop"):
+        apply_mmnet_filters(raw, filters, start=9, stop=9)
+    with pytest.raises(ValueError, match="buffer_size must be at least 1"):
+        apply_mmnet_filters(raw, filters, buffer_size=0)
+    volume = make_mmnet_filters(evoked, make_fwd("volume"))
+    with pytest.raises(RuntimeError, match="needs normals"):
+        apply_mmnet_filters(evoked, volume, pick_ori="normal")
+    epochs.drop(range(4), verbose=False)
+    for return_as in ("list", "array"):
+        with pytest.raises(ValueError, match="no good epochs"):
+            apply_mmnet_filters(epochs, filters, return_as=return_as)
+    with pytest.raises(ValueError, match="no good epochs"):
+        make_mmnet_filters(epochs, FWD)
+
+
+def test_noise_is_said():
+    """What speaks against the estimate is a warning, and in the report."""
+    data = 1e-6 * np.random.default_rng(0).standard_normal((32, N_TIMES))
+    with pytest.warns(RuntimeWarning, match="Don't read the estimate"):
+        filters = make_mmnet_filters(mne.EvokedArray(data, INFO, verbose=False), FWD)
+    assert "Don't read the estimate" in filters.report.concerns[0]
+    assert "Don&#x27;t read the estimate" in filters._repr_html_()
