@@ -58,13 +58,13 @@ def make_surface_image(stc, mesh="inflated", *, times=None, scale=1e9, subjects_
     >>> image = mne_mmnet.make_surface_image(stc, times=[0.1])  # doctest: +SKIP
     >>> nilearn.plotting.plot_surf_stat_map(stat_map=image, hemi="left")  # doctest: +SKIP
     """
+    meshes, data = _spread(stc, mesh, times, scale, subjects_dir)
     try:
         from nilearn.surface import InMemoryMesh, PolyMesh, SurfaceImage
     except ImportError:
         raise ImportError(
             "make_surface_image needs nilearn 0.11 or later: pip install -U nilearn."
         ) from None
-    meshes, data = _spread(stc, mesh, times, scale, subjects_dir)
     parts = {_HEMIS[hemi][0]: InMemoryMesh(*meshes[hemi]) for hemi in _HEMIS}
     values = {_HEMIS[hemi][0]: data[hemi].astype(float) for hemi in _HEMIS}
     return SurfaceImage(mesh=PolyMesh(**parts), data=values)
