@@ -25,6 +25,7 @@ extensions = [
     "matplotlib.sphinxext.mathmpl",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "results",
 ]
 templates_path = ["templates"]
 exclude_patterns = ["_build", "**/sg_execution_times.rst", "sg_execution_times.rst"]
