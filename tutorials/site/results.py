@@ -234,13 +234,14 @@ def setup(app):
         required_arguments = 1
         final_argument_whitespace = True
         has_content = True
+        option_spec = dict(title=directives.unchanged)
 
         def run(self):
             """Parse the remarks; say where a file is another one by now."""
             stamps = _STAMP.findall(self.arguments[0])
             for name, _ in stamps:
                 self.env.note_dependency(str(FOLDER / name))
-            title = nodes.rubric("", "Remarks")
+            title = nodes.rubric("", self.options.get("title", "Remarks"))
             changed = [name for name, old in stamps if stamp(name) != old]
             text = (
                 f"*These remarks were written for earlier results: {', '.join(changed)} has "
