@@ -33,8 +33,22 @@ FOLDER = SITE.parents[1] / "benchmarks" / "results"
 _STAMP = re.compile(r"([\w./]+\.(?:csv|txt))@([0-9a-f]{8})")
 
 
+_WORDS = {
+    "strongest_region_error_mm": "region, mm",
+    "window_region_error_mm": "region of the window's power, mm",
+    "tent_region_error_mm": "region, tapered, mm",
+    "strongest_peak_error_mm": "peak, mm",
+    "localization_error_mm": "nearest peak, mm",
+    "earth_movers_distance_mm": "EMD, mm",
+    "auc": "AUC",
+    "space_time_cosine": "cosine",
+    "spatial_dispersion_mm": "dispersion, mm",
+    "dispersion_of_four_mm": "dispersion of four sources, mm",
+}
+
+
 class _Cell(string.Formatter):
-    """Formats what is a number as such, anything else as it is, nothing as a dash."""
+    """Formats numbers and intervals of them as such, other text as it is, nothing as a dash."""
 
     def get_field(self, field_name, args, kwargs):
         # names of columns have dots
@@ -44,9 +58,10 @@ class _Cell(string.Formatter):
         if not value:
             return "–"
         try:
-            return format(float(value), spec) if spec else value
+            ends = [format(float(end), spec) if spec else end for end in value.split(" … ")]
         except ValueError:
             return value
+        return _WORDS.get(value, " … ".join(ends))
 
 
 def read(name):
@@ -222,7 +237,9 @@ def setup(app):
             command, _, rest = made.partition(";")
             up = "../" * (self.env.docname.count("/") + 2)
             text = f":download:`{name} <{up}benchmarks/results/{name}>`: ``{command.strip()}``"
-            text += f"; {_escape(rest.strip())}" if rest else ""
+            # as code, or two hyphens become a dash
+            rest = re.sub(r"--[\w-]+", r"``\g<0>``", _escape(rest.strip()))
+            text += f"; {rest}" if rest else ""
             note = self.parse_text_to_nodes(text)
             for paragraph in note:
                 paragraph["classes"].append("made-by")
