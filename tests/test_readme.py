@@ -1,4 +1,4 @@
-"""README: short, rendered without a complaint, its commands those that are run, its tables true."""
+"""README: short, rendered without a complaint, its commands run, its tables true."""
 
 import re
 import sys
@@ -66,7 +66,8 @@ def test_marks_and_gaps(tables):
     ]
     lines = tables.people_table(rows, lead).splitlines()
     assert lines[5].split() == ["mmnet", *["10.0", "10.0†", "10.0", "0.500*"] * 2]
-    assert "*" not in lines[6] and "†" not in lines[6]
+    assert "*" not in lines[6]
+    assert "†" not in lines[6]
     row = dict(n_channels="64", method="mmnet", orientation="evidence", n_sources="4687")
     table = tables.time_table([row | dict(median_ms="12.6")])
     assert "mmnet, prepared operator          –    13   –" in table

@@ -16,8 +16,8 @@ in their order, those that are missing left out; ``:across:`` makes a column of 
 one field, each cell as ``:cell:`` says. Numbers that are missing are a dash.
 
 ``.. remarks:: people.csv@0123abcd`` holds what somebody read in files of these checksums. The page
-says so where a file is another one by now; ``python tutorials/site/results.py`` lists such pages, and
-with ``--accept PAGE`` puts the new checksums there, once the remarks were read again.
+says so where a file is another one by now; ``python tutorials/site/results.py`` lists such pages,
+and with ``--accept PAGE`` puts the new checksums there, once the remarks were read again.
 """
 
 import argparse
@@ -27,6 +27,7 @@ import re
 import string
 from fnmatch import fnmatchcase
 from pathlib import Path
+from typing import ClassVar
 
 SITE = Path(__file__).parent
 FOLDER = SITE.parents[1] / "benchmarks" / "results"
@@ -251,7 +252,7 @@ def setup(app):
         required_arguments = 1
         final_argument_whitespace = True
         has_content = True
-        option_spec = dict(title=directives.unchanged)
+        option_spec: ClassVar = {"title": directives.unchanged}
 
         def run(self):
             """Parse the remarks; say where a file is another one by now."""
