@@ -34,6 +34,11 @@ templates_path = ["templates"]
 exclude_patterns = ["_build", "**/sg_execution_times.rst", "sg_execution_times.rst"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = dict(show_prev_next=False)
+html_title = f"{project} {version}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+# an empty column beside pages without sections
+html_sidebars = {path.stem: [] for path in HERE.glob("*.rst")}
 html_show_sourcelink = False
 default_role = "code"
 # a formula that cannot be drawn is an error

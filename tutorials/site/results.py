@@ -151,6 +151,8 @@ def make_table(rows, columns, *, where="", order="", across="", cell=""):
 
 
 def _escape(text):
+    # an interval stays on one line
+    text = text.replace(" … ", "\u00a0…\u00a0")
     return re.sub(r"([\\*`|_])", r"\\\1", text)
 
 
