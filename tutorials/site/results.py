@@ -226,6 +226,7 @@ def setup(app):
             """Make the table, and what it was made by."""
             (name,) = self.arguments
             self.env.note_dependency(str(FOLDER / name))
+            self.env.note_dependency(__file__)
             made, rows = read(name)
             options = {key: self.options.get(key, "") for key in ("where", "across", "cell")}
             try:
