@@ -38,7 +38,7 @@ def sloreta_loose(evoked, noise_cov, setup):
     """Run sLORETA with a loose orientation constraint; vectors.
 
     Read by the power of the whole window, it is the best of the classical methods where there is
-    one source (README). Not free: MNE's sLORETA of free orientation misses even noise-free
+    one source (site: people). Not free: MNE's sLORETA of free orientation misses even noise-free
     dipoles by a centimetre, for it standardises by the trace of each location's resolution.
     """
     inverse = mne.minimum_norm.make_inverse_operator(

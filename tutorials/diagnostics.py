@@ -13,6 +13,8 @@ strongest region may be.
 # One patch of cortex, once well above the noise, once far below it. The noise covariance is
 # known, as from a long baseline.
 
+# sphinx_gallery_thumbnail_number = 2
+
 import warnings
 
 import matplotlib.pyplot as plt

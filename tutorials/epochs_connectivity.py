@@ -14,6 +14,8 @@ From single trials to time courses of labels, and from these to who oscillates w
 # be told from the spread of one source to many electrodes. The head that makes the data has
 # another skull than the one that inverts them.
 
+# sphinx_gallery_thumbnail_number = 2
+
 import matplotlib.pyplot as plt
 import mne
 import numpy as np

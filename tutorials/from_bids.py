@@ -14,6 +14,8 @@ derivatives.
 # a response of one place; slow background activity and noise) and written as BIDS, with positions
 # of the electrodes, to a temporary folder.
 
+# sphinx_gallery_thumbnail_number = 2
+
 import tempfile
 from pathlib import Path
 

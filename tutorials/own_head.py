@@ -126,10 +126,11 @@ for name, model in (("mmnet-base", "mmnet-base"), ("what came back", mine)):
 
 fig, ax = plt.subplots(figsize=(6.5, 3.2), layout="constrained")
 ax.plot(1e3 * evoked.times, 30 * course, "k--", label="true")
-for name, current in courses.items():
-    ax.plot(1e3 * evoked.times, 1e9 * current, label=f"{name}, within {found.radius:g} mm")
+for name, width in zip(courses, (4, 1.5), strict=True):
+    label = f"{name}, within {found.radius:g} mm"
+    ax.plot(1e3 * evoked.times, 1e9 * courses[name], lw=width, label=label)
 ax.set(xlabel="time (ms)", ylabel="moment (nA·m)")
-ax.legend()
+fig.legend(loc="outside upper center", ncols=3, fontsize="small")
 folder.cleanup()
 
 # %%

@@ -13,6 +13,8 @@ From an averaged response to a picture of its sources, offline and without an MR
 # of cortex in the left postcentral gyrus, in 64 channels with noise. The head that makes the data
 # has another skull and finer sources than the one that will invert them, as a real head would.
 
+# sphinx_gallery_thumbnail_number = 2
+
 import matplotlib.pyplot as plt
 import mne
 import numpy as np

@@ -8,7 +8,10 @@ from pathlib import Path
 # before MNE is imported
 os.environ.update(MNE_LOGGING_LEVEL="warning", MPLBACKEND="agg")
 
+from docutils import nodes
 from matplotlib.sphinxext import mathmpl
+from sphinx.domains.python import PyXRefRole
+from sphinx.util.docutils import SphinxRole
 
 import mne_mmnet
 
@@ -25,11 +28,17 @@ extensions = [
     "matplotlib.sphinxext.mathmpl",
     "numpydoc",
     "sphinx_gallery.gen_gallery",
+    "results",
 ]
 templates_path = ["templates"]
 exclude_patterns = ["_build", "**/sg_execution_times.rst", "sg_execution_times.rst"]
 html_theme = "pydata_sphinx_theme"
 html_theme_options = dict(show_prev_next=False)
+html_title = f"{project} {version}"
+html_static_path = ["static"]
+html_css_files = ["site.css"]
+# an empty column beside pages without sections
+html_sidebars = {path.stem: [] for path in HERE.glob("*.rst")}
 html_show_sourcelink = False
 default_role = "code"
 # a formula that cannot be drawn is an error
@@ -60,6 +69,18 @@ sphinx_gallery_conf = dict(
 )
 
 
+class Call(SphinxRole):
+    """A public name as a link; one that this version doesn't have yet is told as such."""
+
+    def run(self):
+        """Make the link, or the plain name."""
+        if self.text not in mne_mmnet.__all__:
+            missing = nodes.emphasis("", "not in this version")
+            return [nodes.literal("", self.text), nodes.Text(" ("), missing, nodes.Text(")")], []
+        text = f"{self.text} <mne_mmnet.{self.text}>"
+        return PyXRefRole()("py:obj", self.rawtext, text, self.lineno, self.inliner)
+
+
 def setup(app):
     """Draw formulas as pictures, with matplotlib: MathJax would be fetched by the reader.
 
@@ -68,5 +89,6 @@ def setup(app):
     app : sphinx.application.Sphinx
         The application.
     """
+    app.add_role("call", Call())
     app.add_role("math", mathmpl.math_role, override=True)
     app.add_directive("math", mathmpl.MathDirective, override=True)
