@@ -2,11 +2,11 @@
 
 import csv
 
-import mne
-
 
 def make_info(montage, sfreq):
     """Electrodes of one of MNE's montages."""
+    import mne  # here, since training runs where there is none
+
     names = mne.channels.make_standard_montage(montage).ch_names
     info = mne.create_info(names, sfreq, "eeg")
     info.set_montage(montage)

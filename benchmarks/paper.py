@@ -30,6 +30,7 @@ import platform
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
@@ -39,10 +40,12 @@ from common import write_rows
 from paper_setup import (
     KINDS,
     SNR_DB,
+    best_run,
     evaluation_set,
     load_one,
     make_fwd,
     read_heads,
+    run_directory,
     train_one,
     validation_set,
 )
@@ -141,7 +144,7 @@ def evaluate_everywhere(method, archive, n_samples):
 def evaluate_learned(name, trained_on, args):
     """Evaluate one trained method on all test sets; results are kept next to its weights."""
     archive = read_heads(args.heads)
-    path = args.root / f"{name}-{trained_on}" / f"scores-{args.n_samples}.json"
+    path = best_run(args.root, name, trained_on) / f"scores-{args.n_samples}.json"
     if path.exists():
         return
     estimator = load_one(name, trained_on, archive, args.root)
@@ -174,6 +177,26 @@ def evaluate_classical(name, args):
     path.write_text(json.dumps(dict(parameters=0, sets=sets)))
 
 
+def make_config(args):
+    """Make the configuration of each training from the options."""
+    plans = dict(
+        cpu=lambda: BilevelConfig.budget(args.minutes),
+        gpu=lambda: BilevelConfig.gpu_budget(args.minutes),
+        paper=BilevelConfig,
+    )
+    config, factor = plans[args.config](), args.learning_rate_factor
+    changes = dict(
+        seed=args.seed,
+        learning_rate=factor * config.learning_rate,
+        regulariser_rate=factor * config.regulariser_rate,
+        pretraining_rate=factor * config.pretraining_rate,
+    )
+    for name in ("pretraining", "n_steps", "crop"):
+        if getattr(args, name) is not None:
+            changes[name] = getattr(args, name)
+    return replace(config, **changes)
+
+
 def work(task):
     """Train or evaluate one method, in a process of its own."""
     what, name, kind, args = task
@@ -181,8 +204,11 @@ def work(task):
     warnings.simplefilter("ignore")
     started = time.monotonic()
     if what == "train":
-        config = BilevelConfig() if args.full else BilevelConfig.budget(args.minutes)
-        train_one(name, kind, config, read_heads(args.heads), args.root, args.device)
+        config = make_config(args)
+        trial = (args.learning_rate_factor, config.pretraining) if args.trial else ()
+        directory = run_directory(args.root, name, kind, *trial, seed=args.seed)
+        heads = read_heads(args.heads)
+        train_one(name, kind, config, heads, directory, args.device, chunks=args.chunks)
     elif name in CLASSICAL:
         evaluate_classical(name, args)
     else:
@@ -215,8 +241,11 @@ def collect(args, times):
     rows = []
     for name in (*ESTIMATORS, *CLASSICAL):
         for trained_on in KINDS if name in ESTIMATORS else ("",):
-            stem = f"{name}-{trained_on}/" if trained_on else f"{name}-"
-            found = json.loads((args.root / f"{stem}scores-{args.n_samples}.json").read_text())
+            file = f"scores-{args.n_samples}.json"
+            path = args.root / f"{name}-{file}"
+            if trained_on:
+                path = best_run(args.root, name, trained_on) / file
+            found = json.loads(path.read_text())
             for label, entry in found["sets"].items():
                 kind, heads = label.rsplit("-", 1)
                 row = dict(
@@ -242,7 +271,7 @@ def collect_descent(args):
     rows = []
     for name in ESTIMATORS:
         for trained_on in KINDS:
-            path = args.root / f"{name}-{trained_on}" / f"scores-{args.n_samples}.json"
+            path = best_run(args.root, name, trained_on) / f"scores-{args.n_samples}.json"
             for label, entry in json.loads(path.read_text())["sets"].items():
                 counts = entry["counts"]
                 if not counts["steps"]:  # direct methods have none
@@ -373,7 +402,29 @@ def main():
     """Run the benchmark."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--minutes", type=float, default=4.0, help="budget of each training")
-    parser.add_argument("--full", action="store_true", help="the paper's schedule instead")
+    parser.add_argument("--config", choices=("cpu", "gpu", "paper"), default="cpu")
+    parser.add_argument(
+        "--full",
+        action="store_const",
+        const="paper",
+        dest="config",
+        help="--config paper: the paper's schedule, not a budget",
+    )
+    parser.add_argument("--methods", nargs="+", default=ESTIMATORS, choices=ESTIMATORS)
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="to train on")
+    parser.add_argument("--train-only", action="store_true", help="needs no MNE, given --heads")
+    parser.add_argument(
+        "--trial", action="store_true", help="settings go into the name of the run's folder"
+    )
+    parser.add_argument("--learning-rate-factor", type=float, default=1.0)
+    parser.add_argument("--pretraining", type=float, help="share of it (default: of the config)")
+    parser.add_argument("--n-steps", type=int, help="K (default: of the config)")
+    parser.add_argument("--crop", type=int, help="window in samples (default: of the config)")
+    parser.add_argument("--seed", type=int, default=0, help="of initial weights and dropout")
+    parser.add_argument("--chunks", type=Path, help="folder of training windows, shared by runs")
+    parser.add_argument(
+        "--make-chunks", type=int, metavar="N", help="only make N chunks of 64 recordings there"
+    )
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--n-samples", type=int, default=64, help="recordings a test set")
@@ -381,24 +432,34 @@ def main():
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
+    if args.make_chunks and args.chunks is None:
+        parser.error("--make-chunks needs --chunks")
     if args.n_samples % BATCH:
         parser.error(f"--n-samples must be a multiple of {BATCH}")
     args.root.mkdir(parents=True, exist_ok=True)
     read_heads(args.heads)  # computed once, before the processes ask for them
-    training = [("train", name, kind, args) for kind in KINDS for name in ESTIMATORS]
+    if args.make_chunks:
+        from paper_chunks import make_chunks
+
+        config = make_config(args)
+        make_chunks(args.chunks, args.kinds, args.make_chunks, config, args.heads, args.jobs)
+        return
+    training = [("train", name, kind, args) for kind in args.kinds for name in args.methods]
     testing = [("evaluate", name, kind, args) for kind in KINDS for name in ESTIMATORS]
     testing += [("evaluate", name, None, args) for name in CLASSICAL]
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
-        for tasks in (training, testing):
+        for tasks in (training,) if args.train_only else (training, testing):
             for line in pool.map(work, tasks):
                 print(line, flush=True)
+    if args.train_only:
+        return
     archive = read_heads(args.heads)
     for kind, unseen in conditions():
         manifest = args.out / "paper_data" / f"{kind}-{'unseen' if unseen else 'same'}.json"
         manifest.parent.mkdir(parents=True, exist_ok=True)
         evaluation_set(kind, args.n_samples, unseen).seal(archive).save(manifest)
     times = measure_times(args)
-    plan = "--full" if args.full else f"--minutes {args.minutes:g}"
+    plan = "--full" if args.config == "paper" else f"--minutes {args.minutes:g}"
     comment = (
         f"python benchmarks/paper.py {plan} --n-samples {args.n_samples}; "
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores of {platform.machine()}, "

@@ -13,7 +13,6 @@ from mne_mmnet.simulation import (
     NeuralMassConfig,
     SereegaConfig,
 )
-from mne_mmnet.simulation.heads import make_head_archive
 from mne_mmnet.training import BilevelConfig, SampleStream, train_bilevel
 
 KINDS = ("sereega", "neural_mass")
@@ -25,6 +24,8 @@ TRAINING_HEADS, VALIDATION_HEADS, UNSEEN_HEADS = tuple(range(8)), (0, 8, 9), (10
 TRAINING_SEED, VALIDATION_SEED, TEST_SEED = 1, 2, 3
 CHUNK_SIZE = 64
 SNR_DB = 5.0
+# files with a run's weights: of training itself, and what paper_export.py makes of it
+_WEIGHTS = ("checkpoint.pt", "best.pt")
 N_TRAINING = 15_000 * CHUNK_SIZE  # made on the fly: no run reaches the end
 
 
@@ -32,6 +33,8 @@ def read_heads(path=None):
     """Lead fields of the 90 electrodes on all heads; computed once (a minute and a half)."""
     if path is not None and Path(path).exists():
         return HeadArchive.read(path)
+    from mne_mmnet.simulation.heads import make_head_archive  # needs MNE, training does not
+
     return make_head_archive(
         path, n_heads=N_HEADS, seed=HEADS_SEED, montage="10-10", variety=VARIETY
     )
@@ -80,26 +83,81 @@ def make_fwd(archive):
     return info, mne_mmnet.make_template_forward(info)
 
 
+def run_directory(root, name, kind, factor=None, pretraining=None, seed=0):
+    """Folder of one run; of a trial, its settings are in the name.
+
+    Parameters
+    ----------
+    root : path-like
+        Folder of all runs.
+    name, kind : str
+        Method and training data.
+    factor, pretraining : float | None
+        What the learning rates are multiplied by, share of pretraining; None is no trial.
+    seed : int
+        Of the run.
+    """
+    trial = "" if factor is None else f"-lr{factor:g}-pre{pretraining:g}"
+    return Path(root) / f"{name}-{kind}{trial}{f'-seed{seed}' if seed else ''}"
+
+
+def runs_of(root, name, kind):
+    """Folders of all runs of one method on one kind of data that have weights, sorted."""
+    places = [run_directory(root, name, kind), *Path(root).glob(f"{name}-{kind}-*")]
+    return sorted(p for p in places if any((p / file).exists() for file in _WEIGHTS))
+
+
+def read_run(directory):
+    """Read a run's description, history and best weights, of a checkpoint or of an export."""
+    path = next(path for file in _WEIGHTS if (path := Path(directory) / file).exists())
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def best_run(root, name, kind, missing_ok=False):
+    """Choose among the trials of one method by validation: the largest cosine of the kept weights.
+
+    The loss is no measure across trials: it holds each one's own Φ.
+    """
+
+    def agreement(directory):
+        history = read_run(directory)["history"]
+        return min(history, key=lambda entry: entry["validation"])["cosine"] if history else -1.0
+
+    runs = runs_of(root, name, kind)
+    if not runs and not missing_ok:
+        raise FileNotFoundError(f"There is no run of {name} on {kind} in {root}: train it first.")
+    return max(runs, key=agreement) if runs else None
+
+
 def load_one(name, kind, archive, root):
-    """Load the best weights of a finished training; as many steps as were trained, where free."""
+    """Load the best weights of the best training; as many steps as were trained, where free."""
     stream = SampleStream(validation_set(kind, 8), 8, archive)
-    state = torch.load(Path(root) / f"{name}-{kind}" / "checkpoint.pt", weights_only=True)
+    state = read_run(best_run(root, name, kind))
     _, config = json.loads(state["description"])
     estimator = make_estimator(name, stream.model, n_steps=config["n_steps"])
     estimator.load_state_dict(state["best"])
     return estimator.eval().requires_grad_(False)
 
 
-def train_one(name, kind, config: BilevelConfig, archive, root, device="cpu", progress=None):
-    """Train one method on one kind of data, or go on with it; return it and its history."""
+def train_one(
+    name, kind, config: BilevelConfig, archive, directory, device="cpu", progress=None, chunks=None
+):
+    """Train one method on one kind of data, or go on with it; return it and its history.
+
+    Windows are the same whatever the run's seed; with ``chunks`` they are kept in that folder.
+    """
     training = training_set(kind)
     held_out = validation_set(kind, config.n_validation)
-    stream = SampleStream(training, config.batch_size, archive, config.crop, config.seed, device)
-    validation = SampleStream(
-        held_out, config.batch_size, archive, config.crop, config.seed, device
-    )
+    options = (config.batch_size, archive, config.crop, 0, device)
+    if chunks is None:
+        stream = SampleStream(training, *options)
+    else:
+        from paper_chunks import StoredStream  # which needs this module
+
+        stream = StoredStream(chunks, training, *options)
+    validation = SampleStream(held_out, *options)
     estimator = make_estimator(name, stream.model, config.seed, config.n_steps)
-    directory = Path(root) / f"{name}-{kind}"
+    directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     for part, dataset in (("training", training), ("validation", held_out)):
         manifest = directory / f"{part}.json"
