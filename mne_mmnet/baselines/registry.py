@@ -17,6 +17,10 @@ def _sizes(model):
 _MAKERS = {
     "mmnet": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1])),
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
+    # not the paper's: residual layers give Φ the context in time that direct networks have
+    "mmnet+": lambda model: CosineMMNet(
+        CosineConfig(n_sources=_sizes(model)[1], dilations=(1, 2, 4, 8, 16))
+    ),
     "unrolling": lambda model: DeepUnrolling(model.start),
     "4dvarnet": lambda model: FourDVarNet(_sizes(model)[1]),
     "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),

@@ -10,6 +10,8 @@ from ..objective.cosine import Smoothness
 
 # frequencies at which the norm of a convolution is computed
 _N_FREQUENCIES = 64
+# size of the residual layers' first kernels, of He's
+_CONTEXT_START = 0.5
 
 
 class Activation(nn.Module):
@@ -103,7 +105,9 @@ def _draw(n_out, n_in, length):
 class Autoencoder(nn.Module):
     """Φ(x) = W₃ ∗ σ(W₂ ∗ σ(W₁ ∗ x)), ∗ along time, sources as channels, no bias.
 
-    Without bias and with the ReLU it is positively homogeneous.
+    Without bias and with the ReLU it is positively homogeneous. With ``dilations`` (which the
+    paper's has not) residual layers h ← h + σ(C_j ∗ h) of growing reach stand before W₃, for more
+    context in time: three taps each, that many samples apart.
 
     Parameters
     ----------
@@ -115,9 +119,11 @@ class Autoencoder(nn.Module):
         Length of the kernels, odd; "same" zero padding.
     smoothing : float
         See :class:`Activation`.
+    dilations : tuple of int
+        Of the residual layers; () is the paper's network.
     """
 
-    def __init__(self, n_sources, width=128, kernel=3, smoothing=0.0):
+    def __init__(self, n_sources, width=128, kernel=3, smoothing=0.0, dilations=()):
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"The kernel must have an odd length, got {kernel}.")
@@ -125,6 +131,11 @@ class Autoencoder(nn.Module):
         self.padding = kernel // 2
         sizes = ((width, n_sources), (width, width), (n_sources, width))
         self.kernels = nn.ParameterList(_draw(n_out, n_in, kernel) for n_out, n_in in sizes)
+        self.dilations = tuple(dilations)
+        # small at first: without them Φ is the plain one
+        self.context = nn.ParameterList(
+            _CONTEXT_START * _draw(width, width, kernel) for _ in self.dilations
+        )
         self._smoothness = (None, None)
 
     def forward(self, x):
@@ -139,14 +150,17 @@ class Autoencoder(nn.Module):
         -------
         image : torch.Tensor of shape (n_batch, n_sources, n_times)
             Φ(x).
-        first, second : torch.Tensor of shape (n_batch, width, n_times)
+        *tape : torch.Tensor of shape (n_batch, width, n_times)
             What went into the activations.
         """
         encode, inner, decode = self.kernels
         first = conv1d(x, encode, padding=self.padding)
         second = conv1d(self.activation(first), inner, padding=self.padding)
-        image = conv1d(self.activation(second), decode, padding=self.padding)
-        return image, first, second
+        hidden, tape = self.activation(second), [first, second]
+        for kernel, dilation in zip(self.context, self.dilations, strict=True):
+            tape.append(conv1d(hidden, kernel, padding=dilation * self.padding, dilation=dilation))
+            hidden = hidden + self.activation(tape[-1])
+        return conv1d(hidden, decode, padding=self.padding), *tape
 
     def pullback(self, tape, cotangent):
         """∇Φ(x)ᵀ applied to a cotangent.
@@ -154,7 +168,7 @@ class Autoencoder(nn.Module):
         Parameters
         ----------
         tape : tuple of torch.Tensor
-            ``first, second`` of :meth:`forward`.
+            Of :meth:`forward`.
         cotangent : torch.Tensor of shape (n_batch, n_sources, n_times)
             What to pull back.
 
@@ -163,9 +177,17 @@ class Autoencoder(nn.Module):
         pulled : torch.Tensor of shape (n_batch, n_sources, n_times)
             The product.
         """
-        first, second = tape
+        first, second, *others = tape
         encode, inner, decode = self.kernels
         back = conv_transpose1d(cotangent, decode, padding=self.padding)
+        layers = zip(others, self.context, self.dilations, strict=True)
+        for seen, kernel, dilation in reversed(list(layers)):
+            back = back + conv_transpose1d(
+                back * self.activation.slope(seen),
+                kernel,
+                padding=dilation * self.padding,
+                dilation=dilation,
+            )
         back = conv_transpose1d(back * self.activation.slope(second), inner, padding=self.padding)
         return conv_transpose1d(back * self.activation.slope(first), encode, padding=self.padding)
 
@@ -180,7 +202,10 @@ class Autoencoder(nn.Module):
             a = b ‖W₃‖ ‖W₁‖² ‖W₂‖ ( r(W₂) + r(W₁)/‖W₁‖ ),
 
         w_i the i-th row of W₃ and r the largest Euclidean norm of a row, the latter from
-        ‖v ∘ v‖₂ ≤ ‖v‖_∞ ‖v‖₂.
+        ‖v ∘ v‖₂ ≤ ‖v‖_∞ ‖v‖₂. With dilations the layers are composed one after the other: where
+        f has the bounds ρ_f, a_f and g has ρ_g, a_g, f ∘ g has ρ_f ρ_g and a_f ρ_g² + ρ_f a_g. A
+        residual layer has 1 + ‖C‖ and b r(C) ‖C‖, whatever its dilation (the spectrum is run
+        through several times), and α ≤ a.
 
         Returns
         -------
@@ -188,8 +213,9 @@ class Autoencoder(nn.Module):
             ρ, α, a.
         """
         # weights seldom change between calls; those made in inference mode have no version
-        versioned = not any(kernel.is_inference() for kernel in self.kernels)
-        key = versioned and tuple((kernel.data_ptr(), kernel._version) for kernel in self.kernels)
+        everything = [*self.kernels, *self.context]
+        versioned = not any(kernel.is_inference() for kernel in everything)
+        key = versioned and tuple((kernel.data_ptr(), kernel._version) for kernel in everything)
         if key and self._smoothness[0] == key:
             return self._smoothness[1]
         one, two, three = (convolution_norm(kernel) for kernel in self.kernels)
@@ -202,5 +228,15 @@ class Autoencoder(nn.Module):
         per_output = decode.abs().amax((1, 2)) * (two * one) ** 2 + composed.amax((1, 2)) * one**2
         joint = three * two * one * (_largest_row(inner) * one + _largest_row(encode))
         found = Smoothness(three * two * one, bend * float(per_output.max()), bend * joint)
+        if self.dilations:
+            slope, joint = one, bend * _largest_row(encode) * one
+            for kernel, norm, straight in (
+                (inner, two, 0.0),
+                *((kernel, convolution_norm(kernel), 1.0) for kernel in self.context),
+            ):
+                own = bend * _largest_row(kernel) * norm
+                joint = own * slope**2 + (straight + norm) * joint
+                slope = (straight + norm) * slope
+            found = Smoothness(three * slope, three * joint, three * joint)
         self._smoothness = (key, found)
         return found
