@@ -64,7 +64,8 @@ class StoredStream(SampleStream):
         path = self.path(number)
         if path.exists():
             try:
-                with np.load(path) as file:
+                # opened here, since NumPy leaves what it cannot read open
+                with open(path, "rb") as raw, np.load(raw) as file:
                     return {name: file[name] for name in _PARTS}
             except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
                 pass  # damaged: made again
