@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mne_mmnet.network import Autoencoder
-from mne_mmnet.network.autoencoder import Activation, convolution_norm
+from mne_mmnet.network.autoencoder import Activation
+from mne_mmnet.network.lipschitz import averaged_norm, convolution_norm
 from mne_mmnet.objective import CosineObjective
 
 N_BATCH, N_CHANNELS, N_SOURCES, N_TIMES = 4, 5, 9, 7
@@ -319,7 +320,9 @@ def test_smoothness_follows_dilated_weights(rng):
     plain = make_autoencoder(rng, 3, 4)
     plain.load_state_dict({k: v for k, v in net.state_dict().items() if "context" not in k})
     for _ in range(2):
-        expected = plain.smoothness().slope * (1.0 + convolution_norm(net.context[0]))
+        encode, inner, decode = plain.kernels
+        after = convolution_norm(decode) * (1.0 + convolution_norm(net.context[0]))
+        expected = after * averaged_norm(torch.eye(4).double()[:, :, None], inner, encode)
         assert net.smoothness().slope == pytest.approx(expected)
         net.context[0].mul_(2.0)
 

@@ -6,10 +6,9 @@ import torch
 from torch import nn
 from torch.nn.functional import conv1d, conv_transpose1d
 
-from ..objective.cosine import Smoothness
+from ..objective.cosine import Enclosure, Smoothness
+from .lipschitz import averaged_norm, convolution_norm, sdp_norm
 
-# frequencies at which the norm of a convolution is computed
-_N_FREQUENCIES = 64
 # size of the residual layers' first kernels, of He's
 _CONTEXT_START = 0.5
 
@@ -48,45 +47,21 @@ class Activation(nn.Module):
             return (t > 0).to(t.dtype)
         return 0.5 * (1.0 + t / self._root(t))
 
+    def secant(self, t, step):
+        """Mean of σ' between t and t + step, without cancellation."""
+        sizes = self._root(t) + self._root(t + step)
+        ratio = (t + (t + step)) / torch.where(sizes > 0, sizes, 1.0)
+        # at the ReLU's kink, where nothing moves, what `slope` says
+        return torch.where(sizes > 0, 0.5 * (1.0 + ratio), 0.0).clamp(0.0, 1.0)
+
     def _root(self, t):
         """√(t² + ε²), without overflow."""
         return torch.hypot(t, t.new_full((), self.smoothing))
 
 
-def convolution_norm(weight):
-    """Upper bound of the spectral norm of a zero-padded convolution over time.
-
-    Zero padding compresses the convolution on the whole line, whose norm is the largest
-    ‖Ŵ(ω)‖₂, Ŵ(ω) = Σ_τ W_τ e^{−iωτ}. For every u, ‖Ŵ(ω)u‖² is a trigonometric polynomial of
-    degree m = kernel − 1, which between N equally spaced frequencies exceeds its largest sample by
-    a factor of no more than 1/cos(πm/N) (Ehlich & Zeller 1964, doi 10.1007/BF01111276).
-
-    Parameters
-    ----------
-    weight : torch.Tensor of shape (n_out, n_in, kernel)
-        The kernel.
-
-    Returns
-    -------
-    norm : float
-        Upper bound, within 1 % for kernels of 3.
-
-    Raises
-    ------
-    ValueError
-        If the kernel is not finite.
-    """
-    weight = weight.detach().double()
-    if not bool(torch.isfinite(weight).all()):
-        raise ValueError("The regulariser's weights are not finite; load or train others.")
-    if weight.shape[0] > weight.shape[1]:
-        weight = weight.transpose(0, 1)
-    kernel = weight.shape[2]
-    n_frequencies = max(_N_FREQUENCIES, 16 * kernel)
-    # a real kernel: frequencies ω and −ω have the same norm
-    spectrum = torch.fft.rfft(weight, n_frequencies, dim=2).permute(2, 0, 1)
-    largest = torch.linalg.eigvalsh(spectrum @ spectrum.mH)[:, -1].max()
-    return math.sqrt(float(largest) / math.cos(math.pi * (kernel - 1) / n_frequencies))
+def _length(x):
+    """Norm of each sample."""
+    return x.flatten(1).norm(dim=1)
 
 
 def _largest_row(weight):
@@ -136,7 +111,7 @@ class Autoencoder(nn.Module):
         self.context = nn.ParameterList(
             _CONTEXT_START * _draw(width, width, kernel) for _ in self.dilations
         )
-        self._smoothness = (None, None)
+        self._smoothness, self._tightened, self._norms = (None, None), (None, None), (None, {})
 
     def forward(self, x):
         """Apply Φ.
@@ -191,12 +166,154 @@ class Autoencoder(nn.Module):
         back = conv_transpose1d(back * self.activation.slope(second), inner, padding=self.padding)
         return conv_transpose1d(back * self.activation.slope(first), encode, padding=self.padding)
 
+    def _layers(self, tape):
+        """List what stands between W₁ and W₃: input of the activation, kernel before it, dilation."""
+        yield tape[0], self.kernels[0], 1, False
+        yield tape[1], self.kernels[1], 1, False
+        for seen, kernel, dilation in zip(tape[2:], self.context, self.dilations, strict=True):
+            yield seen, kernel, dilation, True
+
+    def pushforward(self, tape, tangent):
+        """∇Φ(x) applied to a tangent.
+
+        Parameters
+        ----------
+        tape : tuple of torch.Tensor
+            Of :meth:`forward`.
+        tangent : torch.Tensor of shape (n_batch, n_sources, n_times)
+            What to push forward.
+
+        Returns
+        -------
+        pushed : torch.Tensor of shape (n_batch, n_sources, n_times)
+            The product.
+        """
+        for seen, kernel, dilation, residual in self._layers(tape):
+            image = self.activation.slope(seen) * self._convolve(tangent, kernel, dilation)
+            tangent = tangent + image if residual else image
+        return self._convolve(tangent, self.kernels[2])
+
+    def _convolve(self, x, kernel, dilation=1):
+        return conv1d(x, kernel, padding=dilation * self.padding, dilation=dilation)
+
+    def enclose(self, tape, tangent, shortest, longest, against=()):
+        """Enclose Φ(x + td) for all t from ``shortest`` to ``longest``, layer by layer.
+
+        What goes into an activation is u + t w, w between known bounds, and σ(u + tw) − σ(u) is tw
+        times a mean slope, which (σ is convex) lies between those at the ends. So every hidden
+        entry moves by t (a + z), with bounds of |z| entry by entry and of ‖z‖: convolutions widen
+        the former by their absolute values, the latter by their norm, and the smaller one counts.
+        Where no slope can change, z is zero. To rounding, which is not counted.
+
+        Parameters
+        ----------
+        tape : tuple of torch.Tensor
+            Of :meth:`forward`, at x.
+        tangent : torch.Tensor of shape (n_batch, n_sources, n_times)
+            d.
+        shortest, longest : torch.Tensor of shape (n_batch,)
+            Range of t, from 0.
+        against : tuple of torch.Tensor of shape (n_batch, n_sources, n_times)
+            Whose inner products with what is uncertain are to be bounded.
+
+        Returns
+        -------
+        enclosure : Enclosure
+            Of Φ.
+        """
+        shape = (-1, 1, 1)
+        near, far = shortest.to(tangent).view(shape), longest.to(tangent).view(shape)
+        middle, radius, size = tangent, None, tangent.new_zeros(len(tangent))
+        for seen, kernel, dilation, residual in self._layers(tape):
+            before = middle, radius, size
+            middle = self._convolve(middle, kernel, dilation)
+            if radius is None:  # of the input everything is known
+                radius = torch.zeros_like(middle)
+            else:
+                radius = self._convolve(radius, kernel.abs(), dilation)
+                size = torch.minimum(size * self._norm(kernel), _length(radius))
+            low, high = middle - radius, middle + radius
+            # a mean slope grows with t w
+            secant = self.activation.secant
+            least = torch.minimum(secant(seen, near * low), secant(seen, far * low))
+            most = torch.maximum(secant(seen, near * high), secant(seen, far * high))
+            mean, half = 0.5 * (least + most), 0.5 * (most - least)
+            # (mean ± half)(middle ± radius) − mean · middle
+            doubt = half * middle.abs()
+            radius = doubt + most * radius
+            size = torch.minimum(_length(doubt) + most.amax((1, 2)) * size, _length(radius))
+            middle = mean * middle
+            if residual:
+                middle, radius, size = middle + before[0], radius + before[1], size + before[2]
+        decode = self.kernels[2]
+        inner = []
+        for vector in against:
+            pulled = conv_transpose1d(vector, decode, padding=self.padding)
+            by_entry = (pulled.abs() * radius).sum((1, 2))
+            inner.append(torch.minimum(by_entry, _length(pulled) * size))
+        along = self._convolve(middle, decode)
+        return Enclosure(along, size * self._norm(decode), tuple(inner))
+
+    def tighten(self, n_iterations=60):
+        """Make ρ tighter, with seconds of work: by semidefinite programming.
+
+        The bound is kept as long as the weights are.
+
+        Parameters
+        ----------
+        n_iterations : int
+            See :func:`mne_mmnet.network.lipschitz.sdp_norm`.
+
+        Returns
+        -------
+        slope : float
+            ρ, which :meth:`smoothness` answers from now on.
+        """
+        encode, inner, decode = self.kernels
+        if self.dilations:  # the residual layers stand in between
+            slope = sdp_norm(self._through(), inner, encode, n_iterations) * self._after()
+        else:
+            slope = sdp_norm(decode, inner, encode, n_iterations)
+        self._tightened = (self._key(), slope)
+        self._smoothness = (None, None)
+        return self.smoothness().slope
+
+    def _through(self):
+        """Kernel of the identity, of one tap."""
+        return torch.eye(len(self.kernels[1]), device=self.kernels[1].device)[:, :, None]
+
+    def _after(self):
+        """Bound of what the residual layers and W₃ stretch."""
+        stretch = convolution_norm(self.kernels[2])
+        for kernel in self.context:
+            stretch *= 1.0 + convolution_norm(kernel)
+        return stretch
+
+    def _norm(self, kernel):
+        """Norm of one of the kernels, kept as long as no weight changes."""
+        key = self._key()
+        if key is None:
+            return convolution_norm(kernel)
+        if self._norms[0] != key:
+            self._norms = (key, {})
+        known = self._norms[1]
+        if kernel.data_ptr() not in known:
+            known[kernel.data_ptr()] = convolution_norm(kernel)
+        return known[kernel.data_ptr()]
+
+    def _key(self):
+        """Tell whether weights have changed; None if that cannot be told."""
+        everything = [*self.kernels, *self.context]
+        if any(kernel.is_inference() for kernel in everything):  # these have no version
+            return None
+        return tuple((kernel.data_ptr(), kernel._version) for kernel in everything)
+
     def smoothness(self):
         """Bounds of the derivatives, computed from the layers.
 
         With J₂ = W₂ D₁ W₁ the Jacobian up to the second activation, 0 ≤ σ' ≤ 1 and σ'' ≤ b,
 
-            ρ = ‖W₃‖ ‖W₂‖ ‖W₁‖,
+            ρ ≤ ‖W₃‖ ‖W₂‖ ‖W₁‖ (:func:`mne_mmnet.network.lipschitz.averaged_norm`),
             ∇²Φ_i = J₂ᵀ diag(σ'' ∘ w_i) J₂ + W₁ᵀ diag(σ'' ∘ W₂ᵀ(σ' ∘ w_i)) W₁,
             α = b max_i [ ‖w_i‖_∞ ‖W₂‖² ‖W₁‖² + ‖|W₂|ᵀ|w_i|‖_∞ ‖W₁‖² ],
             a = b ‖W₃‖ ‖W₁‖² ‖W₂‖ ( r(W₂) + r(W₁)/‖W₁‖ ),
@@ -212,11 +329,8 @@ class Autoencoder(nn.Module):
         smoothness : Smoothness
             ρ, α, a.
         """
-        # weights seldom change between calls; those made in inference mode have no version
-        everything = [*self.kernels, *self.context]
-        versioned = not any(kernel.is_inference() for kernel in everything)
-        key = versioned and tuple((kernel.data_ptr(), kernel._version) for kernel in everything)
-        if key and self._smoothness[0] == key:
+        key = self._key()  # weights seldom change between calls
+        if key is not None and self._smoothness[0] == key:
             return self._smoothness[1]
         one, two, three = (convolution_norm(kernel) for kernel in self.kernels)
         encode, inner, decode = (kernel.detach().double() for kernel in self.kernels)
@@ -227,7 +341,9 @@ class Autoencoder(nn.Module):
         bend = self.activation.bend
         per_output = decode.abs().amax((1, 2)) * (two * one) ** 2 + composed.amax((1, 2)) * one**2
         joint = three * two * one * (_largest_row(inner) * one + _largest_row(encode))
-        found = Smoothness(three * two * one, bend * float(per_output.max()), bend * joint)
+        found = Smoothness(
+            averaged_norm(decode, inner, encode), bend * float(per_output.max()), bend * joint
+        )
         if self.dilations:
             slope, joint = one, bend * _largest_row(encode) * one
             for kernel, norm, straight in (
@@ -237,6 +353,12 @@ class Autoencoder(nn.Module):
                 own = bend * _largest_row(kernel) * norm
                 joint = own * slope**2 + (straight + norm) * joint
                 slope = (straight + norm) * slope
-            found = Smoothness(three * slope, three * joint, three * joint)
+            found = Smoothness(
+                self._after() * averaged_norm(self._through(), inner, encode),
+                three * joint,
+                three * joint,
+            )
+        if key is not None and self._tightened[0] == key:
+            found = found._replace(slope=min(found.slope, self._tightened[1]))
         self._smoothness = (key, found)
         return found
