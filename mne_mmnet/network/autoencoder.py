@@ -167,7 +167,7 @@ class Autoencoder(nn.Module):
         return conv_transpose1d(back * self.activation.slope(first), encode, padding=self.padding)
 
     def _layers(self, tape):
-        """List what stands between W₁ and W₃: input of the activation, kernel before it, dilation."""
+        """List the layers before W₃: activation input, kernel, dilation, whether residual."""
         yield tape[0], self.kernels[0], 1, False
         yield tape[1], self.kernels[1], 1, False
         for seen, kernel, dilation in zip(tape[2:], self.context, self.dilations, strict=True):
