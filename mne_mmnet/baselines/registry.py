@@ -3,6 +3,7 @@
 import torch
 
 from ..network import CosineConfig
+from .bounded import BOUNDS, BoundedMMNet, UnboundedMMNet
 from .direct import ConvNet1D, LSTMNet
 from .fourdvarnet import FourDVarNet
 from .meta import MetaCurvature, ModGrad
@@ -30,6 +31,19 @@ _MAKERS = {
 }
 ESTIMATORS = tuple(_MAKERS)
 
+_VARIANTS = {
+    f"mmnet-{bound}": lambda model, bound=bound: BoundedMMNet(
+        CosineConfig.diagonal(n_sources=_sizes(model)[1]), bound
+    )
+    for bound in BOUNDS
+    if bound != "none"
+}
+_VARIANTS["mmnet-none"] = lambda model: UnboundedMMNet(
+    CosineConfig.diagonal(n_sources=_sizes(model)[1])
+)
+# the diagonal network under other bounds; weights of "mmnet-diagonal" fit all of them
+VARIANTS = tuple(_VARIANTS)
+
 
 def make_estimator(name, model, seed=0, n_steps=None):
     """Make an untrained estimator.
@@ -37,7 +51,7 @@ def make_estimator(name, model, seed=0, n_steps=None):
     Parameters
     ----------
     name : str
-        One of ``ESTIMATORS``.
+        One of ``ESTIMATORS`` or ``VARIANTS``.
     model : CosineModel
         Lead field that it is made for.
     seed : int
@@ -55,11 +69,12 @@ def make_estimator(name, model, seed=0, n_steps=None):
     ValueError
         If there is no such estimator.
     """
-    if name not in _MAKERS:
-        raise ValueError(f"There is no estimator {name!r}; choose from {', '.join(ESTIMATORS)}.")
+    makers = {**_MAKERS, **_VARIANTS}
+    if name not in makers:
+        raise ValueError(f"There is no estimator {name!r}; choose from {', '.join(makers)}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        estimator = _MAKERS[name](model)
+        estimator = makers[name](model)
     if estimator.any_steps and n_steps is not None:
         estimator.set_steps(n_steps)
     return estimator
