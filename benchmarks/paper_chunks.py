@@ -37,6 +37,8 @@ class StoredStream(SampleStream):
         fields = asdict(dataset)
         for name in ("archive_digest", "chunk_digest", "version"):
             del fields[name]
+        if not fields["background"]:  # white noise, as it was before there was another
+            del fields["background"]
         key = hashlib.sha256(repr((fields, batch_size, crop, seed)).encode())
         key.update(np.ascontiguousarray(archive.gains).tobytes())
         self.folder = Path(folder)

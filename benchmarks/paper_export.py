@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 from paper_setup import KINDS, best_run, read_run, runs_of
 
-from mne_mmnet.baselines import ESTIMATORS
+from mne_mmnet.baselines import ESTIMATORS, VARIANTS
 
 LIMIT = 15 * 2**20
 
@@ -66,7 +66,12 @@ def main():
     parser.add_argument("--root", type=Path, default=Path("paper-runs"))
     parser.add_argument("--out", type=Path)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS)
-    parser.add_argument("--methods", nargs="+", default=ESTIMATORS, choices=ESTIMATORS)
+    parser.add_argument(
+        "--methods",
+        nargs="+",
+        default=(*ESTIMATORS, *VARIANTS),
+        choices=(*ESTIMATORS, *VARIANTS),
+    )
     parser.add_argument("--all", action="store_true", help="weights of every trial")
     parser.add_argument("--unpack", type=Path, nargs="+", metavar="TAR")
     args = parser.parse_args()
