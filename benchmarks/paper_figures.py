@@ -11,6 +11,7 @@ from matplotlib.ticker import MaxNLocator, NullFormatter
 from mne_mmnet._files import whole_file
 from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant, sharp_structured_majorant
 from mne_mmnet.metrics import space_time_cosine
+from mne_mmnet.solver import RayProposer
 from mne_mmnet.solver.descent import Proposal, certify, descend
 from mne_mmnet.solver.general import SpectralProposer
 from mne_mmnet.viz.colours import GYRUS, blend
@@ -39,7 +40,7 @@ class _AnalyticProposer:
 
 @torch.no_grad()
 def majorant_traces(estimator, batch, n_steps, n_products=16):
-    """Descend one objective from one start with five majorants.
+    """Descend one objective from one start with several majorants.
 
     Parameters
     ----------
@@ -72,6 +73,7 @@ def majorant_traces(estimator, batch, n_steps, n_products=16):
         "Proposition 1": analytic(Proposition1Majorant),
         "sharp diagonal": analytic(SharpMajorant),
         "structured": analytic(sharp_structured_majorant),
+        "proved along a ray": descend(objective, start, RayProposer(objective), n_steps),
         "HVP": descend(objective, start, spectral, n_steps),
         "learned": estimator.certified_iterates(batch.model, batch.data, n_steps),
     }
@@ -175,7 +177,7 @@ def figure_majorants(path, traces, title=""):
     figure = Figure(figsize=(16, 6.4), dpi=100, facecolor="white", layout="constrained")
     left, right = figure.subplots(1, 2)
     count = {len(trace) for trace in traces.values()}
-    markers = "osD^v"
+    markers = "osD^vP"
     for number, (name, trace) in enumerate(traces.items()):
         trace = np.asarray(trace)
         final = np.median(trace[:, 0] - trace[:, -1])
@@ -206,7 +208,7 @@ def figure_majorants(path, traces, title=""):
         handles,
         labels,
         loc="outside lower center",
-        ncols=len(labels),
+        ncols=-(-len(labels) // 2),
         fontsize=14,
         frameon=False,
     )

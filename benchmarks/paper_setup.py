@@ -1,8 +1,10 @@
 """Data sets, heads and trained models of ``benchmarks/paper.py``."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from mne_mmnet.baselines import make_estimator
@@ -13,7 +15,6 @@ from mne_mmnet.simulation import (
     NeuralMassConfig,
     SereegaConfig,
 )
-from mne_mmnet.simulation.heads import make_head_archive
 from mne_mmnet.training import BilevelConfig, SampleStream, train_bilevel
 
 KINDS = ("sereega", "neural_mass")
@@ -25,6 +26,13 @@ TRAINING_HEADS, VALIDATION_HEADS, UNSEEN_HEADS = tuple(range(8)), (0, 8, 9), (10
 TRAINING_SEED, VALIDATION_SEED, TEST_SEED = 1, 2, 3
 CHUNK_SIZE = 64
 SNR_DB = 5.0
+# who is tested on besides: people of a population that nothing is trained on, with folds of theirs
+PEOPLE_SEED, N_PEOPLE = 2000, 16
+# kinds of noise, and the share of brain activity in each
+NOISES = {"white": 0.0, "brain": 0.5}
+HEADS = ("same", "unseen", "people")
+# files with a run's weights: of training itself, and what paper_export.py makes of it
+_WEIGHTS = ("checkpoint.pt", "best.pt")
 N_TRAINING = 15_000 * CHUNK_SIZE  # made on the fly: no run reaches the end
 
 
@@ -32,9 +40,49 @@ def read_heads(path=None):
     """Lead fields of the 90 electrodes on all heads; computed once (a minute and a half)."""
     if path is not None and Path(path).exists():
         return HeadArchive.read(path)
+    from mne_mmnet.simulation.heads import make_head_archive  # needs MNE, training does not
+
     return make_head_archive(
         path, n_heads=N_HEADS, seed=HEADS_SEED, montage="10-10", variety=VARIETY
     )
+
+
+def read_people(path, standard):
+    """Lead fields of other people's heads (DESIGN §5), with the sources of the standard one.
+
+    Parameters
+    ----------
+    path : path-like | None
+        File; made where there is none, which needs MNE (four minutes). None is one in the cache.
+    standard : HeadArchive
+        Of :func:`read_heads`: its head 0 is head 0 here, since all invert with it.
+
+    Returns
+    -------
+    people : HeadArchive
+        Heads from 1 are people. Folds are theirs: lead fields are those along their normals.
+    """
+    from mne_mmnet._cache import find_cached, keep_in_cache
+
+    name = f"heads/paper-people-{PEOPLE_SEED}-{N_PEOPLE}.npz"
+    found = find_cached(name) if path is None else Path(path)
+    if found is None or not found.exists():
+        from paper_people import make_people_heads
+
+        people = make_people_heads(standard, PEOPLE_SEED, N_PEOPLE)
+        if path is None:
+            keep_in_cache(name, people.save)
+        else:
+            people.save(path)
+    else:
+        people = HeadArchive.read(found)
+    return replace(people, gains=np.concatenate([standard.gains[:1], people.gains[1:]]))
+
+
+def archive_of(heads, args):
+    """Lead fields that a test set is made on, of the files that the options name."""
+    standard = read_heads(args.heads)
+    return read_people(args.people, standard) if heads == "people" else standard
 
 
 def training_set(kind):
@@ -57,10 +105,38 @@ def validation_set(kind, n_samples):
     )
 
 
-def evaluation_set(kind, n_samples, unseen):
-    """Manifest of the test recordings, on the standard head or on heads never seen."""
-    heads = UNSEEN_HEADS if unseen else (0,)
-    return Dataset(kind, CONFIGS[kind], TEST_SEED, n_samples, _chunk(n_samples), SNR_DB, heads)
+def conditions():
+    """Every test set: kind of data, heads and noise."""
+    several = [(heads, "white") for heads in HEADS] + [("people", "brain")]
+    return [(kind, *one) for kind in KINDS for one in several]
+
+
+def evaluation_set(kind, n_samples, heads="same", noise="white"):
+    """Manifest of the test recordings.
+
+    Parameters
+    ----------
+    kind : str
+        Of sources.
+    n_samples : int
+        How many.
+    heads : "same" | "unseen" | "people"
+        Made on the standard head that all invert with, on mild perturbations of it never trained
+        on, or on other people's (of the archive of :func:`read_people`).
+    noise : str
+        One of ``NOISES``.
+    """
+    numbers = dict(same=(0,), unseen=UNSEEN_HEADS, people=tuple(range(1, N_PEOPLE + 1)))[heads]
+    return Dataset(
+        kind,
+        CONFIGS[kind],
+        TEST_SEED,
+        n_samples,
+        _chunk(n_samples),
+        SNR_DB,
+        numbers,
+        NOISES[noise],
+    )
 
 
 def _chunk(n_samples):
@@ -80,26 +156,90 @@ def make_fwd(archive):
     return info, mne_mmnet.make_template_forward(info)
 
 
+def run_directory(root, name, kind, factor=None, pretraining=None, seed=0):
+    """Folder of one run; of a trial, its settings are in the name.
+
+    Parameters
+    ----------
+    root : path-like
+        Folder of all runs.
+    name, kind : str
+        Method and training data.
+    factor, pretraining : float | None
+        What the learning rates are multiplied by, share of pretraining; None is no trial.
+    seed : int
+        Of the run.
+    """
+    trial = "" if factor is None else f"-lr{factor:g}-pre{pretraining:g}"
+    return Path(root) / f"{name}-{kind}{trial}{f'-seed{seed}' if seed else ''}"
+
+
+def runs_of(root, name, kind):
+    """Folders of all runs of one method on one kind of data that have weights, sorted."""
+    places = [run_directory(root, name, kind), *Path(root).glob(f"{name}-{kind}-*")]
+    return sorted(p for p in places if any((p / file).exists() for file in _WEIGHTS))
+
+
+def read_run(directory):
+    """Read a run's description, history and best weights, of a checkpoint or of an export."""
+    path = next(path for file in _WEIGHTS if (path := Path(directory) / file).exists())
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def best_run(root, name, kind, missing_ok=False):
+    """Choose among the trials of one method by validation: the largest cosine of the kept weights.
+
+    The loss is no measure across trials: it holds each one's own Φ.
+    """
+
+    def agreement(directory):
+        history = read_run(directory)["history"]
+        return min(history, key=lambda entry: entry["validation"])["cosine"] if history else -1.0
+
+    runs = runs_of(root, name, kind)
+    if not runs and not missing_ok:
+        raise FileNotFoundError(f"There is no run of {name} on {kind} in {root}: train it first.")
+    return max(runs, key=agreement) if runs else None
+
+
 def load_one(name, kind, archive, root):
-    """Load the best weights of a finished training; as many steps as were trained, where free."""
-    stream = SampleStream(validation_set(kind, 8), 8, archive)
-    state = torch.load(Path(root) / f"{name}-{kind}" / "checkpoint.pt", weights_only=True)
-    _, config = json.loads(state["description"])
-    estimator = make_estimator(name, stream.model, n_steps=config["n_steps"])
-    estimator.load_state_dict(state["best"])
+    """Load the best weights of the best training; as many steps as were trained, where free."""
+    return load_run(best_run(root, name, kind), name, archive)
+
+
+def load_run(directory, name, archive):
+    """Load the best weights of one run, into the method ``name`` if they fit that."""
+    stream = SampleStream(validation_set(KINDS[0], 8), 8, archive)
+    state = read_run(directory)
+    estimator = make_estimator(name, stream.model, n_steps=read_config(state)["n_steps"])
+    estimator.load_state_dict({key: tensor.float() for key, tensor in state["best"].items()})
     return estimator.eval().requires_grad_(False)
 
 
-def train_one(name, kind, config: BilevelConfig, archive, root, device="cpu", progress=None):
-    """Train one method on one kind of data, or go on with it; return it and its history."""
+def read_config(state):
+    """Return the plain configuration of a run that :func:`read_run` read."""
+    return json.loads(state["description"])[1]
+
+
+def train_one(
+    name, kind, config: BilevelConfig, archive, directory, device="cpu", progress=None, chunks=None
+):
+    """Train one method on one kind of data, or go on with it; return it and its history.
+
+    Windows are the same whatever the run's seed; with ``chunks`` they are kept in that folder.
+    """
     training = training_set(kind)
     held_out = validation_set(kind, config.n_validation)
-    stream = SampleStream(training, config.batch_size, archive, config.crop, config.seed, device)
-    validation = SampleStream(
-        held_out, config.batch_size, archive, config.crop, config.seed, device
-    )
+    options = (config.batch_size, archive, config.crop, 0, device)
+    if chunks is None:
+        stream = SampleStream(training, *options)
+    else:
+        from paper_chunks import StoredStream  # which needs this module
+
+        stream = StoredStream(chunks, training, *options)
+    validation = SampleStream(held_out, *options)
     estimator = make_estimator(name, stream.model, config.seed, config.n_steps)
-    directory = Path(root) / f"{name}-{kind}"
+    directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     for part, dataset in (("training", training), ("validation", held_out)):
         manifest = directory / f"{part}.json"

@@ -68,6 +68,9 @@ def small(name, model):
         "mmnet-diagonal": lambda: CosineMMNet(
             CosineConfig.diagonal(n_sources=N_SOURCES, width=8, hidden=6)
         ),
+        "mmnet+": lambda: CosineMMNet(
+            CosineConfig(n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4))
+        ),
         "unrolling": lambda: DeepUnrolling(model.start, width=8, n_steps=4),
         "4dvarnet": lambda: FourDVarNet(N_SOURCES, width=8, hidden=6, n_steps=4),
         "metacurvature": lambda: MetaCurvature(N_SOURCES, width=8, n_steps=4),

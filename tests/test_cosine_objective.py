@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from mne_mmnet.network import Autoencoder
-from mne_mmnet.network.autoencoder import Activation, convolution_norm
+from mne_mmnet.network.autoencoder import Activation
+from mne_mmnet.network.lipschitz import averaged_norm, convolution_norm
 from mne_mmnet.objective import CosineObjective
 
 N_BATCH, N_CHANNELS, N_SOURCES, N_TIMES = 4, 5, 9, 7
@@ -16,10 +17,11 @@ def draw(rng, *shape):
     return torch.as_tensor(rng.standard_normal(shape))
 
 
-def make_autoencoder(rng, n_sources, width, kernel=3, smoothing=0.0):
+def make_autoencoder(rng, n_sources, width, kernel=3, smoothing=0.0, dilations=()):
     """Float64 autoencoder with weights of the size that He's rule gives."""
-    net = Autoencoder(n_sources, width, kernel, smoothing).double().requires_grad_(False)
-    for weight in net.kernels:
+    net = Autoencoder(n_sources, width, kernel, smoothing, dilations)
+    net = net.double().requires_grad_(False)
+    for weight in (*net.kernels, *net.context):
         weight.copy_(draw(rng, *weight.shape) * (2.0 / (weight.shape[1] * kernel)) ** 0.5)
     return net
 
@@ -257,12 +259,13 @@ def _derivatives(values, x):
     return torch.stack(parts, 1)
 
 
+@pytest.mark.parametrize("dilations", [(), (1, 2)])
 @pytest.mark.parametrize("smoothing", [0.02, EPSILON, 3.0])
-def test_smoothness_bounds_dense_derivatives(smoothing, rng):
+def test_smoothness_bounds_dense_derivatives(smoothing, dilations, rng):
     """ρ ≥ ‖∇Φ‖, α ≥ max_i ‖∇²Φ_i‖ and a ≥ ‖D²Φ[d, d]‖/‖d‖², at many points of tiny networks."""
     n_sources, n_times, n_points = 2, 3, 60
     for _ in range(3):
-        net = make_autoencoder(rng, n_sources, 3, smoothing=smoothing)
+        net = make_autoencoder(rng, n_sources, 3, smoothing=smoothing, dilations=dilations)
         rho, alpha, joint = net.smoothness()
         x = draw(rng, n_points, n_sources * n_times)
         x = x * torch.as_tensor(10.0 ** rng.uniform(-3, 2, (n_points, 1))) * smoothing
@@ -275,13 +278,53 @@ def test_smoothness_bounds_dense_derivatives(smoothing, rng):
         values, vectors = torch.linalg.eigh(hessian)
         assert values.abs().max() <= alpha
         # not a trivial bound
-        assert values.abs().max() > 1e-3 * alpha
+        assert values.abs().max() > (1e-4 if dilations else 1e-3) * alpha
         # the outputs' own worst directions, and random ones
         random = draw(rng, n_points, 200, n_sources * n_times)
         direction = torch.cat([vectors.mT.flatten(1, 2), random], 1)
         direction = direction / direction.norm(dim=2, keepdim=True)
         bent = torch.einsum("piab,pda,pdb->pdi", hessian, direction, direction).norm(dim=2)
         assert bent.max() <= joint
+
+
+@pytest.mark.parametrize("smoothing", [0.0, EPSILON])
+def test_dilated_layers(smoothing, rng):
+    """They are the residual layers that they say they are; the pullback is their derivative."""
+    n_times, dilations = 12, (1, 2, 4)
+    net = make_autoencoder(rng, 3, 4, smoothing=smoothing, dilations=dilations)
+    x = draw(rng, 2, 3, n_times).requires_grad_(True)
+    image, *tape = net(x)
+
+    def convolve(kernel, h, dilation=1):
+        out = torch.zeros(len(h), len(kernel), n_times, dtype=h.dtype)
+        for t in range(n_times):
+            for tap in range(3):
+                at = t + (tap - 1) * dilation
+                if 0 <= at < n_times:
+                    out[:, :, t] += h[:, :, at] @ kernel[:, :, tap].T
+        return out
+
+    encode, inner, decode = net.kernels
+    h = net.activation(convolve(inner, net.activation(convolve(encode, x))))
+    for kernel, dilation in zip(net.context, dilations, strict=True):
+        h = h + net.activation(convolve(kernel, h, dilation))
+    torch.testing.assert_close(image, convolve(decode, h))
+    cotangent = draw(rng, *image.shape)
+    (expected,) = torch.autograd.grad((image * cotangent).sum(), x)
+    torch.testing.assert_close(net.pullback(tuple(tape), cotangent), expected)
+
+
+def test_smoothness_follows_dilated_weights(rng):
+    """A residual layer's kernel is among those whose change is noticed."""
+    net = make_autoencoder(rng, 3, 4, dilations=(2,))
+    plain = make_autoencoder(rng, 3, 4)
+    plain.load_state_dict({k: v for k, v in net.state_dict().items() if "context" not in k})
+    for _ in range(2):
+        encode, inner, decode = plain.kernels
+        after = convolution_norm(decode) * (1.0 + convolution_norm(net.context[0]))
+        expected = after * averaged_norm(torch.eye(4).double()[:, :, None], inner, encode)
+        assert net.smoothness().slope == pytest.approx(expected)
+        net.context[0].mul_(2.0)
 
 
 @pytest.mark.parametrize("change", ["in place", "load", "convert"])

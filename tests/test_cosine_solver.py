@@ -27,7 +27,7 @@ BOLD = {"structured": (3e-3, 10.0), "diagonal": (0.3, 1e3)}
 LEADFIELDS = ("generic", "rank-deficient", "duplicated rows", "scattered norms", "smooth")
 DATA = ("rank-1", "noise", "zeros", "single sample", "one channel", "constant")
 # learned tries before the analytic ones, and all tries
-N_LEARNED, N_TRIES = 4, 7
+N_LEARNED, N_TRIES = 4, 8
 
 
 def make_config(metric="structured", smoothing=0.0, **changes):
@@ -363,8 +363,9 @@ def test_proposals_are_learned_then_analytic(rng):
         proposals = list(proposer(point))
         index = torch.arange(3)
         steps = [proposal.step(index) for proposal in proposals]
-        assert [proposal.analytic for proposal in proposals] == [False] * 4 + [True] * 3
-        for first in (0, N_LEARNED):
+        assert [proposal.analytic for proposal in proposals] == [False] * 4 + [True] * 4
+        # the one that is proved along its direction stands between them
+        for first in (0, N_LEARNED + 1):
             for later in range(first + 1, N_LEARNED if first == 0 else N_TRIES):
                 assert (steps[later].norm() < steps[later - 1].norm()).all()
                 torch.testing.assert_close(
@@ -375,7 +376,9 @@ def test_proposals_are_learned_then_analytic(rng):
         part = torch.tensor([2, 0])
         assert torch.equal(proposals[0].step(part), steps[0][part])
         # the smooth Φ has a majorant: the guaranteed step descends
-        assert (objective.values(point.x + steps[N_LEARNED]) <= point.value).all()
+        for step in steps[N_LEARNED : N_LEARNED + 2]:
+            assert (objective.values(point.x + step) < point.value).all()
+        assert (steps[N_LEARNED].norm() > 10 * steps[N_LEARNED + 1].norm()).all()
 
 
 class Overconfident(CosineProposer):

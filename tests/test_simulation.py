@@ -20,7 +20,7 @@ from mne_mmnet.simulation import (
     simulate_batch,
     timecourses,
 )
-from mne_mmnet.simulation.batch import _draw_electrodes, _estimate_covariance
+from mne_mmnet.simulation.batch import draw_electrodes, estimate_covariance
 from mne_mmnet.simulation.neural_mass import draw_discharges
 from mne_mmnet.simulation.noise import draw_field_noise
 from mne_mmnet.simulation.timecourses import draw_timecourses, power_law
@@ -374,14 +374,14 @@ def test_layouts_are_used(people, rng):
     people = replace(people, layouts=layouts, groups=np.repeat([0, 1], 20))
     used = set()
     for _ in range(80):
-        picks = _draw_electrodes(rng, people, replace(SMALL, layouts=1.0), 11)
+        picks = draw_electrodes(rng, people, replace(SMALL, layouts=1.0), 11)
         assert len(set(picks.tolist())) == 11
         fitting = [name for name, all_ in layouts.items() if np.isin(picks, all_).all()]
         used |= {name for name in fitting if name != "many"}
         assert set(fitting) & {"layout 2", "layout 3", "layout 4", "layout 5"}
     assert used >= {"layout 2", "layout 3", "layout 4", "layout 5"}
     for _ in range(20):
-        picks = _draw_electrodes(rng, people, replace(SMALL, layouts=0.0), 11)
+        picks = draw_electrodes(rng, people, replace(SMALL, layouts=0.0), 11)
         assert len(set(people.groups[picks].tolist())) == 1
 
 
@@ -556,7 +556,7 @@ def test_estimated_covariance(rng):
     truth = factor @ factor.T
     kinds = []
     for _ in range(20):
-        few, many = (_estimate_covariance(rng, truth, n) for n in (15, 4000))
+        few, many = (estimate_covariance(rng, truth, n) for n in (15, 4000))
         for found in (few, many):
             np.testing.assert_allclose(found, found.T)
             assert np.linalg.eigvalsh(found).min() > 0

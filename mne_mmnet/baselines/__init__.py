@@ -5,6 +5,8 @@ The learned ones are torch modules from (lead field, data) to currents; MNE's ow
 """
 
 from .base import Estimator as Estimator
+from .bounded import BoundedMMNet as BoundedMMNet
+from .bounded import UnboundedMMNet as UnboundedMMNet
 from .direct import ConvNet1D as ConvNet1D
 from .direct import LSTMNet as LSTMNet
 from .fourdvarnet import FourDVarNet as FourDVarNet
@@ -12,5 +14,6 @@ from .meta import MetaCurvature as MetaCurvature
 from .meta import ModGrad as ModGrad
 from .mmnet import CosineMMNet as CosineMMNet
 from .registry import ESTIMATORS as ESTIMATORS
+from .registry import VARIANTS as VARIANTS
 from .registry import make_estimator as make_estimator
 from .unrolling import DeepUnrolling as DeepUnrolling

@@ -13,7 +13,8 @@ class CosineMMNet(Estimator):
     Parameters
     ----------
     config : CosineConfig
-        Shape of the networks; ``metric="diagonal"`` is the paper's.
+        Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations``, which are
+        not the paper's, it is compared as "mmnet+".
     """
 
     any_steps = True

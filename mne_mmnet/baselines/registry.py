@@ -3,6 +3,7 @@
 import torch
 
 from ..network import CosineConfig
+from .bounded import BOUNDS, BoundedMMNet, UnboundedMMNet
 from .direct import ConvNet1D, LSTMNet
 from .fourdvarnet import FourDVarNet
 from .meta import MetaCurvature, ModGrad
@@ -17,6 +18,10 @@ def _sizes(model):
 _MAKERS = {
     "mmnet": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1])),
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
+    # not the paper's: residual layers give Φ the context in time that direct networks have
+    "mmnet+": lambda model: CosineMMNet(
+        CosineConfig(n_sources=_sizes(model)[1], dilations=(1, 2, 4, 8, 16))
+    ),
     "unrolling": lambda model: DeepUnrolling(model.start),
     "4dvarnet": lambda model: FourDVarNet(_sizes(model)[1]),
     "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),
@@ -26,6 +31,19 @@ _MAKERS = {
 }
 ESTIMATORS = tuple(_MAKERS)
 
+_VARIANTS = {
+    f"mmnet-{bound}": lambda model, bound=bound: BoundedMMNet(
+        CosineConfig.diagonal(n_sources=_sizes(model)[1]), bound
+    )
+    for bound in BOUNDS
+    if bound != "none"
+}
+_VARIANTS["mmnet-none"] = lambda model: UnboundedMMNet(
+    CosineConfig.diagonal(n_sources=_sizes(model)[1])
+)
+# the diagonal network under other bounds; weights of "mmnet-diagonal" fit all of them
+VARIANTS = tuple(_VARIANTS)
+
 
 def make_estimator(name, model, seed=0, n_steps=None):
     """Make an untrained estimator.
@@ -33,7 +51,7 @@ def make_estimator(name, model, seed=0, n_steps=None):
     Parameters
     ----------
     name : str
-        One of ``ESTIMATORS``.
+        One of ``ESTIMATORS`` or ``VARIANTS``.
     model : CosineModel
         Lead field that it is made for.
     seed : int
@@ -51,11 +69,12 @@ def make_estimator(name, model, seed=0, n_steps=None):
     ValueError
         If there is no such estimator.
     """
-    if name not in _MAKERS:
-        raise ValueError(f"There is no estimator {name!r}; choose from {', '.join(ESTIMATORS)}.")
+    makers = {**_MAKERS, **_VARIANTS}
+    if name not in makers:
+        raise ValueError(f"There is no estimator {name!r}; choose from {', '.join(makers)}.")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        estimator = _MAKERS[name](model)
+        estimator = makers[name](model)
     if estimator.any_steps and n_steps is not None:
         estimator.set_steps(n_steps)
     return estimator

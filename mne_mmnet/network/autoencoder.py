@@ -6,10 +6,11 @@ import torch
 from torch import nn
 from torch.nn.functional import conv1d, conv_transpose1d
 
-from ..objective.cosine import Smoothness
+from ..objective.cosine import Enclosure, Smoothness
+from .lipschitz import averaged_norm, convolution_norm, sdp_norm
 
-# frequencies at which the norm of a convolution is computed
-_N_FREQUENCIES = 64
+# size of the residual layers' first kernels, of He's
+_CONTEXT_START = 0.5
 
 
 class Activation(nn.Module):
@@ -46,45 +47,21 @@ class Activation(nn.Module):
             return (t > 0).to(t.dtype)
         return 0.5 * (1.0 + t / self._root(t))
 
+    def secant(self, t, step):
+        """Mean of σ' between t and t + step, without cancellation."""
+        sizes = self._root(t) + self._root(t + step)
+        ratio = (t + (t + step)) / torch.where(sizes > 0, sizes, 1.0)
+        # at the ReLU's kink, where nothing moves, what `slope` says
+        return torch.where(sizes > 0, 0.5 * (1.0 + ratio), 0.0).clamp(0.0, 1.0)
+
     def _root(self, t):
         """√(t² + ε²), without overflow."""
         return torch.hypot(t, t.new_full((), self.smoothing))
 
 
-def convolution_norm(weight):
-    """Upper bound of the spectral norm of a zero-padded convolution over time.
-
-    Zero padding compresses the convolution on the whole line, whose norm is the largest
-    ‖Ŵ(ω)‖₂, Ŵ(ω) = Σ_τ W_τ e^{−iωτ}. For every u, ‖Ŵ(ω)u‖² is a trigonometric polynomial of
-    degree m = kernel − 1, which between N equally spaced frequencies exceeds its largest sample by
-    a factor of no more than 1/cos(πm/N) (Ehlich & Zeller 1964, doi 10.1007/BF01111276).
-
-    Parameters
-    ----------
-    weight : torch.Tensor of shape (n_out, n_in, kernel)
-        The kernel.
-
-    Returns
-    -------
-    norm : float
-        Upper bound, within 1 % for kernels of 3.
-
-    Raises
-    ------
-    ValueError
-        If the kernel is not finite.
-    """
-    weight = weight.detach().double()
-    if not bool(torch.isfinite(weight).all()):
-        raise ValueError("The regulariser's weights are not finite; load or train others.")
-    if weight.shape[0] > weight.shape[1]:
-        weight = weight.transpose(0, 1)
-    kernel = weight.shape[2]
-    n_frequencies = max(_N_FREQUENCIES, 16 * kernel)
-    # a real kernel: frequencies ω and −ω have the same norm
-    spectrum = torch.fft.rfft(weight, n_frequencies, dim=2).permute(2, 0, 1)
-    largest = torch.linalg.eigvalsh(spectrum @ spectrum.mH)[:, -1].max()
-    return math.sqrt(float(largest) / math.cos(math.pi * (kernel - 1) / n_frequencies))
+def _length(x):
+    """Norm of each sample."""
+    return x.flatten(1).norm(dim=1)
 
 
 def _largest_row(weight):
@@ -103,7 +80,9 @@ def _draw(n_out, n_in, length):
 class Autoencoder(nn.Module):
     """Φ(x) = W₃ ∗ σ(W₂ ∗ σ(W₁ ∗ x)), ∗ along time, sources as channels, no bias.
 
-    Without bias and with the ReLU it is positively homogeneous.
+    Without bias and with the ReLU it is positively homogeneous. With ``dilations`` (which the
+    paper's has not) residual layers h ← h + σ(C_j ∗ h) of growing reach stand before W₃, for more
+    context in time: three taps each, that many samples apart.
 
     Parameters
     ----------
@@ -115,9 +94,11 @@ class Autoencoder(nn.Module):
         Length of the kernels, odd; "same" zero padding.
     smoothing : float
         See :class:`Activation`.
+    dilations : tuple of int
+        Of the residual layers; () is the paper's network.
     """
 
-    def __init__(self, n_sources, width=128, kernel=3, smoothing=0.0):
+    def __init__(self, n_sources, width=128, kernel=3, smoothing=0.0, dilations=()):
         super().__init__()
         if kernel % 2 == 0:
             raise ValueError(f"The kernel must have an odd length, got {kernel}.")
@@ -125,7 +106,12 @@ class Autoencoder(nn.Module):
         self.padding = kernel // 2
         sizes = ((width, n_sources), (width, width), (n_sources, width))
         self.kernels = nn.ParameterList(_draw(n_out, n_in, kernel) for n_out, n_in in sizes)
-        self._smoothness = (None, None)
+        self.dilations = tuple(dilations)
+        # small at first: without them Φ is the plain one
+        self.context = nn.ParameterList(
+            _CONTEXT_START * _draw(width, width, kernel) for _ in self.dilations
+        )
+        self._smoothness, self._tightened, self._norms = (None, None), (None, None), (None, {})
 
     def forward(self, x):
         """Apply Φ.
@@ -139,14 +125,17 @@ class Autoencoder(nn.Module):
         -------
         image : torch.Tensor of shape (n_batch, n_sources, n_times)
             Φ(x).
-        first, second : torch.Tensor of shape (n_batch, width, n_times)
+        *tape : torch.Tensor of shape (n_batch, width, n_times)
             What went into the activations.
         """
         encode, inner, decode = self.kernels
         first = conv1d(x, encode, padding=self.padding)
         second = conv1d(self.activation(first), inner, padding=self.padding)
-        image = conv1d(self.activation(second), decode, padding=self.padding)
-        return image, first, second
+        hidden, tape = self.activation(second), [first, second]
+        for kernel, dilation in zip(self.context, self.dilations, strict=True):
+            tape.append(conv1d(hidden, kernel, padding=dilation * self.padding, dilation=dilation))
+            hidden = hidden + self.activation(tape[-1])
+        return conv1d(hidden, decode, padding=self.padding), *tape
 
     def pullback(self, tape, cotangent):
         """∇Φ(x)ᵀ applied to a cotangent.
@@ -154,7 +143,7 @@ class Autoencoder(nn.Module):
         Parameters
         ----------
         tape : tuple of torch.Tensor
-            ``first, second`` of :meth:`forward`.
+            Of :meth:`forward`.
         cotangent : torch.Tensor of shape (n_batch, n_sources, n_times)
             What to pull back.
 
@@ -163,34 +152,185 @@ class Autoencoder(nn.Module):
         pulled : torch.Tensor of shape (n_batch, n_sources, n_times)
             The product.
         """
-        first, second = tape
+        first, second, *others = tape
         encode, inner, decode = self.kernels
         back = conv_transpose1d(cotangent, decode, padding=self.padding)
+        layers = zip(others, self.context, self.dilations, strict=True)
+        for seen, kernel, dilation in reversed(list(layers)):
+            back = back + conv_transpose1d(
+                back * self.activation.slope(seen),
+                kernel,
+                padding=dilation * self.padding,
+                dilation=dilation,
+            )
         back = conv_transpose1d(back * self.activation.slope(second), inner, padding=self.padding)
         return conv_transpose1d(back * self.activation.slope(first), encode, padding=self.padding)
+
+    def _layers(self, tape):
+        """List the layers before W₃: activation input, kernel, dilation, whether residual."""
+        yield tape[0], self.kernels[0], 1, False
+        yield tape[1], self.kernels[1], 1, False
+        for seen, kernel, dilation in zip(tape[2:], self.context, self.dilations, strict=True):
+            yield seen, kernel, dilation, True
+
+    def pushforward(self, tape, tangent):
+        """∇Φ(x) applied to a tangent.
+
+        Parameters
+        ----------
+        tape : tuple of torch.Tensor
+            Of :meth:`forward`.
+        tangent : torch.Tensor of shape (n_batch, n_sources, n_times)
+            What to push forward.
+
+        Returns
+        -------
+        pushed : torch.Tensor of shape (n_batch, n_sources, n_times)
+            The product.
+        """
+        for seen, kernel, dilation, residual in self._layers(tape):
+            image = self.activation.slope(seen) * self._convolve(tangent, kernel, dilation)
+            tangent = tangent + image if residual else image
+        return self._convolve(tangent, self.kernels[2])
+
+    def _convolve(self, x, kernel, dilation=1):
+        return conv1d(x, kernel, padding=dilation * self.padding, dilation=dilation)
+
+    def enclose(self, tape, tangent, shortest, longest, against=()):
+        """Enclose Φ(x + td) for all t from ``shortest`` to ``longest``, layer by layer.
+
+        What goes into an activation is u + t w, w between known bounds, and σ(u + tw) − σ(u) is tw
+        times a mean slope, which (σ is convex) lies between those at the ends. So every hidden
+        entry moves by t (a + z), with bounds of |z| entry by entry and of ‖z‖: convolutions widen
+        the former by their absolute values, the latter by their norm, and the smaller one counts.
+        Where no slope can change, z is zero. To rounding, which is not counted.
+
+        Parameters
+        ----------
+        tape : tuple of torch.Tensor
+            Of :meth:`forward`, at x.
+        tangent : torch.Tensor of shape (n_batch, n_sources, n_times)
+            d.
+        shortest, longest : torch.Tensor of shape (n_batch,)
+            Range of t, from 0.
+        against : tuple of torch.Tensor of shape (n_batch, n_sources, n_times)
+            Whose inner products with what is uncertain are to be bounded.
+
+        Returns
+        -------
+        enclosure : Enclosure
+            Of Φ.
+        """
+        shape = (-1, 1, 1)
+        near, far = shortest.to(tangent).view(shape), longest.to(tangent).view(shape)
+        middle, radius, size = tangent, None, tangent.new_zeros(len(tangent))
+        for seen, kernel, dilation, residual in self._layers(tape):
+            before = middle, radius, size
+            middle = self._convolve(middle, kernel, dilation)
+            if radius is None:  # of the input everything is known
+                radius = torch.zeros_like(middle)
+            else:
+                radius = self._convolve(radius, kernel.abs(), dilation)
+                size = torch.minimum(size * self._norm(kernel), _length(radius))
+            low, high = middle - radius, middle + radius
+            # a mean slope grows with t w
+            secant = self.activation.secant
+            least = torch.minimum(secant(seen, near * low), secant(seen, far * low))
+            most = torch.maximum(secant(seen, near * high), secant(seen, far * high))
+            mean, half = 0.5 * (least + most), 0.5 * (most - least)
+            # (mean ± half)(middle ± radius) − mean · middle
+            doubt = half * middle.abs()
+            radius = doubt + most * radius
+            size = torch.minimum(_length(doubt) + most.amax((1, 2)) * size, _length(radius))
+            middle = mean * middle
+            if residual:
+                middle, radius, size = middle + before[0], radius + before[1], size + before[2]
+        decode = self.kernels[2]
+        inner = []
+        for vector in against:
+            pulled = conv_transpose1d(vector, decode, padding=self.padding)
+            by_entry = (pulled.abs() * radius).sum((1, 2))
+            inner.append(torch.minimum(by_entry, _length(pulled) * size))
+        along = self._convolve(middle, decode)
+        return Enclosure(along, size * self._norm(decode), tuple(inner))
+
+    def tighten(self, n_iterations=60):
+        """Make ρ tighter, with seconds of work: by semidefinite programming.
+
+        The bound is kept as long as the weights are.
+
+        Parameters
+        ----------
+        n_iterations : int
+            See :func:`mne_mmnet.network.lipschitz.sdp_norm`.
+
+        Returns
+        -------
+        slope : float
+            ρ, which :meth:`smoothness` answers from now on.
+        """
+        encode, inner, decode = self.kernels
+        if self.dilations:  # the residual layers stand in between
+            slope = sdp_norm(self._through(), inner, encode, n_iterations) * self._after()
+        else:
+            slope = sdp_norm(decode, inner, encode, n_iterations)
+        self._tightened = (self._key(), slope)
+        self._smoothness = (None, None)
+        return self.smoothness().slope
+
+    def _through(self):
+        """Kernel of the identity, of one tap."""
+        return torch.eye(len(self.kernels[1]), device=self.kernels[1].device)[:, :, None]
+
+    def _after(self):
+        """Bound of what the residual layers and W₃ stretch."""
+        stretch = convolution_norm(self.kernels[2])
+        for kernel in self.context:
+            stretch *= 1.0 + convolution_norm(kernel)
+        return stretch
+
+    def _norm(self, kernel):
+        """Norm of one of the kernels, kept as long as no weight changes."""
+        key = self._key()
+        if key is None:
+            return convolution_norm(kernel)
+        if self._norms[0] != key:
+            self._norms = (key, {})
+        known = self._norms[1]
+        if kernel.data_ptr() not in known:
+            known[kernel.data_ptr()] = convolution_norm(kernel)
+        return known[kernel.data_ptr()]
+
+    def _key(self):
+        """Tell whether weights have changed; None if that cannot be told."""
+        everything = [*self.kernels, *self.context]
+        if any(kernel.is_inference() for kernel in everything):  # these have no version
+            return None
+        return tuple((kernel.data_ptr(), kernel._version) for kernel in everything)
 
     def smoothness(self):
         """Bounds of the derivatives, computed from the layers.
 
         With J₂ = W₂ D₁ W₁ the Jacobian up to the second activation, 0 ≤ σ' ≤ 1 and σ'' ≤ b,
 
-            ρ = ‖W₃‖ ‖W₂‖ ‖W₁‖,
+            ρ ≤ ‖W₃‖ ‖W₂‖ ‖W₁‖ (:func:`mne_mmnet.network.lipschitz.averaged_norm`),
             ∇²Φ_i = J₂ᵀ diag(σ'' ∘ w_i) J₂ + W₁ᵀ diag(σ'' ∘ W₂ᵀ(σ' ∘ w_i)) W₁,
             α = b max_i [ ‖w_i‖_∞ ‖W₂‖² ‖W₁‖² + ‖|W₂|ᵀ|w_i|‖_∞ ‖W₁‖² ],
             a = b ‖W₃‖ ‖W₁‖² ‖W₂‖ ( r(W₂) + r(W₁)/‖W₁‖ ),
 
         w_i the i-th row of W₃ and r the largest Euclidean norm of a row, the latter from
-        ‖v ∘ v‖₂ ≤ ‖v‖_∞ ‖v‖₂.
+        ‖v ∘ v‖₂ ≤ ‖v‖_∞ ‖v‖₂. With dilations the layers are composed one after the other: where
+        f has the bounds ρ_f, a_f and g has ρ_g, a_g, f ∘ g has ρ_f ρ_g and a_f ρ_g² + ρ_f a_g. A
+        residual layer has 1 + ‖C‖ and b r(C) ‖C‖, whatever its dilation (the spectrum is run
+        through several times), and α ≤ a.
 
         Returns
         -------
         smoothness : Smoothness
             ρ, α, a.
         """
-        # weights seldom change between calls; those made in inference mode have no version
-        versioned = not any(kernel.is_inference() for kernel in self.kernels)
-        key = versioned and tuple((kernel.data_ptr(), kernel._version) for kernel in self.kernels)
-        if key and self._smoothness[0] == key:
+        key = self._key()  # weights seldom change between calls
+        if key is not None and self._smoothness[0] == key:
             return self._smoothness[1]
         one, two, three = (convolution_norm(kernel) for kernel in self.kernels)
         encode, inner, decode = (kernel.detach().double() for kernel in self.kernels)
@@ -201,6 +341,24 @@ class Autoencoder(nn.Module):
         bend = self.activation.bend
         per_output = decode.abs().amax((1, 2)) * (two * one) ** 2 + composed.amax((1, 2)) * one**2
         joint = three * two * one * (_largest_row(inner) * one + _largest_row(encode))
-        found = Smoothness(three * two * one, bend * float(per_output.max()), bend * joint)
+        found = Smoothness(
+            averaged_norm(decode, inner, encode), bend * float(per_output.max()), bend * joint
+        )
+        if self.dilations:
+            slope, joint = one, bend * _largest_row(encode) * one
+            for kernel, norm, straight in (
+                (inner, two, 0.0),
+                *((kernel, convolution_norm(kernel), 1.0) for kernel in self.context),
+            ):
+                own = bend * _largest_row(kernel) * norm
+                joint = own * slope**2 + (straight + norm) * joint
+                slope = (straight + norm) * slope
+            found = Smoothness(
+                self._after() * averaged_norm(self._through(), inner, encode),
+                three * joint,
+                three * joint,
+            )
+        if key is not None and self._tightened[0] == key:
+            found = found._replace(slope=min(found.slope, self._tightened[1]))
         self._smoothness = (key, found)
         return found

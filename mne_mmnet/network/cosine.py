@@ -53,6 +53,8 @@ class CosineConfig:
         Range of the factors; larger ones are bolder.
     n_steps : int
         K, steps in training and at use.
+    dilations : tuple of int
+        Of the autoencoder's residual layers; the paper's has none.
     """
 
     n_sources: int = 1284
@@ -66,8 +68,12 @@ class CosineConfig:
     factor_min: float = 3e-3
     factor_max: float = 10.0
     n_steps: int = 10
+    dilations: tuple[int, ...] = ()
 
     def __post_init__(self):
+        object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON has lists
+        if any(not dilation > 0 for dilation in self.dilations):
+            raise ValueError(f"dilations must be > 0, got {self.dilations}.")
         if self.metric not in METRICS:
             raise ValueError(f"metric must be one of {METRICS}, got {self.metric!r}.")
         if not 0 < self.factor_min < self.factor_max:
@@ -169,7 +175,11 @@ class CosineNetwork(nn.Module):
         super().__init__()
         self.config = CosineConfig() if config is None else config
         self.regulariser = Autoencoder(
-            self.config.n_sources, self.config.width, self.config.kernel, self.config.smoothing
+            self.config.n_sources,
+            self.config.width,
+            self.config.kernel,
+            self.config.smoothing,
+            self.config.dilations,
         )
         self.curvature = CurvatureLSTM(self.config)
 

@@ -32,6 +32,24 @@ class Smoothness(NamedTuple):
     joint_bend: float
 
 
+class Enclosure(NamedTuple):
+    """What is certain of a regulariser along a ray: Φ(x + td) = Φ(x) + t (along + e).
+
+    Parameters
+    ----------
+    along : torch.Tensor of shape (n_batch, n_sources, n_times)
+        The middle of what is possible.
+    size : torch.Tensor of shape (n_batch,)
+        Bound of ‖e‖, whatever t.
+    inner : tuple of torch.Tensor of shape (n_batch,)
+        Bounds of |⟨v, e⟩|, one for each v that was asked for.
+    """
+
+    along: torch.Tensor
+    size: torch.Tensor
+    inner: tuple
+
+
 class Regulariser(Protocol):
     """What the objective asks of Φ; :class:`mne_mmnet.network.Autoencoder` is one."""
 
@@ -40,6 +58,12 @@ class Regulariser(Protocol):
 
     def pullback(self, tape, cotangent):
         """Return ∇Φ(x)ᵀ applied to ``cotangent``."""
+
+    def pushforward(self, tape, tangent):
+        """Return ∇Φ(x) applied to ``tangent``."""
+
+    def enclose(self, tape, tangent, shortest, longest, against=()) -> Enclosure:
+        """Enclose Φ(x + td) for all t from ``shortest`` to ``longest``."""
 
     def smoothness(self) -> Smoothness:
         """Bounds of the derivatives."""

@@ -16,8 +16,8 @@ HEADS = ("template", "fitted", "own")
 """Whose lead field recordings are inverted with."""
 PAIR = 2
 """Recordings that belong together: a whole one, and a window of it."""
-# what a recording of people is inverted with, and the archive's name for it
-_GAINS = {"template": "standard", "fitted": "fitted", "own": "own", "exact": "true"}
+GAINS = {"template": "standard", "fitted": "fitted", "own": "own", "exact": "true"}
+"""What a recording of people is inverted with, and the archive's name for it."""
 # samples a recording at which estimates are compared with the truth
 _READ_OUT = 16
 
@@ -189,8 +189,25 @@ def draw_montage(rng, electrodes, n_channels):
     return np.array(chosen)
 
 
-def _draw_electrodes(rng, people, config, n_channels):
-    """Electrodes of a standard layout, or of any part of a dense montage."""
+def draw_electrodes(rng, people, config, n_channels):
+    """Draw the electrodes of a standard layout, or of any part of a dense montage.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    people : PeopleArchive
+        Electrodes and layouts.
+    config : SimulationConfig
+        Share of layouts.
+    n_channels : int
+        How many.
+
+    Returns
+    -------
+    picks : array of int, shape (n_channels,)
+        Numbers of the electrodes.
+    """
     fitting = [name for name, picks in people.layouts.items() if len(picks) >= n_channels]
     if fitting and rng.uniform() < config.layouts:
         # the smallest ones that do: a layout is seldom worn with half of its electrodes
@@ -217,8 +234,23 @@ def average_reference_basis(n_channels):
     return helmert(n_channels)
 
 
-def _draw_basis(rng, n_channels, config):
-    """Rows that span what is left after the reference and, at times, after removed components."""
+def draw_basis(rng, n_channels, config):
+    """Draw rows that span what is left after the reference and, at times, removed components.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    n_channels : int
+        Number of electrodes.
+    config : SimulationConfig
+        Share of recordings with removed components.
+
+    Returns
+    -------
+    basis : array of shape (n_rank, n_channels)
+        The rows.
+    """
     basis = average_reference_basis(n_channels)
     if rng.uniform() < config.removed:
         n_removed = int(rng.integers(1, max(2, n_channels // 10) + 1))
@@ -227,8 +259,23 @@ def _draw_basis(rng, n_channels, config):
     return basis
 
 
-def _estimate_covariance(rng, covariance, n_samples):
-    """Estimate a covariance as users do: regularised or shrunk, or left as it is."""
+def estimate_covariance(rng, covariance, n_samples):
+    """Estimate a covariance as users do: regularised or shrunk, or left as it is.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    covariance : array of shape (n, n)
+        The true one.
+    n_samples : float
+        Of the baseline.
+
+    Returns
+    -------
+    found : array of shape (n, n)
+        The estimate.
+    """
     n = len(covariance)
     root = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / n * np.eye(n))
     n_drawn = int(min(n_samples, 30 * n))
@@ -282,7 +329,7 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
         raise ValueError(f"n_batch must be even, got {n_batch}: recordings come in pairs.")
     orient = str(rng.choice(["fixed", "loose", "free", "evidence"], p=_shares(config.orients)))
     orient = "free" if people.is_volume else orient
-    source = str(rng.choice(list(_GAINS), p=_shares(config.heads)))
+    source = str(rng.choice(list(GAINS), p=_shares(config.heads)))
     person = int(rng.integers(people.n_people))
     ideal = source == "exact" and rng.uniform() < config.ideal
 
@@ -291,7 +338,7 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
     if orient != "fixed":  # more columns a location are costly: smaller montages
         high = max(low, min(high, 128))
     n_channels = round(np.exp(rng.uniform(np.log(low), np.log(high))))
-    picks = _draw_electrodes(rng, people, config, n_channels)
+    picks = draw_electrodes(rng, people, config, n_channels)
     n_times = int(
         rng.choice(
             [1, rng.integers(2, 11), rng.integers(11, config.max_times + 1)], p=[0.07, 0.13, 0.8]
@@ -302,8 +349,8 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
     off_grid = rng.uniform() < config.off_grid and not ideal
     cortex = draw_cortex(rng, people, sampler, person, picks, degrees, off_grid)
 
-    basis = _draw_basis(rng, n_channels, config)
-    noise_of, covariance = _draw_noise_model(rng, people, person, picks, cortex, config, ideal)
+    basis = draw_basis(rng, n_channels, config)
+    noise_of, covariance = draw_noise_model(rng, people, person, picks, cortex, config, ideal)
     projected = basis @ covariance @ basis.T
     known, n_samples = rng.uniform() < config.known_noise, np.inf
     whitener, level = basis, np.sqrt(np.trace(projected) / len(basis))
@@ -313,11 +360,11 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
         else:
             times = np.exp(rng.uniform(*np.log(config.baseline)))
             n_samples = times * n_channels
-            found = _estimate_covariance(rng, projected, n_samples)
+            found = estimate_covariance(rng, projected, n_samples)
         values, vectors = np.linalg.eigh(found)
         whitener = (vectors / np.sqrt(values.clip(1e-12 * values[-1]))).T @ basis
 
-    gain = getattr(people, _GAINS[source])
+    gain = getattr(people, GAINS[source])
     gain = (gain if source == "template" else gain[person])[picks].astype(float)
     frames = _frames(people, orient)
     weights = np.ones(1 if orient == "fixed" else 3)
@@ -372,10 +419,32 @@ def _frames(people, orient):
     return people.surface_frames
 
 
-def _draw_noise_model(rng, people, person, picks, cortex, config, ideal):
-    """How to draw noise of unit power, and its covariance before the reference.
+def draw_noise_model(rng, people, person, picks, cortex, config, ideal):
+    """Draw the kind of noise of a session.
 
-    Returns a function of (rng, n_times) and an (n_channels, n_channels) array.
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Source of randomness.
+    people : PeopleArchive
+        Lead fields.
+    person : int
+        Who.
+    picks : array of int, shape (n_channels,)
+        Electrodes.
+    cortex : Cortex
+        Where their background activity comes from.
+    config : SimulationConfig
+        The distribution.
+    ideal : bool
+        Whether it is white noise of the sensors alone.
+
+    Returns
+    -------
+    draw : callable
+        Maps a generator and a number of samples to noise of unit power.
+    covariance : array of shape (n_channels, n_channels)
+        Of it, before the reference.
     """
     n_channels = len(picks)
     if ideal:

@@ -10,6 +10,7 @@ import numpy as np
 from .._files import whole_file
 from .._version import __version__
 from .neural_mass import NeuralMassConfig, simulate_neural_mass
+from .noise import draw_field_noise
 from .patches import Neighbourhoods
 from .sereega import SereegaConfig, simulate_sereega
 
@@ -41,10 +42,13 @@ class Dataset:
         Samples a chunk; the last one may have fewer.
     snr_db : float
         Signal-to-noise ratio of every sample in dB: mean signal power over mean noise power, over
-        channels and samples, both average-referenced. The noise is white, Gaussian and scaled so
-        that the ratio holds exactly.
+        channels and samples, both average-referenced. The noise is Gaussian and scaled so that the
+        ratio holds exactly.
     heads : tuple of int
         Heads of the archive that the data come from, one drawn for each sample.
+    background : float
+        Share of brain activity in the noise. 0 is white noise of the sensors; else these have
+        noise of their own kind as well (:func:`mne_mmnet.simulation.noise.draw_field_noise`).
     archive_digest, chunk_digest : str | None
         What :meth:`seal` found: SHA-256 of the archive, and of the heads, seeds and labels of the
         first chunk (integers: another machine's rounding does not change them).
@@ -59,6 +63,7 @@ class Dataset:
     chunk_size: int = 128
     snr_db: float = 5.0
     heads: tuple[int, ...] = (0,)
+    background: float = 0.0
     archive_digest: str | None = None
     chunk_digest: str | None = None
     version: str = field(default=__version__, compare=False)
@@ -77,6 +82,8 @@ class Dataset:
                 raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)!r}.")
         if len(self.heads) == 0 or min(self.heads) < 0:
             raise ValueError(f"heads must be numbers of heads, got {self.heads!r}.")
+        if not 0.0 <= self.background <= 1.0:
+            raise ValueError(f"background must be from 0 to 1, got {self.background!r}.")
         if not np.isfinite(self.snr_db):
             raise ValueError(f"snr_db must be finite, got {self.snr_db!r}.")
 
@@ -127,15 +134,34 @@ class Dataset:
             raise ValueError(
                 f"The archive has heads 0 to {len(archive.gains) - 1}, heads is {self.heads}."
             )
-        neighbourhoods = neighbourhoods or self.neighbourhoods(archive)
-        n = min(self.chunk_size, self.n_samples - k * self.chunk_size)
-        # streams of their own: how many numbers one part needs does not change the others
-        streams = np.random.SeedSequence([self.seed, k]).spawn(3)
-        for_sources, for_heads, for_noise = map(np.random.default_rng, streams)
-        sources = _KINDS[self.kind][1](neighbourhoods, self.config, n, for_sources)
-        head = for_heads.choice(self.heads, size=n)
+        sources = self.sources(k, neighbourhoods or self.neighbourhoods(archive))
+        _, for_heads, for_noise = self._streams(k)
+        head = for_heads.choice(self.heads, size=len(sources.currents))
         data = self._record(archive, sources, head, for_noise)
         return data, sources, head
+
+    def sources(self, k, neighbourhoods):
+        """Make the sources of one chunk alone.
+
+        Parameters
+        ----------
+        k : int
+            Its number, from 0.
+        neighbourhoods : Neighbourhoods
+            Of the graph.
+
+        Returns
+        -------
+        sources : SimulatedSources
+            Those of :meth:`chunk`.
+        """
+        n = min(self.chunk_size, self.n_samples - k * self.chunk_size)
+        for_sources, *_ = self._streams(k)
+        return _KINDS[self.kind][1](neighbourhoods, self.config, n, for_sources)
+
+    def _streams(self, k):
+        """Streams of their own: how many numbers one part needs does not change the others."""
+        return map(np.random.default_rng, np.random.SeedSequence([self.seed, k]).spawn(3))
 
     def _record(self, archive, sources, head, rng):
         """Noisy, average-referenced recordings of the sources."""
@@ -144,7 +170,18 @@ class Dataset:
             gain = archive.along_normals(number)
             gains[number] = (gain - gain.mean(axis=0)).astype(np.float32)
         n_electrodes, n_times = archive.gains.shape[1], sources.currents.shape[2]
-        data = rng.standard_normal((len(head), n_electrodes, n_times), dtype=np.float32)
+        shape = len(head), n_electrodes, n_times
+        if self.background:
+            # an archive knows no places deep inside the head
+            nowhere = np.zeros((n_electrodes, 1, 3))
+            data = np.empty(shape, np.float32)
+            for sample, number in enumerate(head):
+                draw, _ = draw_field_noise(
+                    rng, gains[number], nowhere, archive.electrodes, self.background, 0.0
+                )
+                data[sample] = draw(rng, n_times)
+        else:
+            data = rng.standard_normal(shape, dtype=np.float32)
         data -= data.mean(axis=1, keepdims=True)
         for sample, number in enumerate(head):
             active = np.flatnonzero(sources.labels[sample])

@@ -62,9 +62,11 @@ class TemplateHead:
         The electrodes' names.
     electrodes : array of shape (n_electrodes, 3)
         Where they are nominally, in head coordinates (m).
+    medial_wall : bool
+        Whether there are sources on the medial wall, where there is no cortex.
     """
 
-    def __init__(self, spacing, info, electrodes):
+    def __init__(self, spacing, info, electrodes, medial_wall=False):
         fetch_template(verbose="error")
         subject, subjects_dir = find_template(verbose="error")
         self.info, self.centre = info, _surfaces.CENTRE
@@ -77,7 +79,8 @@ class TemplateHead:
             self.src = mne.setup_source_space(
                 subject, spacing, subjects_dir=subjects_dir, add_dist=False
             )
-            leave_out_wall(self.src)
+            if not medial_wall:
+                leave_out_wall(self.src)
         deep = _deep_places()
         upwards = np.tile([0.0, 0.0, 1.0], (len(deep), 1))
         self.deep = mne.setup_volume_source_space(pos=dict(rr=deep, nn=upwards))

@@ -113,6 +113,33 @@ class PeopleArchive:
             noise_factor=None if noise is None else noise[picks],
         )
 
+    def shrink(self, n_people, largest=128):
+        """Keep what fits through a narrow door: few people, small layouts, half precision.
+
+        Parameters
+        ----------
+        n_people : int
+            How many, the first ones.
+        largest : int
+            Electrodes of the largest layout that is kept.
+
+        Returns
+        -------
+        people : PeopleArchive
+            Without sources between those of the inversion; float16.
+        """
+        layouts = {name: at for name, at in self.layouts.items() if len(at) <= largest}
+        picks = np.unique(np.concatenate(list(layouts.values())))
+        small = replace(self, fine=None).pick_electrodes(picks)
+        gains = {name: getattr(small, name)[:n_people].astype(np.float16) for name in _GAINS[1:]}
+        return replace(
+            small,
+            standard=small.standard.astype(np.float16),
+            **gains,
+            layouts={name: np.searchsorted(picks, at) for name, at in layouts.items()},
+            about=self.about[:n_people],
+        )
+
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
         fine = {}

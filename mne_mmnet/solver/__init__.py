@@ -1,6 +1,7 @@
 """The certified majorization-minimization loop, and what each route does with it."""
 
 from .cosine import CosineModel as CosineModel
+from .cosine import RayProposer as RayProposer
 from .cosine import cosine_iterates as cosine_iterates
 from .cosine import pose_cosine as pose_cosine
 from .cosine import unit_rms as unit_rms

@@ -1,11 +1,19 @@
 """The cosine route: from a lead field and data to iterates with a learned curvature."""
 
+import math
 from dataclasses import dataclass
 
 import torch
 
-from ..majorant import DiagonalMajorant, StructuredMajorant, sharp_structured_majorant
+from ..majorant import (
+    DiagonalMajorant,
+    StructuredMajorant,
+    certified_ray,
+    local_structured_majorant,
+    sharp_structured_majorant,
+)
 from ..majorant.analytic import data_weight
+from ..majorant.base import per_sample
 from ..network import CosineNetwork
 from ..objective import CosineObjective, factor_dtype
 from .descent import Proposal, descend
@@ -136,7 +144,8 @@ class CosineProposer:
                      geometric mean over time, weighted by the data's power.
 
     M is what the step is taken with, so the bounds of h bound the step itself. If the objective
-    does not fall, M is raised, and at last the analytic structured majorant is used.
+    does not fall, M is raised; then a step is taken whose descent is proved along its direction
+    (:mod:`mne_mmnet.majorant.ray`), and at last one of the analytic structured majorant.
 
     Parameters
     ----------
@@ -169,6 +178,7 @@ class CosineProposer:
         for raised in (1.0, *_RAISES):
             step = majorant.minimiser(raised)
             yield Proposal(lambda index, step=step: step[index])
+        yield ray_proposal(objective, point, gradient)
         safe = sharp_structured_majorant(objective, point, gradient)
         for raised in _ANALYTIC_RAISES:
             step = safe.minimiser(raised)
@@ -188,6 +198,52 @@ class CosineProposer:
         return StructuredMajorant(
             gradient, self.objective.leadfield, weight, model.depth / (factor * size)
         )
+
+
+def ray_proposal(objective, point, gradient):
+    """Make the proposal whose descent is proved, though Φ has kinks.
+
+    Parameters
+    ----------
+    objective : CosineObjective
+        F.
+    point : CosinePoint
+        ``objective.evaluate(x)``.
+    gradient : torch.Tensor of shape (n_batch, n_sources, n_times)
+        ``objective.gradient(point)``.
+
+    Returns
+    -------
+    proposal : Proposal
+        Along the step that the curvature at x suggests; refused where nothing was proved.
+    """
+    direction = local_structured_majorant(objective, point, gradient).minimiser()
+    length = certified_ray(objective, point, direction).length
+    step = per_sample(length, direction) * direction
+    allowed = torch.where(length > 0, 0.0, -math.inf)
+    return Proposal(lambda index: step[index], True, lambda index, _: allowed[index])
+
+
+class RayProposer:
+    """No network: every step is one whose descent is proved along its direction.
+
+    Where rounding defeats it, the analytic structured majorant's step follows.
+
+    Parameters
+    ----------
+    objective : CosineObjective
+        From :func:`pose_cosine`.
+    """
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def __call__(self, point):
+        """Yield the proposals at a point."""
+        gradient = self.objective.gradient(point)
+        yield ray_proposal(self.objective, point, gradient)
+        step = sharp_structured_majorant(self.objective, point, gradient).minimiser()
+        yield Proposal(lambda index: step[index], analytic=True)
 
 
 def unit_rms(x):

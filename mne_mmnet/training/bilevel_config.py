@@ -103,6 +103,20 @@ class BilevelConfig:
         )
         return replace(plan, **changes)
 
+    @classmethod
+    def gpu_budget(cls, minutes, **changes):
+        """Return the configuration for a share of a GPU: :meth:`budget` with full batches.
+
+        Parameters
+        ----------
+        minutes : float
+            Wall-clock time, validations not counted.
+        **changes
+            Other fields.
+        """
+        plan = cls.budget(minutes, batch_size=32, half=False, validate_every=250, n_validation=256)
+        return replace(plan, **changes)
+
     def to_dict(self):
         """Return plain types, for a checkpoint or a model card."""
         return asdict(self)

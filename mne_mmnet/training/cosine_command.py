@@ -3,18 +3,26 @@
 import argparse
 import shlex
 import sys
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 
 import torch
 
 from ..baselines import CosineMMNet
 from ..network import CosineConfig
-from ..simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
+from ..simulation import (
+    Dataset,
+    HeadArchive,
+    NeuralMassConfig,
+    PeopleVariety,
+    SereegaConfig,
+    SimulationConfig,
+)
 from ..weights import read_model, save_model
 from .bilevel import train_bilevel
 from .bilevel_config import BilevelConfig
-from .command import list_versions
+from .command import VALIDATION_PEOPLE, VALIDATION_SEED, list_versions, read_people
+from .people_samples import PeopleStream
 from .samples import AlternatingStream, MontageStream
 
 _SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
@@ -55,12 +63,26 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
     parser.add_argument("--name", default="my-cosine-model", help="name of the saved model")
     parser.add_argument("--budget", type=float, metavar="MINUTES", help="train on a CPU instead")
     parser.add_argument("--initial", help="cosine model whose weights to start from")
+    parser.add_argument(
+        "--gpu-budget", type=float, metavar="MINUTES", help="train so long on a GPU instead"
+    )
     parser.add_argument("--heads-file", type=Path, help="lead fields computed before")
+    parser.add_argument(
+        "--people",
+        type=Path,
+        nargs=2,
+        metavar=("TRAINING", "VALIDATION"),
+        help="instead of mild perturbations of the template's head: files of people's lead fields "
+        "(made where there are none), with coloured noise, background activity, a covariance or "
+        "none, and all of MNE's caps",
+    )
+    parser.add_argument("--n-people", type=int, default=20, help="of a training file to be made")
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device"
     )
     parser.add_argument("--n-channels", type=int, nargs=2, default=(16, 128))
     parser.add_argument("--snr-db", type=float, nargs=2, default=(0.0, 15.0))
+    parser.add_argument("--dilations", type=int, nargs="*", default=(), help="residual layers")
     parser.add_argument("--metric", choices=("structured", "diagonal"), default="structured")
     parser.add_argument(
         "--sources", nargs="+", choices=tuple(_SOURCES), default=list(_SOURCES), help="simulators"
@@ -79,12 +101,69 @@ def _read_config(args):
         for field in fields(BilevelConfig)
         if hasattr(args, field.name)
     }
+    if args.gpu_budget is not None:
+        return BilevelConfig.gpu_budget(args.gpu_budget, **changes)
     if args.budget is None:
         return BilevelConfig(**changes)
     return BilevelConfig.budget(args.budget, **changes)
 
 
+def _name_schedule(args):
+    if args.gpu_budget is not None:
+        return "GPU budget"
+    return "CPU budget" if args.budget else "the paper's"
+
+
+def _read_archives(args):
+    """Lead fields of training and of validation."""
+    if args.people is None:
+        heads = _read_heads(args.heads_file)
+        return heads, heads
+    training, validation = args.people
+    found = (
+        read_people(training, n_people=args.n_people, seed=0),
+        read_people(validation, n_people=VALIDATION_PEOPLE, seed=VALIDATION_SEED),
+    )
+    if found[0].source_space != found[1].source_space:
+        raise ValueError(f"{training} and {validation} have different source spaces.")
+    # sources between those of the inversion would take most of the memory
+    return tuple(replace(people, fine=None) for people in found)
+
+
+def _simulation(args):
+    """Distribution of people's recordings."""
+    return SimulationConfig(n_channels=tuple(args.n_channels), snr_db=tuple(args.snr_db))
+
+
+def _describe_heads(args, archive):
+    """Say in the model card what recordings were simulated with."""
+    if args.people is None:
+        return {"noise": "white", "n_heads": len(archive.gains)}
+    config = asdict(_simulation(args))
+    kept = ("heads", "tilt", "background", "deep", "known_noise", "baseline", "layouts", "ideal")
+    return {
+        "noise": "of sensors, shared by neighbours, and background activity of the brain",
+        "n_people": archive.n_people,
+        "people": asdict(PeopleVariety()),
+        "simulation": {name: config[name] for name in kept},
+    }
+
+
 def _make_stream(args, archive, config, seed, n_samples):
+    if args.people is not None:
+        streams = [
+            PeopleStream(
+                Dataset(kind, _SOURCES[kind], seed, n_samples, _CHUNK),
+                config.batch_size,
+                archive,
+                _simulation(args),
+                crop=config.crop,
+                seed=seed,
+                device=args.device,
+            )
+            for kind in args.sources
+        ]
+        return AlternatingStream(streams)
     heads = tuple(range(len(archive.gains)))
     streams = [
         MontageStream(
@@ -127,7 +206,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     argv = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(prog).parse_args(argv)
     config = _read_config(args)
-    archive = _read_heads(args.heads_file)
+    archive, others = _read_archives(args)
     if archive.source_space is None:
         raise ValueError(
             "The lead fields do not say what source space they belong to, so nobody could tell "
@@ -136,7 +215,8 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     n_sources = archive.source_space["n_sources"]
     make_config = CosineConfig.diagonal if args.metric == "diagonal" else CosineConfig
     torch.manual_seed(config.seed)
-    estimator = CosineMMNet(make_config(n_sources=n_sources, n_steps=config.n_steps))
+    shape = dict(n_sources=n_sources, n_steps=config.n_steps, dilations=tuple(args.dilations))
+    estimator = CosineMMNet(make_config(**shape))
     if args.initial is not None:
         initial, card = read_model(args.initial)
         if card.kind != "cosine" or initial.config != estimator.network.config:
@@ -144,9 +224,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
         estimator.network.load_state_dict(initial.state_dict())
     torch.set_num_threads(1 if args.budget else torch.get_num_threads())
     stream = _make_stream(args, archive, config, _SEED, _CHUNK * _N_CHUNKS)
-    validation = _make_stream(
-        args, archive, replace(config, seed=1), _VALIDATION_SEED, 10 * _CHUNK
-    )
+    validation = _make_stream(args, others, replace(config, seed=1), _VALIDATION_SEED, 10 * _CHUNK)
     history = train_bilevel(
         estimator,
         stream,
@@ -159,7 +237,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     best = min(history, key=lambda entry: entry["validation"])
     provenance = {
         "command": shlex.join([*prog.split(), *argv]),
-        "schedule": "CPU budget" if args.budget else "the paper's",
+        "schedule": _name_schedule(args),
         "training": config.to_dict(),
         "initial": args.initial,
         "validation": best,
@@ -171,9 +249,8 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
         "n_channels": list(args.n_channels),
         "snr_db": list(args.snr_db),
         "sources": list(args.sources),
-        "noise": "white",
-        "n_heads": len(archive.gains),
         "max_times": config.crop or None,
+        **_describe_heads(args, archive),
     }
     return save_model(
         estimator.network, args.out / args.name, domain=domain, provenance=provenance, half=True

@@ -98,23 +98,29 @@ class SampleStream:
         first = k * self.batch_size % self.dataset.n_samples
         chunk, first = divmod(first, self.dataset.chunk_size)
         if self._kept[0] != chunk:
-            found = self.dataset.chunk(chunk, self.archive, self._neighbourhoods)
-            self._kept = (chunk, found)
+            self._kept = (chunk, self._chunk(chunk))
         data, sources, _ = self._kept[1]
         part = slice(first, first + self.batch_size)
         fields = (sources.currents, sources.seeds, sources.labels, sources.peaks)
-        return data[part], SimulatedSources(*(field[part] for field in fields))
+        sources = SimulatedSources(*(field[part] for field in fields))
+        return None if data is None else data[part], sources
+
+    def _chunk(self, chunk):
+        """Make one chunk of the data set; data are None where they are not recorded there."""
+        return self.dataset.chunk(chunk, self.archive, self._neighbourhoods)
 
     def _windows(self, k):
         data, sources = self._recordings(k)
-        currents, peaks = sources.currents, sources.peaks
-        n_times = data.shape[2]
+        return self._cut(k, sources, data), self._cut(k, sources)
+
+    def _cut(self, k, sources, arrays=None):
+        """Cut the windows of one batch out of its currents, or of other arrays."""
+        arrays, n_times = sources.currents if arrays is None else arrays, sources.currents.shape[2]
         if 0 < self.crop < n_times:
             rng = np.random.default_rng([self.seed, k])
-            windows = [self._window(row, n_times, rng) for row in peaks]
-            data = np.stack([d[:, w] for d, w in zip(data, windows, strict=True)])
-            currents = np.stack([c[:, w] for c, w in zip(currents, windows, strict=True)])
-        return data, currents
+            windows = [self._window(row, n_times, rng) for row in sources.peaks]
+            arrays = np.stack([a[:, w] for a, w in zip(arrays, windows, strict=True)])
+        return arrays
 
     def _window(self, peaks, n_times, rng):
         peak = rng.choice(peaks[peaks >= 0])

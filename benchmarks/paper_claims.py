@@ -1,0 +1,286 @@
+"""The paper's claims one by one, of whatever weights lie in ``--root`` (see ``paper.py``).
+
+    python benchmarks/paper_claims.py --root paper-runs --n-samples 64
+
+- ``paper_stability.csv``: every method run for 1, 2, 4 and 10 times the steps that it was trained
+  with: rises of its objective, recordings that end above their start or not at all (diverged),
+  accuracy. One row a run, so that seeds of training can be told apart.
+- ``paper_seeds.csv``: spread over seeds of training, with the settings of the best run.
+- ``paper_curvature.csv``: transfer of the curvature: the regulariser of one kind of data with the
+  curvature network of its own, with the other's, and with no network (each step proved along its
+  ray, or the analytic structured majorant), on the same objective from the same start.
+- ``paper_bounds.csv``: the diagonal network under each bound, trained without it ("at use":
+  weights of mmnet-diagonal) and with it ("in training": runs of mmnet-proposition1, -sharp, -hvp,
+  -ray and -none, where there are any).
+- ``paper_slopes.csv``: how tight each bound of the regulariser's slope and curvature is, and how
+  far the majorant that rests on it moves in 1, 3 and 10 steps.
+
+Recordings are those of the test sets, on heads never trained on.
+"""
+
+import argparse
+import os
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from common import write_rows
+from paper_bounds import measure_slopes
+from paper_setup import (
+    KINDS,
+    best_run,
+    evaluation_set,
+    load_run,
+    read_config,
+    read_heads,
+    read_run,
+    runs_of,
+)
+
+from mne_mmnet.baselines import ESTIMATORS, VARIANTS
+from mne_mmnet.majorant import sharp_structured_majorant
+from mne_mmnet.metrics import confidence_interval
+from mne_mmnet.solver import Proposal, RayProposer, descend
+from mne_mmnet.training import SampleStream
+from mne_mmnet.training.bilevel import cosine
+
+RESULTS = Path(__file__).parent / "results"
+FACTORS = (1, 2, 4, 10)
+BATCH = 8
+
+
+class Sharp:
+    """Steps of the analytic structured majorant, nothing else."""
+
+    def __init__(self, objective):
+        self.objective = objective
+
+    def __call__(self, point):
+        """Yield the proposal at a point."""
+        gradient = self.objective.gradient(point)
+        step = sharp_structured_majorant(self.objective, point, gradient).minimiser()
+        yield Proposal(lambda index: step[index], analytic=True)
+
+
+def batches(kind, args, archive):
+    """Yield the recordings that everything here is measured on."""
+    stream = SampleStream(evaluation_set(kind, args.n_samples, "unseen"), BATCH, archive)
+    for k in range(args.n_samples // BATCH):
+        yield stream.batch(k)
+
+
+def follow(estimator, batch, n_steps):
+    """Return F of its own objective along a method's steps, and the last estimate's cosine."""
+    objective = None
+    if estimator.regulariser is not None:
+        objective, _ = estimator.objective(batch.model, batch.data)
+    values = []
+    for estimate in estimator.iterates(batch.model, batch.data, n_steps):
+        if objective is not None:
+            values.append(objective.evaluate(estimate).value)
+    trace = torch.stack(values, 1) if values else torch.zeros(len(batch.data), 1)
+    accuracy = cosine(estimate, batch.currents)
+    finite = torch.isfinite(estimate).flatten(1).all(1)
+    return trace.numpy(), torch.where(finite, accuracy, 0.0).numpy(), finite.numpy()
+
+
+def summarise(parts):
+    """Make a row of what :func:`follow` found of all batches."""
+    trace, accuracy, finite = (np.concatenate(part) for part in zip(*parts, strict=True))
+    rises = ~(np.diff(trace, axis=1) <= 0)  # what is no number counts as a rise
+    gone = ~finite | ~np.isfinite(trace[:, -1]) | (trace[:, -1] > trace[:, 0])
+    low, high = confidence_interval(accuracy)
+    return dict(
+        n_samples=len(trace),
+        start=f"{np.median(trace[:, 0]):.4g}",
+        end=f"{np.median(trace[:, -1]):.4g}",
+        rising_steps_percent=f"{100 * rises.mean() if rises.size else 0:.2f}",
+        largest_rise=f"{np.nan_to_num(np.diff(trace, axis=1), nan=np.inf).max(initial=0.0):.2g}",
+        diverged_percent=f"{100 * gone.mean():.2f}",
+        cosine=f"{accuracy.mean():.4f}",
+        cosine_low=f"{low:.4f}",
+        cosine_high=f"{high:.4f}",
+    )
+
+
+def settings_of(config):
+    """Return what tells trials apart, but for the seed."""
+    names = ("learning_rate", "regulariser_rate", "pretraining", "n_steps", "crop", "minutes")
+    return {name: config[name] for name in names}
+
+
+def steps_of(estimator, config):
+    """Return the steps that a method was trained with; 0 for direct ones."""
+    if estimator.any_steps:
+        return config["n_steps"]
+    return getattr(estimator, "n_steps", 0)
+
+
+def stability(args, archive):
+    """Rows of runs longer than those of training, of every run that has weights."""
+    rows = []
+    for name in (*ESTIMATORS, "mmnet-none"):
+        for kind in KINDS:
+            chosen = best_run(args.root, name, kind, missing_ok=True)
+            for directory in runs_of(args.root, name, kind):
+                state = read_run(directory)
+                if not state["best"]:  # travelled without weights
+                    continue
+                config = read_config(state)
+                estimator = load_run(directory, name, archive)
+                trained = steps_of(estimator, config)
+                # direct methods have no steps; trials that were not chosen are not of interest
+                own = read_config(read_run(chosen))
+                if settings_of(config) != settings_of(own):
+                    continue
+                for factor in FACTORS if trained else (1,):
+                    n_steps = factor * trained or None
+                    parts = [follow(estimator, b, n_steps) for b in batches(kind, args, archive)]
+                    row = dict(method=name, trained_on=kind, run=directory.name)
+                    row.update(seed=config["seed"], times_the_steps=factor, steps=n_steps or 1)
+                    rows.append(row | summarise(parts))
+                    print(rows[-1], flush=True)
+    return rows
+
+
+def spread(rows):
+    """Mean and standard deviation over seeds of training, of :func:`stability`'s rows."""
+    groups = {}
+    for row in rows:
+        key = row["method"], row["trained_on"], row["times_the_steps"]
+        groups.setdefault(key, []).append(float(row["cosine"]))
+    return [
+        dict(
+            method=method,
+            trained_on=kind,
+            times_the_steps=factor,
+            n_seeds=len(found),
+            cosine_mean=f"{np.mean(found):.4f}",
+            cosine_sd_over_seeds=f"{np.std(found, ddof=1):.4f}" if len(found) > 1 else "",
+        )
+        for (method, kind, factor), found in groups.items()
+    ]
+
+
+def curvature(args, archive):
+    """Rows of one kind's regulariser descended with several curvatures."""
+    rows = []
+    for name in ("mmnet", "mmnet-diagonal", "mmnet+"):
+        found = {k: best_run(args.root, name, k, missing_ok=True) for k in KINDS}
+        loaded = {k: load_run(path, name, archive) for k, path in found.items() if path}
+        for of_regulariser, owner in loaded.items():
+            n_steps = owner.network.config.n_steps
+            makers = {f"network of {kind}": other for kind, other in loaded.items()}
+            makers |= {"proved along a ray": RayProposer, "structured, analytic": Sharp}
+            for tested_on in KINDS:
+                for label, maker in makers.items():
+                    whose = "own" if maker is owner else "analytic"
+                    if maker in loaded.values() and maker is not owner:
+                        whose = "other"
+                    parts = []
+                    for batch in batches(tested_on, args, archive):
+                        parts.append(_descend_with(owner, maker, batch, n_steps))
+                    row = dict(method=name, regulariser=of_regulariser, tested_on=tested_on)
+                    row.update(curvature=label, whose=whose, steps=n_steps)
+                    rows.append(row | summarise(parts))
+                    print(rows[-1], flush=True)
+    return rows
+
+
+def _descend_with(owner, maker, batch, n_steps):
+    if not isinstance(maker, torch.nn.Module):
+        objective, start = owner.objective(batch.model, batch.data)
+        iterates = descend(objective, start, maker(objective), n_steps)
+    elif maker is owner:
+        iterates = owner.certified_iterates(batch.model, batch.data, n_steps)
+    else:
+        kept = maker.network.regulariser
+        maker.network.regulariser = owner.network.regulariser
+        try:
+            iterates = list(maker.certified_iterates(batch.model, batch.data, n_steps))
+        finally:
+            maker.network.regulariser = kept
+    points = [iterate.point for iterate in iterates]
+    trace = torch.stack([point.value for point in points], 1).numpy()
+    accuracy = cosine(points[-1].x, batch.currents).numpy()
+    return trace, accuracy, np.isfinite(accuracy)
+
+
+def bounds(args, archive):
+    """Rows of the diagonal network under each bound, at use and in training."""
+    rows = []
+    for kind in KINDS:
+        plain = best_run(args.root, "mmnet-diagonal", kind, missing_ok=True)
+        tasks = []
+        if plain is not None:
+            tasks += [(name, "at use", plain) for name in ("mmnet-diagonal", *VARIANTS)]
+        structured = best_run(args.root, "mmnet", kind, missing_ok=True)
+        if structured is not None:
+            tasks.append(("mmnet", "in training", structured))
+        for name in VARIANTS:
+            path = best_run(args.root, name, kind, missing_ok=True)
+            if path is not None:
+                tasks.append((name, "in training", path))
+        for name, when, path in tasks:
+            estimator = load_run(path, name, archive)
+            started = time.perf_counter()
+            parts = [follow(estimator, b, None) for b in batches(kind, args, archive)]
+            spent = time.perf_counter() - started
+            row = dict(bound=name, when=when, weights_of=path.name, trained_on=kind)
+            row.update(summarise(parts))
+            row["ms_a_recording"] = f"{1e3 * spent / int(row['n_samples']):.3g}"
+            rows.append(row)
+            print(row, flush=True)
+    return rows
+
+
+def slopes(args, archive):
+    """Rows of :func:`paper_bounds.measure_slopes` of every trained regulariser of mmnet."""
+    rows = []
+    for name in ("mmnet", "mmnet+"):
+        for kind in KINDS:
+            path = best_run(args.root, name, kind, missing_ok=True)
+            if path is not None:
+                estimator = load_run(path, name, archive)
+                batch = next(batches(kind, args, archive))
+                for row in measure_slopes(estimator, batch):
+                    rows.append(dict(weights=path.name) | row)
+                    print(rows[-1], flush=True)
+    return rows
+
+
+CLAIMS = dict(stability=stability, curvature=curvature, bounds=bounds, slopes=slopes)
+
+
+@torch.no_grad()
+def main():
+    """Measure what the options ask for."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--root", type=Path, default=Path("paper-runs"))
+    parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
+    parser.add_argument("--n-samples", type=int, default=64, help="recordings of each kind")
+    parser.add_argument("--claims", nargs="+", default=CLAIMS, choices=CLAIMS)
+    parser.add_argument("--out", type=Path, default=RESULTS)
+    args = parser.parse_args()
+    if args.n_samples % BATCH:
+        parser.error(f"--n-samples must be a multiple of {BATCH}")
+    torch.set_num_threads(1)
+    archive = read_heads(args.heads)
+    comment = (
+        f"python benchmarks/paper_claims.py --n-samples {args.n_samples}; {time.strftime('%F')}; "
+        f"{os.cpu_count()} cores; heads never trained on, 5 dB white noise"
+    )
+    args.out.mkdir(parents=True, exist_ok=True)
+    for claim in args.claims:
+        rows = CLAIMS[claim](args, archive)
+        if not rows:
+            print(f"{claim}: no weights for it in {args.root}", flush=True)
+            continue
+        write_rows(args.out / f"paper_{claim}.csv", comment, rows)
+        if claim == "stability":
+            write_rows(args.out / "paper_seeds.csv", comment, spread(rows))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,231 @@
+"""Scores of ``benchmarks/paper.py``: every method on every test set, one file each."""
+
+import json
+
+import numpy as np
+import torch
+from paper_setup import (
+    KINDS,
+    SNR_DB,
+    archive_of,
+    best_run,
+    conditions,
+    evaluation_set,
+    load_one,
+    make_fwd,
+)
+
+from mne_mmnet.baselines import ESTIMATORS
+from mne_mmnet.metrics import confidence_interval, score
+from mne_mmnet.simulation import average_reference_basis
+from mne_mmnet.training import SampleStream
+
+CLASSICAL = ("MNE", "sLORETA", "eLORETA")
+BATCH = 8
+# whom all others are compared with, recording by recording
+REFERENCE = "mmnet"
+
+
+def run_learned(estimator, judge, batch):
+    """Return a learned method's estimate, and counts of what its steps did to the objective.
+
+    Methods without a regulariser are judged with another one's, of the same training data.
+    """
+    if hasattr(estimator, "certified_iterates"):
+        iterates = list(estimator.certified_iterates(batch.model, batch.data))
+        values = torch.stack([iterate.point.value for iterate in iterates], 1)
+        estimate = iterates[-1].point.x
+        counts = {
+            name: sum(int((getattr(iterate, name) > 0).sum()) for iterate in iterates[1:])
+            for name in ("retries", "analytic", "stalled")
+        }
+    else:
+        own = estimator if estimator.regulariser is not None else judge
+        if own is None:  # nobody to judge it
+            return estimator(batch.model, batch.data), {}
+        objective, _ = own.objective(batch.model, batch.data)
+        values = []
+        for estimate in estimator.iterates(batch.model, batch.data):
+            values.append(objective.evaluate(estimate).value)
+        values, counts = torch.stack(values, 1), {}
+    rises = values.diff(dim=1) > 0
+    counts.update(
+        samples=len(values),
+        monotone=int((~rises).all(dim=1).sum()),
+        steps=rises.numel(),
+        rises=int(rises.sum()),
+    )
+    return estimate, counts
+
+
+@torch.no_grad()
+def evaluate(method, dataset, archive, n_samples):
+    """Score one method on one test set; ``method`` maps a batch to an estimate and counts."""
+    stream = SampleStream(dataset, BATCH, archive)
+    rows, total = [], {}
+    for k in range(n_samples // BATCH):
+        estimate, counts = method(stream.batch(k))
+        for name, count in counts.items():
+            total[name] = total.get(name, 0) + count
+        sources = stream.sources(k)
+        for i, currents in enumerate(estimate.numpy()):
+            there = sources.seeds[i] >= 0
+            rows.append(
+                score(
+                    currents,
+                    sources.currents[i],
+                    labels=sources.labels[i],
+                    seeds=sources.seeds[i][there],
+                    peaks=sources.peaks[i][there],
+                    positions=archive.positions,
+                    adjacency=archive.adjacency,
+                    sfreq=dataset.config.sfreq,
+                )
+            )
+    return dict(scores=rows, counts=total)
+
+
+def classical_matrix(name, archive):
+    """One of MNE's methods as a matrix from the basis of the recordings to currents."""
+    from mne_mmnet.baselines.classical import minimum_norm_kernel
+
+    info, fwd = make_fwd(archive)
+    kernel = minimum_norm_kernel(info, fwd, method=name, snr=10.0 ** (SNR_DB / 20.0))
+    basis = average_reference_basis(len(info["ch_names"]))
+    return torch.as_tensor(kernel @ basis.T, dtype=torch.float32)
+
+
+def scores_path(args, name, trained_on, condition):
+    """File of one method's scores on one test set; None if the method was not trained."""
+    label = f"{'-'.join(condition)}-{args.n_samples}.json"
+    if trained_on is None:
+        return args.root / f"{name}-scores" / label
+    directory = best_run(args.root, name, trained_on, missing_ok=True)
+    return None if directory is None else directory / "scores" / label
+
+
+def evaluate_one(name, trained_on, condition, args):
+    """Score one method on one test set, unless that was done before; say whether it was trained.
+
+    Parameters
+    ----------
+    name : str
+        One of ``ESTIMATORS`` or ``CLASSICAL``.
+    trained_on : str | None
+        Kind of data; None for those that are not trained.
+    condition : tuple of str
+        Of ``paper_setup.conditions()``.
+    args : argparse.Namespace
+        Options of ``paper.py``.
+    """
+    path = scores_path(args, name, trained_on, condition)
+    if path is None or path.exists():
+        return path is not None
+    kind, heads, noise = condition
+    archive, parameters = archive_of(heads, args), 0
+    if trained_on is None:
+        matrix = classical_matrix(name, archive)
+
+        def method(batch):
+            return matrix @ batch.data, {}
+    else:
+        estimator = load_one(name, trained_on, archive, args.root)
+        parameters = sum(parameter.numel() for parameter in estimator.parameters())
+        judge = None
+        if best_run(args.root, REFERENCE, trained_on, missing_ok=True) is not None:
+            judge = load_one(REFERENCE, trained_on, archive, args.root)
+
+        def method(batch):
+            return run_learned(estimator, judge, batch)
+
+    dataset = evaluation_set(kind, args.n_samples, heads, noise)
+    found = evaluate(method, dataset, archive, args.n_samples)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(dict(parameters=parameters, **found)))
+    return True
+
+
+def read_scores(args):
+    """Yield (method, trained_on or None, condition, scores) of all that were evaluated."""
+    for name in (*ESTIMATORS, *CLASSICAL):
+        for trained_on in KINDS if name in ESTIMATORS else (None,):
+            for condition in conditions():
+                path = scores_path(args, name, trained_on, condition)
+                if path is not None and path.exists():
+                    yield name, trained_on, condition, json.loads(path.read_text())
+
+
+def _where(name, trained_on, condition):
+    kind, heads, noise = condition
+    return dict(
+        method=name,
+        trained_on=trained_on or "none",
+        tested_on=kind,
+        lead_field=heads,
+        noise=noise,
+    )
+
+
+def _interval(row, metric, values):
+    low, high = confidence_interval(values)
+    row[metric] = f"{values.mean():.4g}"
+    row[f"{metric}_low"], row[f"{metric}_high"] = f"{low:.4g}", f"{high:.4g}"
+
+
+def _values(found, metric):
+    return np.array([scores[metric] for scores in found["scores"]])
+
+
+def collect(args, times):
+    """All results as rows of the long table."""
+    rows = []
+    for name, trained_on, condition, found in read_scores(args):
+        row = _where(name, trained_on, condition)
+        row.update(n_samples=len(found["scores"]), parameters=found["parameters"])
+        row["ms_a_sample"] = f"{times[name]:.3g}" if name in times else ""
+        for metric in found["scores"][0]:
+            _interval(row, metric, _values(found, metric))
+        rows.append(row)
+    return rows
+
+
+def collect_differences(args):
+    """Every method's scores minus the reference's on the same recordings, with paired intervals.
+
+    Methods that are not trained are compared with the reference of each kind of training data.
+    """
+    everything = {(n, t, c): found for n, t, c, found in read_scores(args)}
+    rows = []
+    for (name, trained_on, condition), found in everything.items():
+        for kind in KINDS if trained_on is None else (trained_on,):
+            reference = everything.get((REFERENCE, kind, condition))
+            if name == REFERENCE or reference is None:
+                continue
+            row = _where(name, trained_on, condition)
+            row.update(reference=f"{REFERENCE}, {kind}", n_samples=len(found["scores"]))
+            for metric in found["scores"][0]:
+                _interval(row, metric, _values(found, metric) - _values(reference, metric))
+            rows.append(row)
+    return rows
+
+
+def collect_descent(args):
+    """Whether the objective fell, method by method."""
+    rows = []
+    for name, trained_on, condition, found in read_scores(args):
+        counts = found["counts"]
+        if not counts.get("steps"):  # direct methods have none
+            continue
+        row = _where(name, trained_on, condition)
+        row.update(samples=counts["samples"], steps=counts["steps"])
+        row["monotone_samples_percent"] = f"{100 * counts['monotone'] / counts['samples']:.1f}"
+        row["rising_steps_percent"] = f"{100 * counts['rises'] / counts['steps']:.2f}"
+        for what, title in (
+            ("retries", "retried"),
+            ("analytic", "analytic"),
+            ("stalled", "stalled"),
+        ):
+            share = 100 * counts[what] / counts["steps"] if what in counts else None
+            row[f"{title}_steps_percent"] = "" if share is None else f"{share:.2f}"
+        rows.append(row)
+    return rows

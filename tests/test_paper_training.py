@@ -1,0 +1,132 @@
+"""Training of ``benchmarks/paper.py``: without MNE, on shared windows, by trials."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from core_cases import ring
+from mne_mmnet.simulation import HeadArchive
+from mne_mmnet.training import SampleStream
+
+FOLDER = Path(__file__).parents[1] / "benchmarks"
+N_SOURCES, N_ELECTRODES = 40, 20
+
+
+@pytest.fixture(scope="module")
+def heads(tmp_path_factory):
+    """As many heads as the benchmark has, tiny, in a file."""
+    rng = np.random.default_rng(0)
+    gains = rng.standard_normal((14, N_ELECTRODES, N_SOURCES, 3)).astype(np.float32)
+    path = tmp_path_factory.mktemp("heads") / "heads.npz"
+    HeadArchive(
+        gains=gains,
+        electrodes=80 * rng.standard_normal((N_ELECTRODES, 3)),
+        groups=np.zeros(N_ELECTRODES, int),
+        positions=rng.standard_normal((N_SOURCES, 3)),
+        normals=np.tile([0.0, 0.0, 1.0], (N_SOURCES, 1)),
+        adjacency=ring(N_SOURCES),
+    ).save(path)
+    return path
+
+
+@pytest.fixture
+def paper(monkeypatch):
+    """Import the benchmark's modules from their folder, for one test."""
+    monkeypatch.syspath_prepend(str(FOLDER))
+    before = set(sys.modules)
+    import paper_chunks
+    import paper_setup
+
+    yield paper_setup, paper_chunks
+    for name in set(sys.modules) - before:
+        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == FOLDER:
+            del sys.modules[name]
+
+
+@pytest.mark.parametrize(("kind", "crop"), [("sereega", 0), ("sereega", 24), ("neural_mass", 64)])
+def test_stored_windows_are_the_simulated_ones(kind, crop, heads, paper, tmp_path):
+    """Bit by bit, in any order, whoever made them; damaged files are made again."""
+    setup, chunks = paper
+    archive = setup.read_heads(heads)
+    options = (setup.training_set(kind), 32, archive, crop)
+    plain, stored = SampleStream(*options), chunks.StoredStream(tmp_path, *options)
+    for k in (1, 0, 1):
+        for left, right in zip(plain.batch(k)[1:], stored.batch(k)[1:], strict=True):
+            assert torch.equal(left, right)
+    assert [path.name for path in tmp_path.iterdir()] == [stored.path(0).name]
+    # read, not made: what is in the file is what comes out
+    found = stored.make(0)
+    np.savez(stored.path(0), **{**found, "data": 2.0 * found["data"]})
+    again = chunks.StoredStream(tmp_path, *options)
+    torch.testing.assert_close(again.batch(0).data, 2.0 * plain.batch(0).data)
+    stored.path(0).write_bytes(b"PK\x03\x04 of no use")
+    again = chunks.StoredStream(tmp_path, *options)
+    assert torch.equal(again.batch(0).data, plain.batch(0).data)
+
+
+def test_stored_windows_of_other_settings_are_others(heads, paper, tmp_path):
+    """No setting that changes the numbers shares a file with another."""
+    setup, chunks = paper
+    archive, data = setup.read_heads(heads), setup.training_set("sereega")
+    other = setup.validation_set("sereega", 64)
+    settings = [(data, 32, 0), (data, 16, 0), (data, 32, 24), (other, 32, 0)]
+    names = [chunks.StoredStream(tmp_path, d, b, archive, c).path(0).name for d, b, c in settings]
+    assert len(set(names)) == len(names)
+
+
+def test_training_without_mne(heads, tmp_path):
+    """Trains, resumes, and hands results back where importing MNE is an error."""
+    (tmp_path / "mne").mkdir()
+    (tmp_path / "mne" / "__init__.py").write_text("raise ImportError('no MNE here')")
+    path = os.pathsep.join([str(tmp_path), str(FOLDER.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path}
+
+    def run(script, *options):
+        command = [sys.executable, str(FOLDER / script), "--root", str(tmp_path / "runs")]
+        done = subprocess.run(
+            [*command, *map(str, options)], env=environment, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    options = ["--methods", "cnn", "--kinds", "sereega", "--minutes", "0.002", "--device", "cpu"]
+    options += ["--train-only", "--trial", "--heads", heads, "--chunks", tmp_path / "chunks"]
+    options += ["--config", "gpu", "--learning-rate-factor", "0.3", "--jobs", "1"]
+    assert "train cnn sereega" in run("paper.py", *options)
+    folder = tmp_path / "runs" / "cnn-sereega-lr0.3-pre0.65"
+    log = (folder / "log.jsonl").read_text()
+    run("paper.py", *options)
+    assert (folder / "log.jsonl").read_text() == log  # it was over
+    assert list((tmp_path / "chunks").iterdir())
+    run("paper_export.py", "--out", tmp_path / "out")
+    (bundle,) = (tmp_path / "out").iterdir()
+    before = torch.load(folder / "checkpoint.pt", weights_only=True)["best"]
+    (folder / "checkpoint.pt").unlink()
+    run("paper_export.py", "--unpack", bundle)
+    after = torch.load(folder / "best.pt", weights_only=True)["best"]
+    for name, tensor in before.items():
+        torch.testing.assert_close(after[name].float(), tensor, rtol=1e-3, atol=1e-6)
+
+
+def test_best_trial_is_chosen_by_the_cosine(paper, tmp_path):
+    """Of the kept weights, not by the loss, and not among another method's or data's runs."""
+    setup, _ = paper
+    entries = {
+        "mmnet-sereega-lr1-pre0.65": [(0.4, 0.5), (0.5, 0.9)],
+        "mmnet-sereega-lr0.3-pre0.3": [(0.6, 0.6)],
+        "mmnet+-sereega-lr1-pre0.65": [(0.1, 0.8)],
+        "mmnet-neural_mass-lr1-pre0.65": [(0.1, 0.8)],
+    }
+    for name, history in entries.items():
+        (tmp_path / name).mkdir()
+        history = [dict(validation=loss, cosine=cosine) for loss, cosine in history]
+        torch.save(dict(history=history), tmp_path / name / "best.pt")
+    assert setup.best_run(tmp_path, "mmnet", "sereega").name == "mmnet-sereega-lr0.3-pre0.3"
+    assert setup.best_run(tmp_path, "cnn", "sereega", missing_ok=True) is None
+    with pytest.raises(FileNotFoundError, match="train it first"):
+        setup.best_run(tmp_path, "cnn", "sereega")
