@@ -1,4 +1,6 @@
-"""Eigendecompositions of small symmetric matrices."""
+"""Decompositions of batches of small matrices."""
+
+from functools import partial
 
 import numpy as np
 import pytest
@@ -12,8 +14,18 @@ def test_threads(n_batch, rng):
     """Threads that share a batch give what one gives, in order."""
     matrix = torch.as_tensor(rng.standard_normal((n_batch, 5, 5)))
     matrix = matrix + matrix.mT
-    values, vectors = _eigen._on_threads(matrix)
+    values, vectors = _eigen._on_threads(torch.linalg.eigh, matrix)
     np.testing.assert_array_equal(values, torch.linalg.eigh(matrix)[0])
-    rebuilt = (vectors * values[:, None]) @ vectors.mT
-    torch.testing.assert_close(rebuilt, matrix)
+    torch.testing.assert_close((vectors * values[:, None]) @ vectors.mT, matrix)
     torch.testing.assert_close(_eigen.symmetric_eigen(matrix)[0], values)
+
+
+def test_thin_svd(rng):
+    """Of wide and tall matrices, as thin as they can be."""
+    matrix = torch.as_tensor(rng.standard_normal((7, 5, 3)))
+    left, values, right = _eigen.thin_svd(matrix)
+    torch.testing.assert_close((left * values[:, None]) @ right, matrix)
+    assert left.shape == matrix.shape
+    function = partial(torch.linalg.svd, full_matrices=False)
+    for one, two in zip(_eigen._on_threads(function, matrix), (left, values, right), strict=True):
+        torch.testing.assert_close(one, two)

@@ -4,6 +4,7 @@ import math
 
 import torch
 
+from .._eigen import thin_svd
 from ..objective import factor_dtype
 
 # below this many channels or samples there is no noise floor to read off the singular values
@@ -50,7 +51,7 @@ def shrink_singular_values(data):
         return data
     beta = low / high
     omega = 0.56 * beta**3 - 0.95 * beta**2 + 1.82 * beta + 1.43
-    left, values, right = torch.linalg.svd(data.to(factor_dtype(data.device)), full_matrices=False)
+    left, values, right = thin_svd(data.to(factor_dtype(data.device)))
     # σ √max(n, T): the median is √μ_β of them
     unit = values.median(1, keepdim=True).values * omega / optimal_threshold(beta)
     # a noise floor below the rounding of the decomposition is none
