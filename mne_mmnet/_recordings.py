@@ -1,5 +1,4 @@
-"""Reading averages from what people have: averages, epochs and recordings of all formats of "
-"MNE."""
+"""Reading averages from what people have: averages, epochs and recordings of any format."""
 
 from pathlib import Path
 from typing import NamedTuple

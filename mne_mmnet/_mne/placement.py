@@ -1,5 +1,4 @@
-"""Where electrodes are put on the template: by name, fitted to its scalp, or as they were "
-"given."""
+"""Where electrodes are put on the template: by name, fitted to its scalp, or as given."""
 
 import functools
 from typing import NamedTuple

@@ -1,5 +1,4 @@
-"""What is wrong with single channels, seen from their data: flat ones, copies, interpolated "
-"ones."""
+"""What is wrong with single channels, from their data: flat, copied or interpolated ones."""
 
 import numpy as np
 
