@@ -115,7 +115,7 @@ def test_no_positions_in_the_file(raw, tmp_path, capsys):
         raw.get_data(), mne.create_info([f"EEG {n}-REF" for n in raw.ch_names], 500.0, "eeg")
     )
     epochs = mne.EpochsArray(
-        bare.get_data()[None, :, :100], bare.info, event_id=dict(a=1), verbose="error"
+        bare.get_data()[None, :, 390:460], bare.info, event_id=dict(a=1), verbose="error"
     )
     epochs.save(tmp_path / "x-epo.fif", verbose="error")
     command = ["localize", str(tmp_path / "x-epo.fif"), "--out", str(tmp_path)]
