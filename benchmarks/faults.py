@@ -1,4 +1,4 @@
-"""Faults of ten kinds on people's heads: how many are caught, how many by their name, false alarms.
+"""Faults of ten kinds on people's heads: how many are caught, how many named, false alarms.
 
 A recording is simulated on a head of its own (``simulation.people``: other size, folds, skull and
 electrodes than the template's), spoilt in one way, and localised on the template as a user would,
@@ -85,7 +85,7 @@ def _alphabetical(places, data, rng):
 FAULTS = {
     "axes: x to the nose": (True, ("frame",), _turned("z", 90)),
     "left and right exchanged": (True, ("mirror",), lambda p, d, _: (p * [-1, 1, 1], d)),
-    "no fiducials": (True, ("frame",), lambda p, d, _: (p + [0, -0.03, -0.042], d)),
+    "no fiducials": (True, ("frame",), lambda p, d, _: (p + np.array([0, -0.03, -0.042]), d)),
     "one channel 50 µV off": (True, ("channel",), _one_bad),
     "µV taken for V": (True, ("unit",), lambda p, d, _: (p, 1e6 * d)),
     "positions in order of names": (False, ("order",), _alphabetical),

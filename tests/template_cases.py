@@ -45,6 +45,21 @@ def localize(evoked, fwd, **options):
     return stc, report, [str(one.message) for one in caught]
 
 
+def take(road, evoked, operator):
+    """Localise on one of the roads that data can take; the stream's concerns, where it is one."""
+    if road == "epochs":
+        epochs = mne.EpochsArray(evoked.data[None], evoked.info, verbose="error")
+        return mne_mmnet.apply_mmnet_inverse_epochs(epochs, operator, verbose="warning")
+    if road == "raw":
+        raw = mne.io.RawArray(evoked.data, evoked.info, verbose="error")
+        return mne_mmnet.apply_mmnet_inverse_raw(raw, operator, verbose="warning")
+    if road == "stream":
+        stream = mne_mmnet.MMNetStream(operator, evoked.info)
+        stream.push(evoked.data)
+        return stream
+    return mne_mmnet.apply_mmnet_inverse(evoked, operator, verbose="warning")
+
+
 def miss(stc, fwd, source=LEFT):
     """Distance (mm) from the strongest location to the source."""
     peak = np.abs(stc.data).max(axis=1).argmax()

@@ -5,10 +5,10 @@ import warnings
 import mne
 import numpy as np
 import pytest
-import template_cases as cases
 from numpy.testing import assert_allclose
 
 import mne_mmnet
+import template_cases as cases
 from mne_mmnet import make_template_forward
 from mne_mmnet._mne import doubt_positions, electrode_positions, place_electrodes
 
@@ -26,7 +26,7 @@ def _turn(axis, degrees):
 
 MOVES = {
     "frame": {
-        "no fiducials": lambda r: r + [0.0, -0.03, -0.045],
+        "no fiducials": lambda r: r + np.array([0.0, -0.03, -0.045]),
         "x to the nose": lambda r: np.column_stack([r[:, 1], -r[:, 0], r[:, 2]]),
         "x to the back": lambda r: np.column_stack([-r[:, 1], r[:, 0], r[:, 2]]),
         "half a turn": lambda r: r * [-1, -1, 1],
@@ -43,7 +43,7 @@ MOVES = {
         "mm": lambda r: r * 1e3,
         "cm": lambda r: r * 1e2,
         "km": lambda r: r * 1e-3,
-        "Neuroscan": lambda r: r + [0.0, 0.0, 0.9],
+        "Neuroscan": lambda r: r + np.array([0.0, 0.0, 0.9]),
     },
     "size": {"child": lambda r: r * 0.8, "infant": lambda r: r * 0.65, "giant": lambda r: r * 1.3},
     "order": {
@@ -92,7 +92,7 @@ def test_nameless_caps_turned(turn, rng):
     names = [f"chan{k}" for k in range(128)]
     assert not doubt_positions(names, places)
     assert "turned by quarters" in doubt_positions(names, places @ _turn("z", turn).T)["frame"]
-    assert "frame" in doubt_positions(names, places + [0, -0.03, -0.03])
+    assert "frame" in doubt_positions(names, places + np.array([0, -0.03, -0.03]))
 
 
 def test_two_names_exchanged(rng):
@@ -158,18 +158,9 @@ def test_on_every_road(road):
         warnings.simplefilter("ignore")
         operator = mne_mmnet.make_mmnet_operator(info, fwd, verbose="error")
     with pytest.warns(RuntimeWarning, match="mirror image"):
-        if road == "epochs":
-            epochs = mne.EpochsArray(evoked.data[None], evoked.info, verbose="error")
-            mne_mmnet.apply_mmnet_inverse_epochs(epochs, operator, verbose="warning")
-        elif road == "raw":
-            raw = mne.io.RawArray(evoked.data, evoked.info, verbose="error")
-            mne_mmnet.apply_mmnet_inverse_raw(raw, operator, verbose="warning")
-        elif road == "stream":
-            stream = mne_mmnet.MMNetStream(operator, evoked.info)
-            stream.push(evoked.data)
-            assert any("mirror image" in text for text in stream.concerns)
-        else:
-            mne_mmnet.apply_mmnet_inverse(evoked, operator, verbose="warning")
+        found = cases.take(road, evoked, operator)
+    if road == "stream":
+        assert any("mirror image" in text for text in found.concerns)
 
 
 def test_right_input_has_no_concern():
@@ -260,7 +251,7 @@ def test_forward_solution_of_another_cap(rng):
     info = _moved(info, lambda r: r + 2e-3 * rng.standard_normal(r.shape))
     fwd = make_template_forward(info, fit=False, verbose="error")
     assert not cases.localize(cases.make_response(info, lead), fwd)[1].concerns
-    moved = _moved(info, lambda r: r + [0.0, 0.012, 0.0])
+    moved = _moved(info, lambda r: r + np.array([0.0, 0.012, 0.0]))
     (concern,) = cases.localize(cases.make_response(moved, lead), fwd)[1].concerns
     assert "12 mm (median)" in concern
 

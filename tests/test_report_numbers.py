@@ -6,11 +6,11 @@ from html import unescape
 import mne
 import numpy as np
 import pytest
-import template_cases as cases
 from numpy.testing import assert_allclose
 from scipy.spatial import cKDTree
 
 import mne_mmnet
+import template_cases as cases
 from mne_mmnet.places.lobes import name_lobe
 from mne_mmnet.report.extent import area_of_source, find_rise, source_areas
 

@@ -12,11 +12,11 @@ from pathlib import Path
 import mne
 import numpy as np
 import pytest
-import template_cases as cases
 import torch
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_mmnet
+import template_cases as cases
 from mne_mmnet._cli import main
 from mne_mmnet._recordings import Averaging, read_average
 
