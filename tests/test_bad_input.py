@@ -65,6 +65,7 @@ def _stream(data, info):
 
 
 @pytest.mark.filterwarnings("ignore:1 of 1 epochs should not be trusted")  # it is noise
+@pytest.mark.filterwarnings("ignore:The sources explain")
 @pytest.mark.parametrize("pair", [(np.inf, np.inf), (np.inf, -np.inf), (np.nan, 0.0)])
 @pytest.mark.parametrize("apply", [_epochs, _raw, _stream])
 def test_windows_not_finite(apply, pair):
@@ -99,7 +100,7 @@ def test_no_samples():
 def test_no_eeg_channels():
     info = mne.create_info(32, 250.0, "ecog")
     evoked = mne.EvokedArray(np.ones((32, 5)), info, verbose=False)
-    with pytest.raises(ValueError, match=r"no good EEG or MEG.*ecog.*pass such data"):
+    with pytest.raises(ValueError, match=r"no good EEG or MEG.*ecog.*inside the skull"):
         apply_mmnet_inverse(evoked, FWD)
 
 

@@ -10,7 +10,7 @@ import itertools
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .electrodes import builtin_montages, find_copied, fit_similarity
+from .electrodes import MIN_ELECTRODES, builtin_montages, find_copied, fit_similarity
 from .landmarks import known_places, plain_name, template_scalp
 from .words import summarize_names
 
@@ -238,6 +238,8 @@ def _say_frame(turn, off):
 
 def _compare_with_scalp(positions, limits):
     """Compare electrodes without names that are known with the scalp."""
+    if len(positions) < MIN_ELECTRODES:
+        return {}
     shift, rms = _shift_to_scalp(positions)
     off = np.linalg.norm(shift)
     if off > limits[0]:

@@ -58,7 +58,7 @@ def pick_device(device="auto"):
         found = torch.device(device)
         torch.zeros(1, device=found).item()  # "meta" holds no values
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = str(error).strip().splitlines()[0].split(". ")[0][:200]
         raise ValueError(
             f"The device '{device}' cannot be used here ({reason}). Use device='cpu' or 'auto'."
         ) from None

@@ -4,7 +4,19 @@ import re
 
 import numpy as np
 
-from .._mne import describe_head, has_made_up_fiducials
+from .._mne import (
+    describe_head,
+    electrode_positions,
+    has_made_up_fiducials,
+    head_positions,
+    place_electrodes,
+)
+
+_SAME_PLACE = 1e-4  # m: rounding in files
+_HOW = {
+    "by name": "placed by name, where fsaverage_1005 has them on the template",
+    "fitted": "the cap was fitted to the template's scalp",
+}
 
 
 def localised(evoked, fwd, report):
@@ -115,13 +127,17 @@ def signal_to_noise(evoked, window):
 
 def _describe_positions(evoked, fwd):
     head = describe_head(evoked.info, fwd)
-    kind = {
-        "digitised": "digitised",
-        "nominal": f"no measurement ({head.montage})",
-        "none": "none",
-    }[head.electrodes]
-    made_up = "; nasion and ears were made up" if has_made_up_fiducials(evoked.info) else ""
-    return f"{kind}{made_up}"
+    if head.electrodes == "digitised":
+        made_up = "; nasion and ears were made up" if has_made_up_fiducials(evoked.info) else ""
+        return f"digitised{made_up}"
+    names, own, _ = head_positions(evoked.info, set(fwd["sol"]["row_names"]))
+    placed = place_electrodes(names, own)
+    text = f"no measurement ({placed.montage or head.montage})"
+    fwd_names, places = electrode_positions(fwd["info"], set(names))
+    same = placed.how != "as given" and fwd_names == names
+    if same and np.abs(places - placed.positions).max() < _SAME_PLACE:
+        return f"{text}; {_HOW[placed.how]}"
+    return f"{text}; as the forward solution has them"
 
 
 def _describe_reference(evoked):

@@ -1,0 +1,359 @@
+"""Channels and data that are not what they should be: named in words, with what to do."""
+
+import warnings
+
+import mne
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import mne_mmnet
+import template_cases as cases
+from mne_mmnet import make_template_forward
+
+
+def _spoil(what, data, row, rng):
+    data = data.copy()
+    if what == "offset":
+        data[row] += 50e-6
+    elif what == "white":
+        data[row] += 2e-5 * rng.standard_normal(data.shape[1])
+    elif what == "drift":
+        data[row] += np.linspace(-4e-5, 4e-5, data.shape[1])
+    elif what == "jump":
+        data[row, 20:] += 5e-5
+    elif what == "line":
+        data[row] += 3e-5 * np.sin(2 * np.pi * 50 * np.arange(data.shape[1]) / 500)
+    return data
+
+
+@pytest.mark.parametrize("with_cov", [False, True])
+@pytest.mark.parametrize("what", ["offset", "white", "drift", "jump", "line"])
+def test_a_bad_channel_is_named(what, with_cov, rng):
+    info, fwd, lead = cases.head("biosemi64", None)
+    evoked = cases.make_response(info, lead)
+    cov = mne.make_ad_hoc_cov(info, dict(eeg=3e-7), verbose="error") if with_cov else None
+    clean = cases.localize(evoked, fwd, noise_cov=cov)[1]
+    assert not any("others predict" in text or "other channels" in text for text in clean.concerns)
+    row = info["ch_names"].index("P8")
+    evoked.data = _spoil(what, evoked.data, row, rng)
+    _, report, said = cases.localize(evoked, fwd, noise_cov=cov)
+    (concern,) = (text for text in report.concerns if "other channels predict" in text)
+    assert concern.startswith("Channel P8 is not what")
+    assert "info['bads']" in concern
+    assert concern in said
+    # followed, the advice helps
+    evoked.info["bads"] = ["P8"]
+    stc, report, _ = cases.localize(evoked, fwd, noise_cov=cov)
+    assert report.concerns == ()
+    assert cases.miss(stc, fwd) < 12
+
+
+def test_two_bad_channels_are_named(rng):
+    info, fwd, lead = cases.head("biosemi64", None)
+    evoked = cases.make_response(info, lead)
+    for name in ("P8", "AF3"):
+        evoked.data = _spoil("white", evoked.data, info["ch_names"].index(name), rng)
+    concerns = cases.localize(evoked, fwd)[1].concerns
+    assert any("P8" in text and "AF3" in text for text in concerns)
+
+
+def test_nameless_data_in_another_order(rng):
+    """Positions and names are right; the rows of the data are others'."""
+    names = tuple(f"chan{k}" for k in range(64))
+    info, _, _ = cases.head("biosemi64", None)
+    info = info.copy()
+    mne.rename_channels(info, dict(zip(info["ch_names"], names, strict=True)))
+    fwd = make_template_forward(info, positions="as given", verbose="error")
+    with mne.use_log_level("error"):
+        lead = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)["sol"]["data"]
+    n_caught = 0
+    for source in range(0, 1000, 100):
+        evoked = cases.make_response(info, lead, source)
+        assert not any("neighbours" in text for text in cases.localize(evoked, fwd)[1].concerns)
+        evoked.data = evoked.data[rng.permutation(64)]
+        n_caught += any("neighbours" in text for text in cases.localize(evoked, fwd)[1].concerns)
+    assert n_caught == 10
+
+
+def test_flat_and_copied_channels():
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    evoked.data[3] = 0.0
+    evoked.data[7] = evoked.data[6]
+    concerns = cases.localize(evoked, fwd)[1].concerns
+    assert any(text.startswith("1 channel (F3) flat") for text in concerns)
+    assert any("(F8 and FC5)" in text and "bridged" in text for text in concerns)
+
+
+def test_interpolated_channels_are_named():
+    info, fwd, lead = cases.head("biosemi64", None)
+    evoked = cases.make_response(info, lead, n_times=100)
+    evoked.info["bads"] = ["Fp1", "O1"]
+    evoked.interpolate_bads(verbose="error")
+    (concern,) = cases.localize(evoked, fwd)[1].concerns
+    assert "rank 61" in concern
+    assert "(Fp1, O1, it seems)" in concern
+
+
+@pytest.mark.parametrize(
+    ("sfreq", "order", "cutoff", "n_times"),
+    [(1000, 4, 30, 200), (1000, 8, 40, 200), (2000, 8, 40, 400), (5000, 4, 40, 1000)],
+)
+def test_filtered_data_are_not_called_interpolated(sfreq, order, cutoff, n_times, rng):
+    info, fwd, _ = cases.head("biosemi64", None)
+    info = mne.create_info(info["ch_names"], sfreq, "eeg").set_montage("biosemi64")
+    raw = mne.io.RawArray(2e-6 * rng.standard_normal((64, 6 * sfreq)), info, verbose=False)
+    params = dict(order=order, ftype="butter")
+    raw.filter(None, cutoff, method="iir", iir_params=params, verbose=False)
+    evoked = mne.EvokedArray(raw.get_data()[:, sfreq : sfreq + n_times], info, verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    assert not any("rank" in text for text in cases.localize(evoked, fwd)[1].concerns)
+    # but what was removed is found among filtered data, too
+    evoked.info["bads"] = ["Fp1"]
+    evoked.interpolate_bads(verbose="error")
+    if n_times > 200:  # more samples than the filter leaves dimensions
+        return
+    assert len(evoked.times) > 64
+
+
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
+def test_removed_components_are_found_in_files_of_single_precision(precision, rng):
+    info, fwd, lead = cases.head("biosemi64", None)
+    evoked = cases.make_response(info, lead, n_times=100)
+    maps = np.linalg.qr(rng.standard_normal((64, 4)))[0]
+    data = evoked.data - maps @ (maps.T @ evoked.data)
+    evoked.data = data.astype(precision).astype(float)
+    assert any("or components removed" in x for x in cases.localize(evoked, fwd)[1].concerns)
+
+
+@pytest.mark.parametrize("precision", [np.float64, np.float32])
+def test_covariance_of_too_high_a_rank(precision, rng):
+    """Shrinkage gives directions that ICA removed a variance; they are left out again."""
+    info, fwd, lead = cases.head("biosemi64", None)
+    noise = lead @ rng.standard_normal((lead.shape[1], 4000)) * 2e-9
+    noise += 7e-7 * rng.standard_normal((64, 4000))
+    noise -= noise.mean(axis=0)
+    maps = np.linalg.svd(noise, full_matrices=False)[0][:, :4]
+    clean = np.eye(64) - maps @ maps.T
+
+    def process(data):
+        return (clean @ (data - data.mean(axis=0))).astype(precision).astype(float)
+
+    def shrunk(share):
+        cov = np.cov(process(noise))
+        cov += share * np.trace(cov) / 64 * np.eye(64)
+        return mne.Covariance(cov, info["ch_names"], [], [], 4000)
+
+    cov = shrunk(1e-6)
+    evoked = cases.make_response(info, lead, 300)
+    evoked.data = process(evoked.data)
+    stc, report, _ = cases.localize(evoked, fwd, noise_cov=cov)
+    told, _, _ = cases.localize(evoked, fwd, noise_cov=cov, rank=dict(eeg=59))
+    assert report.explained > 0.2
+    assert_allclose(stc.data, told.data, atol=1e-6 * np.abs(told.data).max())
+    # a rank that is insisted on is doubted
+    _, _, said = cases.localize(evoked, fwd, noise_cov=cov, rank="full")
+    assert any("rank" in text for text in said)
+    # and so is one in which they can't be told from small variances
+    _, report, _ = cases.localize(evoked, fwd, noise_cov=shrunk(1e-3))
+    assert report.concerns
+
+
+def test_epochs_with_other_channels_interpolated(rng):
+    info = mne.create_info(
+        mne.channels.make_standard_montage("biosemi32").ch_names, 250.0, "eeg"
+    ).set_montage("biosemi32")
+    fwd = make_template_forward(info, "oct3", verbose="error")
+    parts = []
+    for bads in (["Fp1", "O1"], ["Fp2", "O2"], ["Cz", "T8"]):
+        data = 1e-6 * rng.normal(size=(3, 32, 50))
+        part = mne.EpochsArray(data, info, tmin=-0.2, verbose="error")
+        part.info["bads"] = bads
+        parts.append(part.interpolate_bads(verbose="error"))
+    epochs = mne.concatenate_epochs(parts, verbose="error")
+    epochs.set_eeg_reference(projection=True, verbose="error")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        mne_mmnet.apply_mmnet_inverse_epochs(epochs, fwd, verbose="warning")
+    assert any("interpolated in single ones" in str(one.message) for one in caught)
+    assert not any("Pass a noise_cov" in str(one.message) for one in caught)
+
+
+@pytest.mark.parametrize("road", ["epochs", "raw", "stream", "evoked"])
+@pytest.mark.parametrize("kind", ["csd", "misc"])
+def test_other_types_with_a_prepared_operator(kind, road):
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead).del_proj()
+    operator = mne_mmnet.make_mmnet_operator(info, fwd, verbose="error")
+    types = dict.fromkeys(evoked.ch_names, kind)
+    if kind == "csd":
+        evoked = mne.preprocessing.compute_current_source_density(evoked)
+    else:
+        evoked.set_channel_types(types, verbose="error")
+    why = "current source densities can't be localised" if kind == "csd" else "misc"
+    with pytest.raises(ValueError, match=why):
+        cases.take(road, evoked, operator)
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        ("mag", "forward solution of the person's own"),
+        ("csd", "current source densities can't be localised"),
+        ("ecog", "lie inside the skull"),
+        ("seeg", "lie inside the skull"),
+        ("hbo", "near-infrared"),
+        ("misc", "set_channel_types"),
+    ],
+)
+def test_what_there_is_instead_of_eeg(kind, why):
+    with pytest.raises(ValueError, match=why):
+        make_template_forward(mne.create_info(["a", "b"], 250.0, kind))
+
+
+BANANA = (
+    "Fp1-F7 F7-T7 T7-P7 P7-O1 Fp1-F3 F3-C3 C3-P3 P3-O1 Fp2-F4 F4-C4 C4-P4 P4-O2 Fp2-F8 F8-T8 "
+    "T8-P8 P8-O2 Fz-Cz Cz-Pz"
+).split()
+
+
+@pytest.mark.parametrize(
+    "spell",
+    [str, str.upper, "EEG {}".format, lambda name: name.replace("-", " - "), "{}-0".format],
+)
+def test_bipolar_names(spell):
+    from mne_mmnet._mne import refuse_bipolar
+
+    names = [spell(name) for name in BANANA]
+    info = mne.create_info(names, 250.0, "eeg")
+    with pytest.raises(ValueError, match=r"18 channels \(.*, …\) bipolar: each is a difference"):
+        refuse_bipolar(info, names)
+    refuse_bipolar(info, [])
+
+
+@pytest.mark.parametrize("reference", ["A1", "M2", "REF", "Cz", "LE", "Avg"])
+def test_one_reference_is_not_bipolar(reference):
+    from mne_mmnet._mne import refuse_bipolar
+
+    names = [f"{name}-{reference}" for name in cases.NAMES if name != reference]
+    refuse_bipolar(mne.create_info(names, 250.0, "eeg"), names)
+
+
+def test_bipolar_coils_and_own_forward_solution():
+    info, fwd, lead = cases.head()
+    raw = mne.io.RawArray(cases.make_response(info, lead).data, info, verbose="error")
+    pairs = [("Fp1", "F7"), ("F4", "C4")]
+    bipolar = mne.set_bipolar_reference(
+        raw, *map(list, zip(*pairs, strict=True)), ch_name=["one", "two"], verbose="error"
+    )
+    with pytest.raises(ValueError, match=r"2 channels \(one, two\) bipolar"):
+        make_template_forward(bipolar.info)
+    evoked = cases.make_response(info, lead)
+    with evoked.info._unlock():
+        for channel in evoked.info["chs"][:3]:
+            channel["coil_type"] = mne.io.constants.FIFF.FIFFV_COIL_EEG_BIPOLAR
+    with pytest.raises(ValueError, match=r"3 channels \(Fp1, Fp2, F7\) bipolar"):
+        mne_mmnet.apply_mmnet_inverse(evoked, fwd)
+    evoked.info["bads"] = evoked.ch_names[:3]
+    mne_mmnet.apply_mmnet_inverse(evoked, fwd)
+
+
+def test_names_in_another_case_are_said():
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    evoked.rename_channels({name: name.upper() for name in ("Fz", "Cz", "Pz", "Oz")})
+    _, report, said = cases.localize(evoked, fwd)
+    (concern,) = (text for text in report.concerns if "left out" in text)
+    assert "4 differ by capitals" in concern
+    assert "FZ is Fz" in concern
+    assert concern in said
+
+
+def test_eight_electrodes():
+    names = "Fp1 Fp2 C3 C4 P7 P8 O1 O2".split()
+    info = mne.create_info(names, 250.0, "eeg").set_montage("colin27_1020")
+    evoked = mne.EvokedArray(np.eye(8) * 1e-6, info, verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    fwd = make_template_forward(info, "oct3", verbose="error")
+    with pytest.raises(ValueError, match="8 EEG channels are 7 with the average reference; at l"):
+        mne_mmnet.apply_mmnet_inverse(evoked, fwd)
+
+
+@pytest.mark.parametrize("factor", [1e-6, 1e-9, 1e6])
+def test_data_of_another_unit(factor):
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    evoked.data *= factor
+    concerns = cases.localize(evoked, fwd)[1].concerns
+    assert any("unit" in text and "A·m" in text for text in concerns)
+
+
+def test_offsets_of_meg_are_named():
+    import mne_cases
+
+    info, fwd = mne_cases.make_meg_info(eeg=False), mne_cases.make_meg_fwd(eeg=False)
+    rng = np.random.default_rng(0)
+    data = 1e-13 * rng.standard_normal((len(info["ch_names"]), 30))
+    data += 1e-8 * rng.standard_normal((len(data), 1))
+    evoked = mne.EvokedArray(data, info, verbose=False)
+    cov = mne.make_ad_hoc_cov(info, verbose="error")
+    _, report, _ = cases.localize(evoked, fwd, noise_cov=cov)
+    (concern,) = (text for text in report.concerns if "largest current" in text)
+    assert "apply a baseline or a high-pass" in concern
+    assert "µV" not in concern
+
+
+@pytest.mark.parametrize("road", ["stream", "evoked"])
+def test_declared_microvolts(road):
+    """``StreamLSL.info`` of an amplifier declares its unit."""
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd, loose=1.0, verbose="error")
+    expected, residual = mne_mmnet.apply_mmnet_inverse(evoked, operator, return_residual=True)
+    scaled = evoked.copy()
+    with scaled.info._unlock():
+        for channel in scaled.info["chs"]:
+            channel["unit_mul"] = -6
+    scaled.data *= 1e6
+    if road == "evoked":
+        found, rest = mne_mmnet.apply_mmnet_inverse(scaled, operator, return_residual=True)
+        assert_allclose(rest.data, 1e6 * residual.data, rtol=1e-5, atol=1e-6)
+        found = found.data
+    else:
+        stream = mne_mmnet.MMNetStream(operator, scaled.info)
+        found = stream.push(scaled.data)
+        assert stream.concerns == ()
+    assert_allclose(found, expected.data, rtol=1e-5, atol=1e-14)
+
+
+def test_a_stream_warns_once_a_kind():
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd, verbose="error")
+    stream = mne_mmnet.MMNetStream(operator, evoked.info)
+    with pytest.warns(RuntimeWarning, match="divide data in µV by 1e6") as record:
+        stream.push(1e6 * evoked.data)
+    assert len(record) == 1
+    stream.push(2e6 * evoked.data)  # warnings are errors here
+    assert "divide data" in stream.concerns[0]
+    stream.push(evoked.data)
+    assert stream.concerns == ()
+
+
+def test_source_without_a_field_is_named():
+    import mne_cases
+
+    info = mne_cases.make_info()
+    fwd = mne_cases.make_fwd("discrete").copy()
+    for data in (fwd["sol"]["data"], fwd["_orig_sol"]):
+        data[:, 3:6] = np.nan
+    x, y, z = 1e3 * fwd["source_rr"][1]
+    where = rf"1 of 40 sources has no field .*\({x:.0f}, {y:.0f}, {z:.0f}\) mm"
+    with pytest.raises(ValueError, match=where):
+        mne_mmnet.make_mmnet_operator(info, fwd)
+    fwd = mne_cases.make_fwd("discrete").copy()
+    for data in (fwd["sol"]["data"], fwd["_orig_sol"]):
+        data[0] = np.nan
+    with pytest.raises(ValueError, match=rf"values for 1 channel \({info['ch_names'][0]}\)"):
+        mne_mmnet.make_mmnet_operator(info, fwd)

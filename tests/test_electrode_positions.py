@@ -1,0 +1,297 @@
+"""Electrodes in another frame, unit, order or size, and where they are put on the template."""
+
+import warnings
+
+import mne
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose
+
+import mne_mmnet
+import template_cases as cases
+from mne_mmnet import make_template_forward
+from mne_mmnet._mne import doubt_positions, electrode_positions, place_electrodes
+
+needs_places = pytest.mark.skipif(
+    "fsaverage_1005" not in mne.channels.get_builtin_montages(), reason="needs MNE 1.13"
+)
+MONTAGES = mne.channels.get_builtin_montages()
+
+
+def _turn(axis, degrees):
+    from scipy.spatial.transform import Rotation
+
+    return Rotation.from_euler(axis, degrees, degrees=True).as_matrix()
+
+
+MOVES = {
+    "frame": {
+        "no fiducials": lambda r: r + np.array([0.0, -0.03, -0.045]),
+        "x to the nose": lambda r: np.column_stack([r[:, 1], -r[:, 0], r[:, 2]]),
+        "x to the back": lambda r: np.column_stack([-r[:, 1], r[:, 0], r[:, 2]]),
+        "half a turn": lambda r: r * [-1, -1, 1],
+        "upside down": lambda r: r * [1, -1, -1],
+        "y up": lambda r: r[:, [0, 2, 1]] * [1, -1, 1],
+        "nodding": lambda r: r @ _turn("x", 40).T,
+    },
+    "mirror": {
+        "left and right": lambda r: r * [-1, 1, 1],
+        "front and back": lambda r: r * [1, -1, 1],
+        "axes exchanged": lambda r: r[:, [1, 0, 2]],
+    },
+    "unit": {
+        "mm": lambda r: r * 1e3,
+        "cm": lambda r: r * 1e2,
+        "km": lambda r: r * 1e-3,
+        "Neuroscan": lambda r: r + np.array([0.0, 0.0, 0.9]),
+    },
+    "size": {"child": lambda r: r * 0.8, "infant": lambda r: r * 0.65, "giant": lambda r: r * 1.3},
+    "order": {
+        "reversed": lambda r: r[::-1],
+        "shuffled": lambda r: r[np.random.default_rng(3).permutation(len(r))],
+    },
+}
+ALL_MOVES = [(kind, name) for kind, moves in MOVES.items() for name in moves]
+
+
+def _moved(info, move):
+    info = info.copy()
+    places = move(np.array([ch["loc"][:3] for ch in info["chs"]]))
+    for channel, place in zip(info["chs"], places, strict=True):
+        channel["loc"][:3] = place
+    return info
+
+
+@pytest.mark.parametrize("montage", ["colin27_1005", "biosemi64", "GSN-HydroCel-128", "mgh60"])
+@pytest.mark.parametrize("jitter", [0.0, 2e-3])
+@pytest.mark.parametrize(("kind", "name"), ALL_MOVES)
+def test_kinds_are_told_apart(kind, name, jitter, montage, rng):
+    """A cap's drawing and digitised positions, with names of the 10-05 system and a maker's."""
+    info = mne.create_info(
+        cases.NAMES
+        if "colin" in montage
+        else mne.channels.make_standard_montage(montage).ch_names,
+        100.0,
+        "eeg",
+    ).set_montage(montage)
+    names, places = electrode_positions(info)
+    places = places + jitter * rng.standard_normal(places.shape)
+    assert not doubt_positions(names, places)
+    found = doubt_positions(names, MOVES[kind][name](places))
+    assert kind in found, found
+    assert all(len(text) < 700 for text in found.values())
+
+
+@pytest.mark.parametrize("turn", [90, -90])
+def test_nameless_caps_turned(turn, rng):
+    """Without names, the shape of a head tells a quarter turn."""
+    info = mne.create_info(
+        mne.channels.make_standard_montage("GSN-HydroCel-128").ch_names, 100.0, "eeg"
+    ).set_montage("GSN-HydroCel-128")
+    places = electrode_positions(info)[1] + 2e-3 * rng.standard_normal((128, 3))
+    names = [f"chan{k}" for k in range(128)]
+    assert not doubt_positions(names, places)
+    assert "turned by quarters" in doubt_positions(names, places @ _turn("z", turn).T)["frame"]
+    assert "frame" in doubt_positions(names, places + np.array([0, -0.03, -0.03]))
+
+
+def test_two_names_exchanged(rng):
+    info, _, _ = cases.head()
+    names, places = electrode_positions(info)
+    places = places + 2e-3 * rng.standard_normal(places.shape)
+    a, b = names.index("F3"), names.index("P8")
+    places[[a, b]] = places[[b, a]]
+    found = doubt_positions(names, places)
+    assert set(found) == {"order"}
+    assert "F3, P8" in found["order"]
+
+
+def test_two_at_one_place():
+    info, _, _ = cases.head()
+    names, places = electrode_positions(info)
+    places[3] = places[10] + [0.0, 0.0, 5e-4]
+    assert "F3 and FC6" in doubt_positions(names, places)["same place"]
+
+
+@pytest.mark.parametrize("montage", MONTAGES)
+def test_no_montage_of_mne_is_doubted(montage):
+    names = mne.channels.make_standard_montage(montage).ch_names
+    info = mne.create_info(names, 100.0, "eeg").set_montage(montage)
+    if "prefixed" in montage:  # MNE's own fault: aF3 and aF4 have one place
+        names = [name for name in info["ch_names"] if name != "aF4"]
+        info = mne.pick_info(info, mne.pick_channels(info["ch_names"], names))
+    assert doubt_positions(*electrode_positions(info)) == {}
+
+
+@pytest.mark.parametrize(("kind", "name"), ALL_MOVES)
+def test_faults_are_concerns_of_every_estimate(kind, name):
+    """Where the template is made from them, and with a forward solution that is at hand."""
+    info, fwd, lead = cases.head()
+    wrong = _moved(info, MOVES[kind][name])
+    evoked = cases.make_response(info, lead)
+    with evoked.info._unlock():
+        evoked.info["chs"] = wrong["chs"]
+    if kind == "unit":
+        with pytest.raises(ValueError, match="unit"):
+            make_template_forward(evoked.info)
+        own = fwd
+    else:
+        with pytest.warns(RuntimeWarning, match=r"head coordinates|size|belong together"):
+            own = make_template_forward(evoked.info, verbose="warning")
+    stc, report, said = cases.localize(evoked, own)
+    assert report.concerns
+    assert any(concern in said for concern in report.concerns)
+    if kind in ("frame", "mirror", "size"):  # the drawing's names say where its electrodes belong
+        assert cases.miss(stc, fwd) < 15
+    # a saved forward solution that was made as they are
+    moved = fwd.copy()
+    with moved["info"]._unlock():
+        moved["info"]["chs"] = wrong["chs"]
+    assert cases.localize(cases.make_response(info, lead), moved)[1].concerns
+
+
+@pytest.mark.parametrize("road", ["epochs", "raw", "stream", "operator"])
+def test_on_every_road(road):
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(_moved(info, MOVES["mirror"]["left and right"]), lead)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        operator = mne_mmnet.make_mmnet_operator(info, fwd, verbose="error")
+    with pytest.warns(RuntimeWarning, match="mirror image"):
+        found = cases.take(road, evoked, operator)
+    if road == "stream":
+        assert any("mirror image" in text for text in found.concerns)
+
+
+def test_right_input_has_no_concern():
+    info, fwd, lead = cases.head()
+    stc, report, said = cases.localize(cases.make_response(info, lead), fwd)
+    assert report.concerns == ()
+    assert said == []
+    assert cases.miss(stc, fwd) < 10
+
+
+@needs_places
+@pytest.mark.parametrize("montage", ["biosemi64", "easycap-M1", "brainproducts-RNP-BA-128"])
+def test_names_are_placed_on_the_template(montage):
+    """Dipoles at the places of fsaverage_1005, inverted with a drawing's positions."""
+    names = tuple(mne.channels.make_standard_montage(montage).ch_names)
+    known = set(mne.channels.make_standard_montage("fsaverage_1005").ch_names)
+    names = tuple(name for name in names if name in known)
+    _, truth, lead = cases.head("fsaverage_1005", names)
+    info, fwd, _ = cases.head(montage, names)
+    errors = []
+    for source in range(0, lead.shape[1], 97):
+        data = np.outer(lead[:, source], 5e-8 * np.sin(np.arange(20) / 4))
+        evoked = mne.EvokedArray(data, info, verbose=False).set_eeg_reference(projection=True)
+        stc, _, _ = cases.localize(evoked, fwd, head="own")
+        errors.append(cases.miss(stc, truth, source))
+    assert np.median(errors) <= 3
+    kept = make_template_forward(info, positions="as given", verbose="error")
+    assert_allclose(electrode_positions(kept["info"])[1], electrode_positions(info)[1])
+
+
+@pytest.mark.parametrize("montage", ["biosemi128", "GSN-HydroCel-128", "easycap-M10"])
+def test_other_drawings_are_fitted(montage):
+    names = mne.channels.make_standard_montage(montage).ch_names
+    info = mne.create_info(names, 100.0, "eeg").set_montage(montage)
+    placed = place_electrodes(*electrode_positions(info))
+    assert (placed.how, "scaled" in str(placed)) == ("fitted", True)
+    from mne_mmnet._mne.frames import _shift_to_scalp
+
+    before, after = (
+        _shift_to_scalp(each)[1] for each in (electrode_positions(info)[1], placed.positions)
+    )
+    assert after < before
+    fwd = make_template_forward(info, "oct3", verbose="error")
+    from mne_mmnet._mne import describe_head
+
+    assert describe_head(info, fwd).electrodes == "nominal"
+
+
+def test_digitised_electrodes_are_kept(rng):
+    info, _, _ = cases.head()
+    info = _moved(info, lambda r: r + 3e-3 * rng.standard_normal(r.shape))
+    fwd = make_template_forward(info, "oct3", fit=False, verbose="error")
+    assert_allclose(electrode_positions(fwd["info"])[1], electrode_positions(info)[1])
+
+
+@needs_places
+@pytest.mark.filterwarnings("ignore:Fiducial point nasion not found")
+@pytest.mark.parametrize("frame", ["mri", "mni_tal"])
+def test_positions_in_template_coordinates(frame):
+    """As mne-bids reads space-fsaverage and space-MNI152."""
+    found = mne.channels.make_standard_montage("fsaverage_1005").get_positions()["ch_pos"]
+    montage = mne.channels.make_dig_montage(
+        {name: found[name] for name in cases.NAMES}, coord_frame=frame
+    )
+    info = mne.create_info(cases.NAMES, 500.0, "eeg").set_montage(montage)
+    _, fwd, lead = cases.head("fsaverage_1005")
+    own = make_template_forward(info, verbose="error")
+    assert_allclose(own["sol"]["data"], fwd["sol"]["data"], rtol=1e-5, atol=1e-2)
+    stc, report, _ = cases.localize(cases.make_response(info, lead), own)
+    assert report.concerns == ()
+    assert cases.miss(stc, fwd) < 10
+
+
+def test_unknown_frame_is_an_error():
+    info, _, _ = cases.head()
+    info = info.copy()
+    with info._unlock():
+        for point in info["dig"]:
+            point["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_ISOTRAK
+        for channel in info["chs"]:
+            channel["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_ISOTRAK
+    with pytest.raises(ValueError, match="coordinate frame"):
+        make_template_forward(info)
+
+
+def test_forward_solution_of_another_cap(rng):
+    info, _, lead = cases.head()
+    info = _moved(info, lambda r: r + 2e-3 * rng.standard_normal(r.shape))
+    fwd = make_template_forward(info, fit=False, verbose="error")
+    assert not cases.localize(cases.make_response(info, lead), fwd)[1].concerns
+    moved = _moved(info, lambda r: r + np.array([0.0, 0.012, 0.0]))
+    (concern,) = cases.localize(cases.make_response(moved, lead), fwd)[1].concerns
+    assert "12 mm (median)" in concern
+
+
+def test_sphere_keeps_the_occipital_cortex():
+    info, fwd, _ = cases.head()
+    sphere = mne.make_sphere_model((0, 0, 0.04), 0.095, verbose="error")
+    with pytest.warns(RuntimeWarning, match="of 1175 sources outside"):
+        found = make_template_forward(info, bem=sphere, verbose="warning")
+    pairs = zip(fwd["src"], found["src"], strict=True)
+    lost = ~np.concatenate([np.isin(a["vertno"], b["vertno"]) for a, b in pairs])
+    assert lost.mean() < 0.06
+    to_mri = mne.transforms.invert_transform(fwd["mri_head_t"])
+    y = mne.transforms.apply_trans(to_mri, fwd["source_rr"])[:, 1]
+    assert lost[y < -0.06].mean() < 0.06
+    assert found["sol"]["data"].any(axis=0).all()
+    assert_allclose(found["mri_head_t"]["trans"], fwd["mri_head_t"]["trans"], atol=1e-6)
+
+
+def test_silent_sources_are_a_concern():
+    info, fwd, lead = cases.head()
+    fwd = fwd.copy()
+    for data in (fwd["sol"]["data"], fwd["_orig_sol"]):
+        data[:, 300:306] = 0.0
+    concerns = cases.localize(cases.make_response(info, lead), fwd)[1].concerns
+    assert any("2 of 1175 sources have no field" in text for text in concerns)
+
+
+def test_alignment_is_drawn(tmp_path):
+    info, fwd, _ = cases.head()
+    info = info.copy()
+    info["bads"] = ["Cz"]
+    image = mne_mmnet.plot_alignment(info, path=tmp_path / "a.png", verbose="error")
+    assert (tmp_path / "a.png").stat().st_size > 10000
+    red = (image[..., 0] > 180) & (image[..., 1] < 80) & (image[..., 2] < 80)
+    assert red.sum() > 20
+    mirrored = _moved(info, MOVES["mirror"]["left and right"])
+    assert (mne_mmnet.plot_alignment(mirrored, verbose="error") != image).any()
+    assert mne_mmnet.plot_alignment(info, fwd=fwd, verbose="error").shape == image.shape
+    for channel in info["chs"]:
+        channel["loc"][:3] = np.nan
+    with pytest.raises(ValueError, match="No EEG channel has a position"):
+        mne_mmnet.plot_alignment(info)

@@ -1,0 +1,364 @@
+"""Files of people, labels, lead fields of their own, global settings of other libraries."""
+
+import copy
+import json
+import multiprocessing
+import pickle
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import mne
+import numpy as np
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+
+import mne_mmnet
+import template_cases as cases
+from mne_mmnet._cli import main
+from mne_mmnet._recordings import Averaging, read_average
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def raw(rng):
+    """Twelve responses to two events, as a recording with annotations."""
+    info, _, lead = cases.head()
+    data = 1e-6 * rng.standard_normal((len(info["ch_names"]), 7000))
+    onsets = 0.8 + np.arange(12)
+    for onset in onsets:
+        first = round(onset * 500)
+        data[:, first : first + 50] += np.outer(lead[:, cases.LEFT], 5e-8 * np.hanning(50))
+    raw = mne.io.RawArray(data, info.copy(), verbose="error")
+    return raw.set_annotations(mne.Annotations(onsets, 0.0, ["left", "right"] * 6))
+
+
+def _epochs(raw):
+    events, event_id = mne.events_from_annotations(raw, verbose="error")
+    return mne.Epochs(raw, events, event_id, -0.2, 0.5, preload=True, verbose="error")
+
+
+def test_a_recording_is_averaged(raw, tmp_path, capsys):
+    path = tmp_path / "x_raw.fif"
+    raw.save(path, verbose="error")
+    expected = _epochs(raw)["left"].average()
+    evoked, what = read_average(path, averaging=Averaging("left"))
+    assert_allclose(evoked.data, expected.data, atol=1e-12)
+    assert "Averaged 6 epochs of 'left'" in what
+    assert read_average(path, averaging=Averaging("1"))[0].nave == 6
+    assert read_average(path, averaging=Averaging("left, right"))[0].nave == 12
+    with pytest.raises(ValueError, match=r"no events 'up'; it has 'left', 'right'"):
+        read_average(path, averaging=Averaging("up"))
+    with pytest.raises(ValueError, match=r"raw recording.*'left', 'right'.*\.average\(\)\.save"):
+        read_average(path)
+    assert main(["localize", str(path), "--events", "left", "--out", str(tmp_path)]) == 0
+    out = capsys.readouterr().out
+    assert "Averaged 6 epochs" in out
+    assert (tmp_path / "x_raw-mmnet-stc.h5").exists()
+    assert main(["localize", str(path), "--out", str(tmp_path)]) == 2
+    error = capsys.readouterr().err
+    assert "holds no average" in error
+    assert "Traceback" not in error
+
+
+def test_epochs_are_averaged(raw, tmp_path):
+    path = tmp_path / "x-epo.fif"
+    epochs = _epochs(raw)
+    epochs.save(path, verbose="error")
+    evoked, what = read_average(path, "right")
+    assert_allclose(evoked.data, epochs["right"].average().data, rtol=1e-5, atol=1e-11)
+    assert "6 epochs" in what
+    with pytest.raises(ValueError, match="'left', 'right'"):
+        read_average(path)
+
+
+@pytest.mark.parametrize("kind", ["edf", "brainvision", "eeglab"])
+def test_other_formats(kind, raw, tmp_path, capsys):
+    suffix, needs = dict(
+        edf=("edf", "edfio"), brainvision=("vhdr", "pybv"), eeglab=("set", "eeglabio")
+    )[kind]
+    pytest.importorskip(needs)
+    path = tmp_path / f"x.{suffix}"
+    mne.export.export_raw(path, raw, fmt=kind, verbose="error")
+    (event,) = (
+        name
+        for name in mne.events_from_annotations(
+            mne.io.read_raw(path, verbose="error"), verbose="error"
+        )[1]
+        if "left" in name
+    )
+    evoked, _ = read_average(path, averaging=Averaging(event))
+    assert evoked.nave == 6
+    with pytest.raises(ValueError, match="raw recording"):
+        read_average(path)
+    options = ["--events", event, "--montage", "fsaverage_1005", "--out", str(tmp_path)]
+    assert main(["localize", str(path), *options]) == 0
+    assert "Electrode positions of fsaverage_1005 for 30 channels" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["x.edf", "x.set", "x.avr", "x.mff", "x.fif", "x.txt", "x.EEG"])
+def test_broken_files_are_one_line(name, tmp_path, capsys):
+    path = tmp_path / name
+    path.write_bytes(b"nothing")
+    assert main(["localize", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "cannot be read" in error
+    assert "Traceback" not in error
+    assert len(error) < 900
+
+
+def test_no_positions_in_the_file(raw, tmp_path, capsys):
+    bare = mne.io.RawArray(
+        raw.get_data(), mne.create_info([f"EEG {n}-REF" for n in raw.ch_names], 500.0, "eeg")
+    )
+    epochs = mne.EpochsArray(
+        bare.get_data()[None, :, 390:460], bare.info, event_id=dict(a=1), verbose="error"
+    )
+    epochs.save(tmp_path / "x-epo.fif", verbose="error")
+    command = ["localize", str(tmp_path / "x-epo.fif"), "--out", str(tmp_path)]
+    assert main(command) == 2
+    assert "--montage fsaverage_1005" in capsys.readouterr().err
+    assert main([*command, "--montage", "colin27_1005"]) == 0
+    capsys.readouterr()
+    assert main([*command, "--montage", "no-such"]) == 2
+    assert "There is no montage 'no-such'" in capsys.readouterr().err
+
+
+def test_a_batch_keeps_what_is_said_of_a_montage(tmp_path, capsys):
+    info, _, lead = cases.head()
+    info = info.copy()
+    for channel in info["chs"]:
+        channel["loc"][0] *= -1
+    for subject in range(3):
+        evoked = cases.make_response(info, lead, seed=subject)
+        evoked.save(tmp_path / f"s{subject}-ave.fif", verbose="error")
+    (tmp_path / "s3-ave.fif").write_bytes(b"nothing")
+    files = [str(path) for path in sorted(tmp_path.glob("*-ave.fif"))]
+    assert main(["batch", *files, "--out", str(tmp_path / "out")]) == 1
+    told = capsys.readouterr().out
+    assert "Concern, 3 of 4 files: These are not head coordinates" in told
+    assert "Failed" in told
+    for subject in range(3):
+        record = json.loads((tmp_path / "out" / f"s{subject}-mmnet.json").read_text())
+        assert any("mirror image" in text for text in record["warnings"])
+        assert any("mirror image" in text for text in record["concerns"])
+    table = (tmp_path / "out" / "mmnet-batch.csv").read_text(encoding="utf-8")
+    assert "warnings" in table.splitlines()[0]
+    assert table.count("They are placed by their names instead") == 3
+
+
+@pytest.mark.parametrize("spacing", ["ico9", "abc", "1"])
+def test_spacing_of_the_command(spacing, tmp_path, capsys):
+    info, _, lead = cases.head()
+    path = tmp_path / "x-ave.fif"
+    cases.make_response(info, lead).save(path, verbose="error")
+    assert main(["localize", str(path), "--spacing", spacing, "--out", str(tmp_path)]) == 2
+    assert "'ico3', or a distance in mm" in capsys.readouterr().err
+    if spacing == "1":
+        assert main(["localize", str(path), "--spacing", "20", "--out", str(tmp_path)]) == 0
+
+
+def test_device_error_is_one_line():
+    if torch.backends.mps.is_available():
+        pytest.skip("there is one")
+    with pytest.raises(ValueError, match="mps") as caught:
+        mne_mmnet.make_mmnet_operator(*cases.head()[:2], device="mps")
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 300
+
+
+def test_labels_of_fsaverage():
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    labels = [
+        mne.Label(np.arange(3000), hemi="lh", subject=s) for s in ("fsaverage", "fsaverage5")
+    ]
+    first, second = (mne_mmnet.apply_mmnet_inverse(evoked, fwd, label=label) for label in labels)
+    assert_array_equal(first.data, second.data)
+    assert first.subject == "fsaverage5"
+    with pytest.raises(ValueError, match="sample"):
+        mne_mmnet.apply_mmnet_inverse(
+            evoked, fwd, label=mne.Label([1, 2], hemi="lh", subject="sample")
+        )
+    pytest.importorskip("sklearn")
+    epochs = mne.EpochsArray(evoked.data[None], evoked.info, verbose="error")
+    courses = [
+        mne_mmnet.SourceTransformer(evoked.info, fwd, labels=[label]).fit_transform(epochs)
+        for label in labels
+    ]
+    assert_array_equal(*courses)
+    assert labels[0].subject == "fsaverage"
+
+
+@pytest.mark.parametrize("loose", [None, 0.0, 0.2, 1.0])
+@pytest.mark.parametrize("form", ["free", "surface", "fixed"])
+def test_a_lead_field_of_ones_own_is_used(form, loose, rng):
+    import mne_cases
+
+    if form == "fixed" and loose not in (None, 0.0):
+        return
+    info, evoked = mne_cases.make_info(), mne_cases.make_evoked(mne_cases.make_info())
+    fwd = mne_cases.make_fwd()
+    with mne.use_log_level("error"):
+        if form != "free":
+            fwd = mne.convert_forward_solution(
+                fwd, surf_ori=True, force_fixed=form == "fixed", use_cps=False
+            )
+    mine = fwd.copy()
+    mine["sol"]["data"] = mine["sol"]["data"] * rng.uniform(0.5, 2, (64, 1))
+    one, two = (
+        mne_mmnet.make_mmnet_operator(info, each, loose=loose, use_cps=False, verbose="error")
+        for each in (fwd, mine)
+    )
+    rows = [mine["sol"]["row_names"].index(name) for name in two.prepared.ch_names]
+    before = one.prepared.gain
+    factors = mine["sol"]["data"][rows, 0] / fwd["sol"]["data"][rows, 0]
+    assert_allclose(two.prepared.gain, before * factors[:, None, None], rtol=2e-3, atol=1e-3)
+    assert_allclose(mine["sol"]["data"][rows, 0], factors * fwd["sol"]["data"][rows, 0])
+    assert evoked is not None
+
+
+def test_a_forward_solution_built_by_hand():
+    import mne_cases
+
+    info, fwd = mne_cases.make_info(), mne_cases.make_fwd().copy()
+    expected = mne_mmnet.make_mmnet_operator(info, fwd, verbose="error").prepared
+    for key in ("_orig_sol", "_orig_source_ori", "source_rr", "source_nn", "nsource"):
+        del fwd[key]
+    found = mne_mmnet.make_mmnet_operator(info, fwd, verbose="error").prepared
+    assert_allclose(found.gain, expected.gain, atol=1e-4 * np.abs(expected.gain).max())
+    assert "_orig_sol" not in fwd
+    fwd["sol"]["data"] = fwd["sol"]["data"][:, :-1]
+    with pytest.raises(ValueError, match="must have one column for each"):
+        mne_mmnet.make_mmnet_operator(info, fwd)
+
+
+def test_an_operator_is_copied():
+    operator = mne_mmnet.make_mmnet_operator(*cases.head()[:2], verbose="error")
+    assert copy.deepcopy(operator) is operator
+    assert pickle.loads(pickle.dumps(operator)).prepared.ch_names == operator.prepared.ch_names
+    base = pytest.importorskip("sklearn.base")
+    transformer = base.clone(mne_mmnet.SourceTransformer(cases.head()[0], operator))
+    assert transformer.fwd is operator
+
+
+@pytest.mark.parametrize("setting", ["float64", "bfloat16 autocast", "meta"])
+def test_torch_settings_of_others(setting):
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    expected = mne_mmnet.apply_mmnet_inverse(evoked, fwd)
+    try:
+        if setting == "float64":
+            torch.set_default_dtype(torch.float64)
+        elif setting == "meta":
+            torch.set_default_device("meta")
+        with torch.autocast("cpu", torch.bfloat16, enabled="autocast" in setting):
+            found, report = mne_mmnet.apply_mmnet_inverse(evoked, fwd, return_report=True)
+            stream = mne_mmnet.MMNetStream(
+                mne_mmnet.make_mmnet_operator(evoked.info, fwd), evoked.info
+            )
+            stream.push(evoked.data)
+            assert torch.is_autocast_enabled("cpu") == ("autocast" in setting)
+        assert torch.get_default_dtype() == getattr(torch, setting, torch.float32)
+    finally:
+        torch.set_default_dtype(torch.float32)
+        torch.set_default_device(None)
+    assert_array_equal(found.data, expected.data)
+    assert report.descended
+
+
+def _localize_in_child(evoked, operator, queue):
+    queue.put(mne_mmnet.apply_mmnet_inverse(evoked, operator).data)
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="needs fork")
+def test_a_forked_child_does_not_wait(tmp_path):
+    script = tmp_path / "forks.py"
+    script.write_text(
+        "import multiprocessing, sys, warnings\n"
+        f"sys.path[:0] = [{str(ROOT / 'tests')!r}]\n"
+        "import numpy as np, torch, template_cases as cases, mne_mmnet\n"
+        "from test_what_people_have import _localize_in_child\n"
+        "warnings.simplefilter('ignore')\n"
+        "torch.set_num_threads(2)\n"
+        "info, fwd, lead = cases.head()\n"
+        "evoked = cases.make_response(info, lead)\n"
+        "operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd)\n"
+        "expected = mne_mmnet.apply_mmnet_inverse(evoked, operator).data\n"
+        "a = torch.randn(700, 700); a @ a\n"  # OpenMP's threads are there now
+        "context = multiprocessing.get_context('fork')\n"
+        "queue = context.Queue()\n"
+        "child = context.Process(target=_localize_in_child, args=(evoked, operator, queue))\n"
+        "child.start()\n"
+        "found = queue.get(timeout=60)\n"
+        "child.join()\n"
+        "assert np.allclose(found, expected, rtol=1e-4, atol=1e-13)\n"
+    )
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert multiprocessing.get_start_method(allow_none=True) in (
+        None,
+        "fork",
+        "forkserver",
+        "spawn",
+    )
+
+
+def test_pyvista_theme_of_others(rng):
+    pyvista = pytest.importorskip("pyvista")
+    _, fwd, _ = cases.head()
+    vertices = [space["vertno"] for space in fwd["src"]]
+    data = 2e-8 * (np.arange(fwd["nsource"]) == cases.LEFT)[:, None].astype(float)
+    stc = mne.SourceEstimate(data, vertices, 0, 1, subject="fsaverage5")
+    before = mne_mmnet.plot_sources(stc, verbose="error")
+    try:
+        pyvista.global_theme.opacity = 0.5
+        pyvista.global_theme.show_edges = True
+        assert_array_equal(mne_mmnet.plot_sources(stc, verbose="error"), before)
+    finally:
+        pyvista.global_theme.restore_defaults()
+
+
+def test_models_in_a_clone_that_is_not_installed(tmp_path):
+    """``pretrained`` lies beside the package, not in it."""
+    import shutil
+
+    shutil.copytree(
+        ROOT / "mne_mmnet",
+        tmp_path / "mne_mmnet",
+        symlinks=True,
+        ignore=shutil.ignore_patterns("pretrained", "__pycache__"),
+    )
+    (tmp_path / "pretrained").symlink_to(ROOT / "pretrained")
+    code = (
+        "import sys; sys.meta_path = [x for x in sys.meta_path if 'editable' not in repr(x)]\n"
+        "import mne_mmnet; print(mne_mmnet.__file__); print(mne_mmnet.read_model('mmnet-base'))\n"
+        "print(mne_mmnet.list_models())"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**__import__("os").environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == 0, done.stderr[-1500:]
+    assert str(tmp_path) in done.stdout
+    assert "mmnet-cosine" in done.stdout
+
+
+def test_clean_simulations_raise_no_concern():
+    """40 of the 200 of ``benchmarks/faults.py``: at most 2 % may."""
+    n_concerns = 0
+    for number in range(40):
+        montage, names = (("biosemi64", None), ("colin27_1005", tuple(cases.NAMES)))[number % 2]
+        info, fwd, lead = cases.head(montage, names)
+        evoked = cases.make_response(info, lead, (31 * number) % lead.shape[1], seed=number)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _, report, _ = cases.localize(evoked, fwd)
+        n_concerns += bool([text for text in report.concerns if "window" not in text])
+    assert n_concerns <= 1
