@@ -15,12 +15,16 @@
 - ``paper_slopes.csv``: how tight each bound of the regulariser's slope and curvature is, and how
   far the majorant that rests on it moves in 1, 3 and 10 steps.
 
-Recordings are those of the test sets, on heads never trained on.
+Recordings are those of the test sets, on heads never trained on. What was measured is kept in
+``--root``; start the same command again after an interruption.
 """
 
 import argparse
+import json
 import os
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -117,31 +121,24 @@ def steps_of(estimator, config):
     return getattr(estimator, "n_steps", 0)
 
 
-def stability(args, archive):
-    """Rows of runs longer than those of training, of every run that has weights."""
-    rows = []
-    for name in (*ESTIMATORS, "mmnet-none"):
-        for kind in KINDS:
-            chosen = best_run(args.root, name, kind, missing_ok=True)
-            for directory in runs_of(args.root, name, kind):
-                state = read_run(directory)
-                if not state["best"]:  # travelled without weights
-                    continue
-                config = read_config(state)
-                estimator = load_run(directory, name, archive)
-                trained = steps_of(estimator, config)
-                # direct methods have no steps; trials that were not chosen are not of interest
-                own = read_config(read_run(chosen))
-                if settings_of(config) != settings_of(own):
-                    continue
-                for factor in FACTORS if trained else (1,):
-                    n_steps = factor * trained or None
-                    parts = [follow(estimator, b, n_steps) for b in batches(kind, args, archive)]
-                    row = dict(method=name, trained_on=kind, run=directory.name)
-                    row.update(seed=config["seed"], times_the_steps=factor, steps=n_steps or 1)
-                    rows.append(row | summarise(parts))
-                    print(rows[-1], flush=True)
-    return rows
+def stability(args, archive, name, kind):
+    """Rows of runs longer than those of training, of every run with the best one's settings."""
+    chosen = best_run(args.root, name, kind, missing_ok=True)
+    own = chosen and settings_of(read_config(read_run(chosen)))
+    for directory in runs_of(args.root, name, kind):
+        state = read_run(directory)
+        config = read_config(state)
+        # some travelled without weights; trials that were not chosen are not of interest
+        if not state["best"] or settings_of(config) != own:
+            continue
+        estimator = load_run(directory, name, archive)
+        trained = steps_of(estimator, config)
+        for factor in FACTORS if trained else (1,):
+            n_steps = factor * trained or None
+            parts = [follow(estimator, b, n_steps) for b in batches(kind, args, archive)]
+            row = dict(method=name, trained_on=kind, run=directory.name)
+            row.update(seed=config["seed"], times_the_steps=factor, steps=n_steps or 1)
+            yield row | summarise(parts)
 
 
 def spread(rows):
@@ -163,29 +160,27 @@ def spread(rows):
     ]
 
 
-def curvature(args, archive):
+def curvature(args, archive, name, kind):
     """Rows of one kind's regulariser descended with several curvatures."""
-    rows = []
-    for name in ("mmnet", "mmnet-diagonal", "mmnet+"):
-        found = {k: best_run(args.root, name, k, missing_ok=True) for k in KINDS}
-        loaded = {k: load_run(path, name, archive) for k, path in found.items() if path}
-        for of_regulariser, owner in loaded.items():
-            n_steps = owner.network.config.n_steps
-            makers = {f"network of {kind}": other for kind, other in loaded.items()}
-            makers |= {"proved along a ray": RayProposer, "structured, analytic": Sharp}
-            for tested_on in KINDS:
-                for label, maker in makers.items():
-                    whose = "own" if maker is owner else "analytic"
-                    if maker in loaded.values() and maker is not owner:
-                        whose = "other"
-                    parts = []
-                    for batch in batches(tested_on, args, archive):
-                        parts.append(_descend_with(owner, maker, batch, n_steps))
-                    row = dict(method=name, regulariser=of_regulariser, tested_on=tested_on)
-                    row.update(curvature=label, whose=whose, steps=n_steps)
-                    rows.append(row | summarise(parts))
-                    print(rows[-1], flush=True)
-    return rows
+    found = {k: best_run(args.root, name, k, missing_ok=True) for k in KINDS}
+    if found[kind] is None:
+        return
+    loaded = {k: load_run(path, name, archive) for k, path in found.items() if path}
+    owner = loaded[kind]
+    n_steps = owner.network.config.n_steps
+    makers = {f"network of {k}": (network, "other") for k, network in loaded.items()}
+    makers[f"network of {kind}"] = owner, "own"
+    makers["proved along a ray"] = RayProposer, "analytic"
+    makers["structured, analytic"] = Sharp, "analytic"
+    for tested_on in KINDS:
+        for label, (maker, whose) in makers.items():
+            parts = [
+                _descend_with(owner, maker, batch, n_steps)
+                for batch in batches(tested_on, args, archive)
+            ]
+            row = dict(method=name, regulariser=kind, tested_on=tested_on)
+            row.update(curvature=label, whose=whose, steps=n_steps)
+            yield row | summarise(parts)
 
 
 def _descend_with(owner, maker, batch, n_steps):
@@ -207,53 +202,58 @@ def _descend_with(owner, maker, batch, n_steps):
     return trace, accuracy, np.isfinite(accuracy)
 
 
-def bounds(args, archive):
-    """Rows of the diagonal network under each bound, at use and in training."""
-    rows = []
-    for kind in KINDS:
-        plain = best_run(args.root, "mmnet-diagonal", kind, missing_ok=True)
-        tasks = []
-        if plain is not None:
-            tasks += [(name, "at use", plain) for name in ("mmnet-diagonal", *VARIANTS)]
-        structured = best_run(args.root, "mmnet", kind, missing_ok=True)
-        if structured is not None:
-            tasks.append(("mmnet", "in training", structured))
-        for name in VARIANTS:
-            path = best_run(args.root, name, kind, missing_ok=True)
-            if path is not None:
-                tasks.append((name, "in training", path))
-        for name, when, path in tasks:
-            estimator = load_run(path, name, archive)
-            started = time.perf_counter()
-            parts = [follow(estimator, b, None) for b in batches(kind, args, archive)]
-            spent = time.perf_counter() - started
-            row = dict(bound=name, when=when, weights_of=path.name, trained_on=kind)
-            row.update(summarise(parts))
-            row["ms_a_recording"] = f"{1e3 * spent / int(row['n_samples']):.3g}"
-            rows.append(row)
-            print(row, flush=True)
-    return rows
+def bounds(args, archive, name, kind):
+    """Rows of the diagonal network under a bound, at use and in training."""
+    plain = best_run(args.root, "mmnet-diagonal", kind, missing_ok=True)
+    tasks = [("in training", best_run(args.root, name, kind, missing_ok=True))]
+    if name in VARIANTS:
+        tasks.append(("at use", plain))
+    for when, path in tasks:
+        if path is None:
+            continue
+        estimator = load_run(path, name, archive)
+        started = time.perf_counter()
+        parts = [follow(estimator, b, None) for b in batches(kind, args, archive)]
+        spent = time.perf_counter() - started
+        row = dict(bound=name, when=when, weights_of=path.name, trained_on=kind)
+        row.update(summarise(parts))
+        yield row | dict(ms_a_recording=f"{1e3 * spent / int(row['n_samples']):.3g}")
 
 
-def slopes(args, archive):
-    """Rows of :func:`paper_bounds.measure_slopes` of every trained regulariser of mmnet."""
-    rows = []
-    for name in ("mmnet", "mmnet+"):
-        for kind in KINDS:
-            path = best_run(args.root, name, kind, missing_ok=True)
-            if path is not None:
-                estimator = load_run(path, name, archive)
-                batch = next(batches(kind, args, archive))
-                for row in measure_slopes(estimator, batch):
-                    rows.append(dict(weights=path.name) | row)
-                    print(rows[-1], flush=True)
-    return rows
+def slopes(args, archive, name, kind):
+    """Rows of :func:`paper_bounds.measure_slopes` of a trained regulariser."""
+    path = best_run(args.root, name, kind, missing_ok=True)
+    if path is not None:
+        estimator = load_run(path, name, archive)
+        for row in measure_slopes(estimator, next(batches(kind, args, archive))):
+            yield dict(weights=path.name) | row
 
 
-CLAIMS = dict(stability=stability, curvature=curvature, bounds=bounds, slopes=slopes)
+_CERTIFIED = ("mmnet", "mmnet-diagonal", "mmnet+")
+# what is measured, and of which methods
+CLAIMS = dict(
+    stability=(stability, (*ESTIMATORS, "mmnet-none")),
+    curvature=(curvature, _CERTIFIED),
+    bounds=(bounds, ("mmnet", "mmnet-diagonal", *VARIANTS)),
+    slopes=(slopes, _CERTIFIED),
+)
 
 
 @torch.no_grad()
+def work(task):
+    """Measure one claim of one method, unless that was done before; return the rows."""
+    claim, name, kind, args = task
+    path = args.root / "claims" / f"{claim}-{name}-{kind}-{args.n_samples}.json"
+    if path.exists():
+        return json.loads(path.read_text())
+    torch.set_num_threads(1)
+    rows = list(CLAIMS[claim][0](args, read_heads(args.heads), name, kind))
+    if rows:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(rows))
+    return rows
+
+
 def main():
     """Measure what the options ask for."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -261,25 +261,31 @@ def main():
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
     parser.add_argument("--n-samples", type=int, default=64, help="recordings of each kind")
     parser.add_argument("--claims", nargs="+", default=CLAIMS, choices=CLAIMS)
+    parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="trained on")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     if args.n_samples % BATCH:
         parser.error(f"--n-samples must be a multiple of {BATCH}")
-    torch.set_num_threads(1)
-    archive = read_heads(args.heads)
+    read_heads(args.heads)
     comment = (
         f"python benchmarks/paper_claims.py --n-samples {args.n_samples}; {time.strftime('%F')}; "
         f"{os.cpu_count()} cores; heads never trained on, 5 dB white noise"
     )
     args.out.mkdir(parents=True, exist_ok=True)
-    for claim in args.claims:
-        rows = CLAIMS[claim](args, archive)
-        if not rows:
-            print(f"{claim}: no weights for it in {args.root}", flush=True)
-            continue
-        write_rows(args.out / f"paper_{claim}.csv", comment, rows)
-        if claim == "stability":
-            write_rows(args.out / "paper_seeds.csv", comment, spread(rows))
+    with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
+        for claim in args.claims:
+            tasks = [(claim, name, k, args) for name in CLAIMS[claim][1] for k in args.kinds]
+            rows = []
+            for (_, name, kind, _), found in zip(tasks, pool.map(work, tasks), strict=True):
+                print(f"{claim} {name} {kind}: {len(found)} rows", flush=True)
+                rows += found
+            if not rows:
+                print(f"{claim}: no weights for it in {args.root}", flush=True)
+                continue
+            write_rows(args.out / f"paper_{claim}.csv", comment, rows)
+            if claim == "stability":
+                write_rows(args.out / "paper_seeds.csv", comment, spread(rows))
 
 
 if __name__ == "__main__":
