@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 from common import write_rows
 from matplotlib.figure import Figure
+from matplotlib.ticker import NullFormatter
 from paper_figures import COLOURS, DASHES, _clean, _save
 from paper_setup import KINDS, best_run, read_config, read_run, runs_of
 
@@ -92,9 +93,10 @@ def figure_curves(path, best):
                 y = [float(row["cosine"]) for row in rows]
                 style = dict(color=COLOURS[number % len(COLOURS)], ls=DASHES[number % len(DASHES)])
                 last = float(rows[-1]["best_cosine"])
-                axes.plot(x, y, lw=2, label=f"{name}: {last:.3f}", **style)
+                axes.plot(x, y, lw=2, marker="o", ms=4, label=f"{name}: {last:.3f}", **style)
             _clean(axes)
             axes.set_xscale("log")
+            axes.xaxis.set_minor_formatter(NullFormatter())
             unit = "recordings seen" if quantity == "recordings" else "minutes of training"
             axes.set_xlabel(unit, fontsize=15)
             axes.set_title(f"trained and validated on {kind}", fontsize=16)

@@ -298,3 +298,12 @@ def test_bounds_bind(bound, problem):
         assert (first.flatten(1).norm(dim=1) < bold.flatten(1).norm(dim=1) * 17).all()
         certificate = list(other.certified_iterates(batch.model, batch.data))
         assert all(int(step.retries.sum()) <= len(batch.data) for step in certificate)
+
+
+def test_classical_methods_have_the_archives_sources(paper):
+    """MNE's methods are given all sources of the paper's source space, the medial wall's too."""
+    from mne_mmnet.simulation.electrodes import ten_ten_info
+
+    names = tuple(ten_ten_info()[0]["ch_names"])
+    archive = replace(paper.archive, ch_names=names)
+    assert paper.scores.classical_matrix("MNE", archive).shape == (1284, len(names) - 1)

@@ -9,6 +9,7 @@ import torch
 
 from core_cases import make_people, ring
 from mne_mmnet.simulation import Dataset, PeopleArchive, SereegaConfig, SimulationConfig
+from mne_mmnet.training.ahead import AheadStream
 from mne_mmnet.training.people_samples import PeopleStream
 
 N_SOURCES, N_ELECTRODES = 40, 30
@@ -120,6 +121,18 @@ def test_covariance_whitens(rng, people):
     assert np.median(ratios) < 4.0
 
 
+def test_ahead(people):
+    """Other processes make the same batches, from any place on."""
+    stream = PeopleStream(DATA, 4, people, PLAIN, seed=5)
+    with AheadStream(stream, 1) as ahead:
+        for k in (1, 2, 5):
+            mine, theirs = stream.batch(k), ahead.batch(k)
+            assert torch.equal(mine.data, theirs.data)
+            assert torch.equal(mine.currents, theirs.currents)
+            assert torch.equal(mine.model.start, theirs.model.start)
+            assert mine.model.depth_norm == theirs.model.depth_norm
+
+
 def test_command_with_people(people, tmp_path):
     """Trains on files of people, says so in the card; other source spaces are refused."""
     from mne_mmnet.training.cosine_command import main
@@ -131,7 +144,7 @@ def test_command_with_people(people, tmp_path):
     options = ["--out", str(tmp_path / "run"), "--name", "tiny", "--people", *map(str, files)]
     options += ["--device", "cpu", "--n-channels", "8", "20", "--sources", "sereega"]
     options += ["--n-batches", "2", "--batch-size", "2", "--n-validation", "4", "--n-steps", "2"]
-    options += ["--dilations", "1", "2"]
+    options += ["--dilations", "1", "2", "--workers", "1"]
     card = main(options)
     assert card.domain["n_people"] == 3
     assert "background" in card.domain["noise"]

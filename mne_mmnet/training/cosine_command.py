@@ -4,6 +4,7 @@ import argparse
 import shlex
 import sys
 from dataclasses import asdict, fields, replace
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -19,6 +20,7 @@ from ..simulation import (
     SimulationConfig,
 )
 from ..weights import read_model, save_model
+from .ahead import AheadStream
 from .bilevel import train_bilevel
 from .bilevel_config import BilevelConfig
 from .command import VALIDATION_PEOPLE, VALIDATION_SEED, list_versions, read_people
@@ -80,6 +82,7 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
     parser.add_argument(
         "--device", default="cuda" if torch.cuda.is_available() else "cpu", help="torch device"
     )
+    parser.add_argument("--workers", type=int, default=0, help="processes that simulate ahead")
     parser.add_argument("--n-channels", type=int, nargs=2, default=(16, 128))
     parser.add_argument("--snr-db", type=float, nargs=2, default=(0.0, 15.0))
     parser.add_argument("--dilations", type=int, nargs="*", default=(), help="residual layers")
@@ -149,7 +152,7 @@ def _describe_heads(args, archive):
     }
 
 
-def _make_stream(args, archive, config, seed, n_samples):
+def _make_stream(args, archive, config, seed, n_samples, device):
     if args.people is not None:
         streams = [
             PeopleStream(
@@ -159,7 +162,7 @@ def _make_stream(args, archive, config, seed, n_samples):
                 _simulation(args),
                 crop=config.crop,
                 seed=seed,
-                device=args.device,
+                device=device,
             )
             for kind in args.sources
         ]
@@ -174,7 +177,7 @@ def _make_stream(args, archive, config, seed, n_samples):
             snr_db=tuple(args.snr_db),
             crop=config.crop,
             seed=seed,
-            device=args.device,
+            device=device,
         )
         for kind in args.sources
     ]
@@ -223,17 +226,18 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
             raise ValueError(f"The weights of {card.name} belong to another network.")
         estimator.network.load_state_dict(initial.state_dict())
     torch.set_num_threads(1 if args.budget else torch.get_num_threads())
-    stream = _make_stream(args, archive, config, _SEED, _CHUNK * _N_CHUNKS)
-    validation = _make_stream(args, others, replace(config, seed=1), _VALIDATION_SEED, 10 * _CHUNK)
-    history = train_bilevel(
-        estimator,
-        stream,
-        validation,
-        config,
-        args.out,
-        device=args.device,
-        progress=progress,
+    # processes that simulate ahead do so without the device
+    place = "cpu" if args.workers else args.device
+    stream = _make_stream(args, archive, config, _SEED, _CHUNK * _N_CHUNKS, place)
+    validation = _make_stream(
+        args, others, replace(config, seed=1), _VALIDATION_SEED, 10 * _CHUNK, args.device
     )
+    run = partial(train_bilevel, device=args.device, progress=progress)
+    if args.workers:
+        with AheadStream(stream, args.workers, args.device) as ahead:
+            history = run(estimator, ahead, validation, config, args.out)
+    else:
+        history = run(estimator, stream, validation, config, args.out)
     best = min(history, key=lambda entry: entry["validation"])
     provenance = {
         "command": shlex.join([*prog.split(), *argv]),
