@@ -100,10 +100,10 @@ for name, trace in traces.items():
 ax.set(xlabel="step", ylabel="objective J", xscale="symlog", xlim=(0, None))
 ax.legend()
 for name, trace in traces.items():
-    print(f"{name:18s} after 3 steps {trace[3]:.2f}, after 40 {trace[-1]:.2f}")
+    print(f"{name:18s} after 2 steps {trace[2]:.2f}, after 40 {trace[-1]:.2f}")
 
 # %%
-# Both roads only go down. The network is made for three steps, after which it is ahead; what it
+# Both roads only go down. The network is made for two steps, after which it is ahead; what it
 # contributes beyond is the objective itself (the weights :math:`w`) and the start.
 # ``benchmarks/ablation.py`` measures each part on many recordings.
 #
