@@ -5,6 +5,7 @@ import warnings
 import mne
 import numpy as np
 import pytest
+from mne.transforms import apply_trans, invert_transform
 from numpy.testing import assert_allclose
 
 import mne_mmnet
@@ -264,8 +265,8 @@ def test_sphere_keeps_the_occipital_cortex():
     pairs = zip(fwd["src"], found["src"], strict=True)
     lost = ~np.concatenate([np.isin(a["vertno"], b["vertno"]) for a, b in pairs])
     assert lost.mean() < 0.06
-    to_mri = mne.transforms.invert_transform(fwd["mri_head_t"])
-    y = mne.transforms.apply_trans(to_mri, fwd["source_rr"])[:, 1]
+    to_mri = invert_transform(fwd["mri_head_t"])
+    y = apply_trans(to_mri, fwd["source_rr"])[:, 1]
     assert lost[y < -0.06].mean() < 0.06
     assert found["sol"]["data"].any(axis=0).all()
     assert_allclose(found["mri_head_t"]["trans"], fwd["mri_head_t"]["trans"], atol=1e-6)
