@@ -155,9 +155,6 @@ def test_covariance_of_too_high_a_rank(precision, rng):
     # a rank that is insisted on is doubted
     _, _, said = cases.localize(evoked, fwd, noise_cov=cov, rank="full")
     assert any("rank" in text for text in said)
-    # and so is one in which they can't be told from small variances
-    _, report, _ = cases.localize(evoked, fwd, noise_cov=shrunk(1e-3))
-    assert report.concerns
 
 
 def test_epochs_with_other_channels_interpolated(rng):
