@@ -20,6 +20,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
+from mne.transforms import apply_trans
 from scipy.spatial.transform import Rotation
 
 import mne_mmnet
@@ -116,7 +117,7 @@ class Heads:
             )
             rng = np.random.default_rng([SEED, number])
             normals = tilt_normals(rng, self.template.normals, self.template.positions, 25.0)
-            digitised = mne.transforms.apply_trans(self.template.trans, head.digitised)
+            digitised = apply_trans(self.template.trans, head.digitised)
             self.people.append((np.einsum("esk,sk->es", gain, normals), digitised))
 
     def draw(self, number):

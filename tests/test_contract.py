@@ -149,6 +149,7 @@ def test_extra_forward_channels(case, subjects_dir, stc):
     assert_close(apply_mmnet_inverse(case.evoked, fwd), stc)
 
 
+@pytest.mark.filterwarnings("ignore:.* good in the data but not in the ")
 def test_extra_data_and_covariance_channels(case, stc):
     """Channels that not all of them have are left out, and the log says so."""
     names = case.evoked.ch_names

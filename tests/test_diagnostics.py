@@ -96,6 +96,7 @@ def test_agreement_of_a_single_source(rng):
     assert report.agreement[1:] == (0.0, 0.0)
 
 
+@pytest.mark.filterwarnings("ignore:162 of 324 sources have no field")
 def test_agreement_where_eloreta_fails(rng):
     """Sources without a field are no trouble here, but eLORETA's weights are infinite."""
     fwd = copy.deepcopy(FWD)

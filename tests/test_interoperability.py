@@ -100,6 +100,7 @@ def labels(fwd, subjects_dir, tmp_path_factory):
 # --------------------------------------------------------------------------- files
 
 
+@pytest.mark.filterwarnings("ignore:The sources explain")  # it is noise
 @pytest.mark.parametrize("kind", ["surface", "volume", "mixed"])
 @pytest.mark.parametrize("pick_ori", [None, "vector"])
 def test_estimates_as_files(kind, pick_ori, tmp_path):

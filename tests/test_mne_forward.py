@@ -230,7 +230,12 @@ def test_bad_loose():
 def test_unusable_forward():
     info = cases.make_info()
     fwd = cases.make_fwd().copy()
-    fwd["_orig_sol"][:, 4] = np.nan
+    for data in (fwd["sol"]["data"], fwd["_orig_sol"]):
+        data[:, 4] = np.nan
+    with pytest.raises(ValueError, match=r"1 of \d+ sources has no field .*leave it out"):
+        prepare_forward(info, fwd)
+    for data in (fwd["sol"]["data"], fwd["_orig_sol"]):
+        data[:] = np.nan
     with pytest.raises(ValueError, match=r"forward solution contains NaN.*make_forward_solution"):
         prepare_forward(info, fwd)
     fwd = cases.make_fwd().copy()

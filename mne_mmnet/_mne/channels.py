@@ -38,8 +38,6 @@ def select_channels(info, fwd, noise_cov=None):
     -------
     ch_names : tuple of str
         The names of the channels to use.
-    doubts : dict of str
-        What should be said of good channels that can't be used: ``"left out"``.
     """
     all_types = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
     in_fwd = set(fwd["sol"]["row_names"])
@@ -60,16 +58,13 @@ def select_channels(info, fwd, noise_cov=None):
         in_cov, cov_bads = set(noise_cov["names"]), set(noise_cov["bads"])
         steps.append(("not in the noise covariance", in_cov.__contains__))
         steps.append(('marked as bad in noise_cov["bads"]', lambda name: name not in cov_bads))
-    dropped, doubts = [], {}
+    dropped = []
     for reason, keep in steps:
         out = [name for name in names if not keep(name)]
         names = [name for name in names if keep(name)]
         if out:
             dropped.append(f"{summarize_names(out)} {reason}")
             logger.info("    Dropped %s", dropped[-1])
-        if out and reason.startswith("not in"):
-            known = in_fwd if "forward" in reason else in_cov
-            doubts["left out"] = _say_left_out(out, reason, known)
     if len(names) < MIN_CHANNELS:
         raise ValueError(
             f"Only {len(names)} of {count_channels(all_types[name] for name in chosen)} channels "
@@ -88,7 +83,40 @@ def select_channels(info, fwd, noise_cov=None):
             "mne.pick_types_forward(fwd, meg=False, eeg=True)."
         )
     logger.info("    Using %s channels", count_channels(used))
-    return tuple(names), doubts
+    return tuple(names)
+
+
+def doubt_left_out(info, ch_names, fwd, noise_cov=None):
+    """Say which good channels can't be used.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info.
+    ch_names : tuple of str
+        The channels that are used, from :func:`select_channels`.
+    fwd : instance of Forward
+        The forward solution.
+    noise_cov : instance of Covariance | None
+        The noise covariance.
+
+    Returns
+    -------
+    doubts : dict of str
+        ``"left out"``, where there are such channels of the types that are used.
+    """
+    kinds = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
+    used = {kinds[name] for name in ch_names}
+    bads = {*info["bads"], *(() if noise_cov is None else noise_cov["bads"])}
+    out = [name for name, kind in kinds.items() if kind in used and name not in bads]
+    out = [name for name in out if name not in set(ch_names)]
+    known = fwd["sol"]["row_names"]
+    lost = [name for name in out if name not in known]
+    if lost:
+        return {"left out": _say_left_out(lost, "not in the forward solution", known)}
+    if out:
+        return {"left out": _say_left_out(out, "not in the noise covariance", noise_cov["names"])}
+    return {}
 
 
 def _say_left_out(names, reason, known):
@@ -197,7 +225,9 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
     if rank is None and "eeg" in ranks:
         n_floor = _count_floor(noise_cov, projector, ch_types)
         if n_floor:
-            ranks["eeg"] = min(ranks["eeg"], round(np.trace(projector)) - n_floor)
+            members = np.array(ch_types) == "eeg"
+            left = round(np.trace(projector[np.ix_(members, members)])) - n_floor
+            ranks["eeg"] = min(ranks["eeg"], left)
             logger.info(
                 "    %d directions in which the noise covariance has nothing but its "
                 "regularisation"

@@ -9,7 +9,7 @@ from scipy import sparse
 
 from ..lead_errors import deep_fields
 from .ch_types import refuse_other_types, units_of
-from .channels import count_channels, make_whitener, select_channels
+from .channels import count_channels, doubt_left_out, make_whitener, select_channels
 from .checks import _KINDS, check_compensation, check_finite, resolve_loose
 from .doubts import doubt_electrodes
 from .graph import source_graph
@@ -178,7 +178,8 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
     loose = resolve_loose(fwd["src"], loose, fixed=fixed_fwd)
 
     logger.info("Preparing the forward solution")
-    ch_names, doubts = select_channels(info, fwd, noise_cov)
+    ch_names = select_channels(info, fwd, noise_cov)
+    doubts = doubt_left_out(info, ch_names, fwd, noise_cov)
     ch_types = info.get_channel_types([info["ch_names"].index(name) for name in ch_names])
     if set(ch_types) != {"eeg"}:
         check_compensation(info, fwd)

@@ -9,6 +9,8 @@ _COPY = 1e-10
 # a direction was removed where singular values fall by so much in one step, to so little of the
 # largest: filters make them fall smoothly, removal to rounding (1e-7 from files)
 _GAP, _REMOVED = 100.0, 1e-5
+# a window with fewer samples for each direction may lack some in time as well
+_LEAST_SAMPLES = 1.25
 # share of the removed directions that lies in as many single channels: they were interpolated
 _CONCENTRATED = 0.5
 
@@ -75,7 +77,7 @@ def removed_directions(data, n_samples=None):
     n_rank, n_times = data.shape
     n_samples = n_times if n_samples is None else n_samples
     peak = np.abs(data).max(initial=0.0)
-    if n_samples <= n_rank or peak == 0:
+    if n_samples < _LEAST_SAMPLES * n_rank or peak == 0:
         return np.zeros((0, n_rank))
     data = np.pad(data / peak, ((0, 0), (0, max(0, n_rank - n_times))))  # a factor may be narrow
     maps, values, _ = np.linalg.svd(data, full_matrices=False)
@@ -115,8 +117,12 @@ def doubt_rank(whitened, whitener, ch_names, n_samples=None):
     back = np.linalg.qr((removed @ whitener).T)[0]
     weight = np.square(back).sum(axis=1)
     most = np.argsort(weight)[::-1][: len(removed)]
+    interpolated = weight[most].sum() > _CONCENTRATED * len(removed)
+    if not interpolated and whitened.shape[1] <= 2 * n_rank:
+        # samples may be missing in time as well, where an artefact was cut out and bridged
+        return ""
     text = f"The data have rank {rank}, the whitener {n_rank}: channels were interpolated"
-    if weight[most].sum() > _CONCENTRATED * len(removed):
+    if interpolated:
         names = sorted(ch_names[k] for k in most)
         text = f"{text} ({', '.join(names[:8])}{', …' if len(names) > 8 else ''}, it seems)"
     else:
