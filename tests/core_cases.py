@@ -171,4 +171,5 @@ def random_network(seed, spread, config=SMALL):
     network = EvidenceNetwork(config).requires_grad_(False)
     for parameter in network.parameters():
         parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+    network.confidence.tail.abs_()  # a share
     return network.eval()

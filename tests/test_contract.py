@@ -747,7 +747,7 @@ def test_operator_is_a_copy(case, stc):
     fwd["src"][0]["vertno"][:] = 0
     info["bads"] = info["ch_names"][:10]
     again = apply_mmnet_inverse(case.evoked, operator)
-    assert_array_equal(again.data, stc.data)
+    assert_allclose(again.data, stc.data, rtol=1e-12)  # sums depend on where memory lies
     assert_array_equal(again.vertices[0], stc.vertices[0])
 
 

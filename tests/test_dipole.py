@@ -65,7 +65,7 @@ def draw_dipoles(kind, direction):
 def test_single_dipole(kind, loose, direction, pick_ori, with_cov):
     """The peak lies at the true source, at the true time, and points the right way."""
     operator = make_operator(kind, loose, with_cov)
-    missed = []
+    missed, neighbours = [], 0
     for source, evoked in draw_dipoles(kind, direction):
         stc = apply_mmnet_inverse(evoked, operator, pick_ori=pick_ori)
         size = np.linalg.norm(stc.data, axis=1) if pick_ori == "vector" else np.abs(stc.data)
@@ -73,13 +73,11 @@ def test_single_dipole(kind, loose, direction, pick_ori, with_cov):
         assert size[found, sample] < 1.2 * AMPLITUDE
         # the data have rank one: every source has the course of the dipole
         np.testing.assert_allclose(size[found] / size[found].max(), COURSE / COURSE.max(), 1e-3)
-        # three free columns without a noise covariance: a neighbour may hold the larger share
-        allowed = NEIGHBOUR if loose == 1.0 and not with_cov else 0.0
         positions = make_fwd(kind)["source_rr"]
-        if np.linalg.norm(positions[found] - positions[source]) > allowed:
+        if np.linalg.norm(positions[found] - positions[source]) > NEIGHBOUR:
             missed.append((source, found))
-        elif found != source:
-            continue
+        elif found != source:  # a neighbour holds the larger share
+            neighbours += 1
         elif pick_ori == "vector":
             frame = np.eye(3)
             if kind == "surface":
@@ -89,3 +87,5 @@ def test_single_dipole(kind, loose, direction, pick_ori, with_cov):
         elif pick_ori == "normal" or (loose is None and kind == "surface"):
             assert stc.data[source, sample] > 0
     assert not missed
+    # three free columns without a noise covariance leave much open
+    assert neighbours <= 1 or (loose == 1.0 and not with_cov)

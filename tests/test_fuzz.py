@@ -56,11 +56,12 @@ WARNINGS = {
     "rank": ", the whitener ",
     "region": "may be nearly anywhere",
     "condition": "orders of magnitude larger than the smallest",  # MNE's
+    "no field": "no field at any sensor",
     "projection": "of its original magnitude by subselecting",  # MNE's
 }
 REMEDY = re.compile(
     r"\b(use|pass|compute|recompute|check|mark|make|must|rename|crop|average|set_eeg_reference|"
-    r"divide|needed|choose)\b",
+    r"divide|needed|choose|leave)\b",
     re.IGNORECASE,
 )
 

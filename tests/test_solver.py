@@ -223,6 +223,7 @@ def test_gradients_reach_all_weights(orient, rng):
     network = EvidenceNetwork(SMALL)
     for parameter in network.parameters():
         torch.nn.init.normal_(parameter, std=0.1)
+    network.confidence.tail.data.abs_()  # a share
     problem = pose(network, model, data, torch.ones(2), torch.zeros(2), facts_of(2, model))
     *_, last = iterate(network, problem, 4)
     currents = problem.objective.posterior_mean(last.point, data)

@@ -47,13 +47,19 @@ def test_missing_people_are_computed_and_kept(folder, monkeypatch):
     monkeypatch.setattr("mne_mmnet.simulation.people.make_people", make)
     read_spaces(folder, (("ring", 2, 0.5), ("oct5", 3, 0.3), ("ico4", 1, 0.2)))
     assert made == [
-        ("oct5-3-seed0.npz", dict(n_people=3, spacing="oct5", seed=0, n_electrodes=None)),
-        ("ico4-1-seed0.npz", dict(n_people=1, spacing="ico4", seed=0, n_electrodes=300)),
+        (
+            "oct5-3-seed0.npz",
+            dict(n_people=3, spacing="oct5", seed=0, n_electrodes=None, n_jobs=1),
+        ),
+        ("ico4-1-seed0.npz", dict(n_people=1, spacing="ico4", seed=0, n_electrodes=300, n_jobs=1)),
     ]
     made.clear()
     read_spaces(folder, (("circle", 1, 1.0),))  # nobody is both trained on and held out
     assert made == [
-        ("circle-8-seed1000.npz", dict(n_people=8, spacing="circle", seed=1000, n_electrodes=None))
+        (
+            "circle-8-seed1000.npz",
+            dict(n_people=8, spacing="circle", seed=1000, n_electrodes=None, n_jobs=1),
+        )
     ]
 
 

@@ -72,6 +72,7 @@ def found_name(card):
 STAGES = (
     "no JSON model card",
     "Update mne_mmnet",
+    "Train the model again",
     "exactly the keys",
     "no card of a model",
     "is damaged: its sha256",

@@ -182,7 +182,8 @@ def find_concerns(
             # slow noise that is white over the channels looks as channels in disorder do
             concerns["explained"] += f" Or: {doubts.pop('disorder')}"
         concerns |= doubts
-    concerns |= _doubt_amplitude(prepared, data, largest, sensors)
+    found = stands_out and "explained" not in concerns
+    concerns |= _doubt_amplitude(prepared, data, largest if found else np.nan, sensors)
     if text := doubt_rank(data, prepared.whitener, prepared.ch_names, n_times):
         concerns["rank"] = text
     share = 0.0 if level is None else np.mean(np.asarray(level) < _LEVEL)
@@ -196,7 +197,7 @@ def find_concerns(
 
 
 def _doubt_amplitude(prepared, data, largest, sensors):
-    """Say that currents are too large or too small for any cortex."""
+    """Say that currents are too large or too small for any cortex; NaN is no finding."""
     if largest > _LARGEST_CURRENT:
         power = np.square(data).sum()
         offset = data.shape[1] * np.square(data.mean(axis=1)).sum()
