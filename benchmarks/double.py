@@ -47,7 +47,7 @@ def in_double():
     torch.set_default_dtype(torch.float64)
     source_graph_of.clear()  # what was made before is single
     try:
-        # the library's own precision, which it keeps from the user's defaults, is what changes here
+        # the library keeps to its own precision, whatever the user's is: here it must not
         plain = patch("mne_mmnet.inverse.operator.plain_torch", contextlib.nullcontext)
         with plain, _Promote() as promote:
             yield promote
