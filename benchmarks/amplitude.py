@@ -62,7 +62,7 @@ def main():
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     info = make_info("biosemi64", 250.0)
-    fwd = mne_mmnet.make_template_forward(info)
+    fwd = mne_mmnet.make_template_forward(info, positions="as given")
     fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
     gain, positions = fixed["sol"]["data"], 1e3 * fixed["source_rr"]
     normals = fixed["source_nn"]

@@ -71,7 +71,7 @@ def make_child(rng=None):
     sphere = mne.make_sphere_model(
         CENTRE, RADIUS, relative_radii=(brain, csf, bone, skin), sigmas=(0.33, 1.0, skull, 0.33)
     )
-    template = mne_mmnet.make_template_forward(make_info("biosemi64", 250.0))
+    template = mne_mmnet.make_template_forward(make_info("biosemi64", 250.0), positions="as given")
     src = template["src"].copy()
     every = np.concatenate([space["rr"][space["vertno"]] for space in src])
     middle = 0.5 * (every.min(axis=0) + every.max(axis=0))

@@ -252,7 +252,7 @@ def is_due(path, time_limit):
 def run(folder, solvers, args):
     """Run what is due: seed by seed and solver by solver."""
     info = make_info("biosemi32", 1000.0)
-    forward = mne_mmnet.make_template_forward(info)
+    forward = mne_mmnet.make_template_forward(info, positions="as given")
     forward = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=True, use_cps=True)
     refreshed = invert_runner.resolve_solvers(solvers=args.refresh)
     tasks = [

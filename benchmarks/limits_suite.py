@@ -82,7 +82,10 @@ class Bench(SuiteSetup):
         """Take the standard head itself, with fine sources."""
 
         def make():
-            return self._free("ico4", lambda: mne_mmnet.make_template_forward(self.info, "ico4"))
+            return self._free(
+                "ico4",
+                lambda: mne_mmnet.make_template_forward(self.info, "ico4", positions="as given"),
+            )
 
         return self._once("standard", make)[:, :, 2]
 
@@ -111,7 +114,7 @@ class Bench(SuiteSetup):
                     place = mne.transforms.apply_trans(to_mri, channel["loc"][:3])
                     channel["loc"][:3] = mne.transforms.apply_trans(to_head, place * factor)
                 bem = mne.make_bem_solution(surfs)
-                return mne_mmnet.make_template_forward(info, src, bem=bem)
+                return mne_mmnet.make_template_forward(info, src, bem=bem, positions="as given")
 
             return self._free(f"shaped{head}", solve)
 
@@ -133,7 +136,9 @@ class Bench(SuiteSetup):
 
                 def solve(head=head):
                     bem = self._bem(head)
-                    return mne_mmnet.make_template_forward(self._moved(head), src, bem=bem)
+                    return mne_mmnet.make_template_forward(
+                        self._moved(head), src, bem=bem, positions="as given"
+                    )
 
                 fwd = self._cached(f"deep{head}", solve)
                 assert fwd["nsource"] == len(places)

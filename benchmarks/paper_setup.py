@@ -154,7 +154,7 @@ def make_fwd(archive):
     info = mne.create_info(list(archive.ch_names), 512.0, "eeg")
     info.set_montage(TEN_TEN)
     # the lead fields of the archive have those on the medial wall
-    return info, mne_mmnet.make_template_forward(info, medial_wall=True)
+    return info, mne_mmnet.make_template_forward(info, medial_wall=True, positions="as given")
 
 
 def run_directory(root, name, kind, factor=None, pretraining=None, seed=0):

@@ -197,7 +197,11 @@ class People:
         path = self.folder / f"{montage}-template-fwd.fif"
         if not path.exists():
             with whole_file(path) as scratch:
-                fwd = mne_mmnet.make_template_forward(self.infos[montage], self.spacings["coarse"])
+                fwd = mne_mmnet.make_template_forward(
+                    self.infos[montage],
+                    self.spacings["coarse"],
+                    positions="as given",  # where the caps were worn in the simulation
+                )
                 mne.write_forward_solution(scratch, fwd)
         fwd = mne.read_forward_solution(path)
         return Inversion("template", self.infos[montage], fwd, self, self.fine.positions)

@@ -111,7 +111,9 @@ class Setup:
         self.info = montage_info(montage)
         n_channels = len(self.info["ch_names"])
         self.heads = [draw_head(montage, head, n_channels) for head in range(N_HEADS)]
-        free = self._cached("standard", lambda: mne_mmnet.make_template_forward(self.info))
+        free = self._cached(
+            "standard", lambda: mne_mmnet.make_template_forward(self.info, positions="as given")
+        )
         self.free = mne.convert_forward_solution(free, surf_ori=True)
         self.fwd = mne.convert_forward_solution(free, surf_ori=True, force_fixed=True)
         self.positions = 1e3 * self.fwd["source_rr"]
@@ -157,7 +159,7 @@ class Setup:
                 conductivity=(0.3, 0.3 / drawn.skull_ratio, 0.3),
                 skull_thickness=drawn.skull_thickness,
             )
-            return mne_mmnet.make_template_forward(moved, "ico4", bem=bem)
+            return mne_mmnet.make_template_forward(moved, "ico4", bem=bem, positions="as given")
 
         fwd = self._cached(f"head{head}", make)
         return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)

@@ -56,6 +56,8 @@ WARNINGS = {
     "rank": ", the whitener ",
     "region": "may be nearly anywhere",
     "condition": "orders of magnitude larger than the smallest",  # MNE's
+    "channel": "neighbours predict",
+    "copies": "hold the same numbers",
     "no field": "no field at any sensor",
     "projection": "of its original magnitude by subselecting",  # MNE's
 }

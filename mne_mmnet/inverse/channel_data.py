@@ -6,6 +6,8 @@ from .._mne import summarize_names
 
 # squared distance of copies relative to their power: those of a file in single precision agree so
 _COPY = 1e-10
+# share of the power outside of the first dimension below which data have one only
+_ONE_DIMENSION = 1e-9
 # a direction was removed where singular values fall by so much in one step, to so little of the
 # largest: filters make them fall smoothly, removal to rounding (1e-7 from files)
 _GAP, _REMOVED = 100.0, 1e-5
@@ -46,6 +48,9 @@ def doubt_channels(data, ch_names):
     names = [name for name, moves in zip(ch_names, varies, strict=True) if moves]
     data = data / (np.abs(data).max(initial=0.0) or 1.0)
     products = data @ data.T
+    spread = np.linalg.eigvalsh(products)
+    if len(spread) < 2 or spread[-2] < _ONE_DIMENSION * spread[-1]:
+        return doubts  # of one source without noise: some channels are alike by chance
     power = np.diag(products)
     apart = power[:, np.newaxis] + power - 2 * products
     same = apart < _COPY * (power[:, np.newaxis] + power)

@@ -183,7 +183,7 @@ def find_concerns(
             concerns["explained"] += f" Or: {doubts.pop('disorder')}"
         concerns |= doubts
     found = stands_out and "explained" not in concerns
-    concerns |= _doubt_amplitude(prepared, data, largest if found else np.nan, sensors)
+    concerns |= _doubt_amplitude(prepared, data, largest, sensors, found)
     if text := doubt_rank(data, prepared.whitener, prepared.ch_names, n_times):
         concerns["rank"] = text
     share = 0.0 if level is None else np.mean(np.asarray(level) < _LEVEL)
@@ -196,8 +196,8 @@ def find_concerns(
     return concerns, float(max(distances))
 
 
-def _doubt_amplitude(prepared, data, largest, sensors):
-    """Say that currents are too large or too small for any cortex; NaN is no finding."""
+def _doubt_amplitude(prepared, data, largest, sensors, found):
+    """Say that currents are too large for any cortex, or too small where something was found."""
     if largest > _LARGEST_CURRENT:
         power = np.square(data).sum()
         offset = data.shape[1] * np.square(data.mean(axis=1)).sum()
@@ -225,7 +225,7 @@ def _doubt_amplitude(prepared, data, largest, sensors):
     volts = np.inf
     if sensors is not None and is_eeg.any():
         volts = np.abs(np.asarray(sensors)[is_eeg]).max(initial=0.0)
-    if 0 < largest < _SMALLEST_CURRENT or 0 < volts < _SMALLEST_VOLTAGE:
+    if (found and 0 < largest < _SMALLEST_CURRENT) or 0 < volts < _SMALLEST_VOLTAGE:
         return {
             "tiny": (
                 f"The largest current is {largest:.2g} A·m"
