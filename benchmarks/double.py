@@ -1,6 +1,7 @@
 """The whole pipeline once more in float64: the reference of ``precision.py`` and of its test."""
 
 import contextlib
+from unittest import mock
 
 import torch
 from torch.overrides import TorchFunctionMode
@@ -46,7 +47,9 @@ def in_double():
     torch.set_default_dtype(torch.float64)
     source_graph_of.clear()  # what was made before is single
     try:
-        with _Promote() as promote:
+        # the library puts a user's default aside; here it is what is wanted
+        plain = mock.patch("mne_mmnet.inverse.operator.plain_torch", contextlib.nullcontext)
+        with plain, _Promote() as promote:
             yield promote
     finally:
         source_graph_of.clear()
