@@ -16,7 +16,14 @@ from .checks import (
 from .doubts import doubt_electrodes
 from .electrodes import electrode_positions, find_nominal
 from .frames import doubt_positions
-from .gain import PreparedForward, noise_scale, pick_data, prepare_data, prepare_forward
+from .gain import (
+    PreparedForward,
+    noise_scale,
+    pick_data,
+    prepare_data,
+    prepare_forward,
+    whiten_data,
+)
 from .graph import source_graph
 from .head import HEADS, HeadKind, describe_head, resolve_head, template_scales
 from .landmarks import head_to_template, known_places, plain_name, template_scalp
@@ -92,5 +99,6 @@ __all__ = [
     "template_scales",
     "template_scalp",
     "warn",
+    "whiten_data",
     "wrap_stc",
 ]

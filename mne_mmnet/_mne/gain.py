@@ -304,7 +304,26 @@ def prepare_data(info, prepared, data, nave=1):
     whitened : array of shape (..., n_rank, n_times)
         The whitened data (no unit).
     """
-    data = pick_data(info, prepared, data)
+    return whiten_data(prepared, pick_data(info, prepared, data), nave)
+
+
+def whiten_data(prepared, data, nave=1):
+    """Re-reference and whiten what :func:`pick_data` picked.
+
+    Parameters
+    ----------
+    prepared : instance of PreparedForward
+        The prepared forward solution.
+    data : array of shape (..., n_channels, n_times)
+        In V, T and T/m.
+    nave : int
+        As for :func:`prepare_data`.
+
+    Returns
+    -------
+    whitened : array of shape (..., n_rank, n_times)
+        The whitened data (no unit).
+    """
     whitened = noise_scale(prepared, nave) * (prepared.whitener @ data)
     if not np.abs(whitened).max(initial=0.0) < _LARGEST_DATA:
         raise ValueError(

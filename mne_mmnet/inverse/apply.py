@@ -12,7 +12,7 @@ from .._mne import (
     make_stc,
     noise_scale,
     pick_data,
-    prepare_data,
+    whiten_data,
 )
 from .agreement import compare_with_eloreta
 from .arguments import check_n_steps, resolve_operator
@@ -165,7 +165,8 @@ def apply_mmnet_inverse(
     )
     prepared = operator.prepared
     check_reference(evoked.info, evoked.data, prepared.ch_names)
-    whitened = prepare_data(evoked.info, prepared, evoked.data, evoked.nave)
+    sensors = pick_data(evoked.info, prepared, evoked.data)
+    whitened = whiten_data(prepared, sensors, evoked.nave)
     logger.info(f"Localising with {operator.card.name} on {operator.device}")
     solution, (report,) = operator.solve(whitened[None], n_steps, return_uncertainty)
     currents = solution.currents[0] / noise_scale(prepared, evoked.nave)
@@ -175,7 +176,7 @@ def apply_mmnet_inverse(
         report,
         np.abs(currents).max(initial=0.0),
         solution.spread.level[0] if return_uncertainty else None,
-        sensors=pick_data(evoked.info, prepared, evoked.data),
+        sensors=sensors,
         known=operator.doubt_recording(evoked.info),
     )
     report = replace(

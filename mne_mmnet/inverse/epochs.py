@@ -6,9 +6,10 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
-from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data
+from .._mne import make_stc, noise_scale
 from .arguments import check_n_steps, resolve_operator
-from .concerns import Tally, find_concerns
+from .batches import make_solver
+from .concerns import Tally
 
 # floats of dictionary × batch × intermediate results: about half a GB
 _BATCH_FLOATS = 12_000_000
@@ -162,33 +163,46 @@ def default_batch(operator, n_times):
     return max(1, _BATCH_FLOATS // (dictionary + currents))
 
 
-def _localise(epochs, operator, rows, nave, batch_size, n_steps, place):
-    """Yield the estimates, batch by batch."""
-    prepared = operator.prepared
-    # not iter(epochs): that starts anew after its end
-    source = (data for data in epochs)
-    tally = Tally("epochs should not be trusted", prepared)
-    known = operator.doubt_recording(epochs.info)
-    logger.info(f"Localising epochs with {operator.card.name}, {batch_size} at a time")
-    bar = ProgressBar(len(epochs) if epochs.preload else len(epochs.events), mesg="Epochs")
-    while batch := list(islice(source, batch_size)):
-        data = np.stack(batch)
-        check_reference(epochs.info, data, prepared.ch_names)
-        whitened = prepare_data(epochs.info, prepared, data, nave)
-        solution, reports = operator.solve(whitened, n_steps, rows=rows)
-        currents = solution.currents / noise_scale(prepared, nave)
-        sensors = pick_data(epochs.info, prepared, data)
-        for one, sample, report, volts in zip(currents, whitened, reports, sensors, strict=True):
-            largest = np.abs(one).max(initial=0.0)
-            concerns, _ = find_concerns(
-                operator, sample, report, largest, sensors=volts, known=known
-            )
-            tally.add(concerns)
-            bar.update(tally.n_total)
-            yield make_stc(prepared, one, **place)
-    if tally.n_total == 0:
+def each_epoch(epochs):
+    """Yield the data of the good epochs.
+
+    Parameters
+    ----------
+    epochs : mne.BaseEpochs
+        The epochs; read one by one, those that are not loaded.
+
+    Yields
+    ------
+    data : array of shape (n_channels, n_times)
+        Of one epoch.
+
+    Raises
+    ------
+    ValueError
+        At the end, if there was none.
+    """
+    none = True
+    for data in (one for one in epochs):  # not iter(epochs): that starts anew after its end
+        none = False
+        yield data
+    if none:
         raise ValueError(
             "There are no good epochs: all were dropped. See epochs.drop_log for the reasons."
         )
+
+
+def _localise(epochs, operator, rows, nave, batch_size, n_steps, place):
+    """Yield the estimates, batch by batch."""
+    prepared = operator.prepared
+    source = each_epoch(epochs)
+    tally = Tally("epochs should not be trusted", prepared)
+    solve = make_solver(operator, epochs.info, rows, nave, n_steps)
+    logger.info(f"Localising epochs with {operator.card.name}, {batch_size} at a time")
+    bar = ProgressBar(len(epochs) if epochs.preload else len(epochs.events), mesg="Epochs")
+    while batch := list(islice(source, batch_size)):
+        for one, concerns in solve(np.stack(batch)):
+            tally.add(concerns)
+            bar.update(tally.n_total)
+            yield make_stc(prepared, one, **place)
     tally.tell()
     logger.info("[done]")

@@ -4,9 +4,10 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
-from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data
+from .._mne import make_stc
 from .arguments import check_n_steps, resolve_operator
-from .concerns import Tally, find_concerns
+from .batches import make_solver
+from .concerns import Tally
 from .epochs import default_batch
 
 # continuous data hold rest: no news
@@ -165,7 +166,7 @@ def apply_mmnet_inverse_raw(
         f"{n_together} at a time"
     )
     read = _make_reader(raw, start, stop, time_func)
-    solve = _make_solver(operator, raw.info, rows, nave, n_steps)
+    solve = make_solver(operator, raw.info, rows, nave, n_steps)
     place = dict(
         tmin=float(raw.times[start]),
         tstep=1.0 / raw.info["sfreq"],
@@ -230,28 +231,6 @@ def _make_reader(raw, start, stop, time_func):
             "the recording before, with raw.copy().resample()."
         )
     return lambda first, last: whole[:, first:last]
-
-
-def _make_solver(operator, info, rows, nave, n_steps):
-    """Make a function that localises windows (n_windows, n_channels, n_times)."""
-    prepared = operator.prepared
-    scale = noise_scale(prepared, nave)
-    known = operator.doubt_recording(info)
-
-    def solve(windows):
-        check_reference(info, windows, prepared.ch_names)
-        whitened = prepare_data(info, prepared, windows, nave)
-        solution, reports = operator.solve(whitened, n_steps, rows=rows)
-        currents = solution.currents / scale
-        sensors = pick_data(info, prepared, windows)
-        for one, sample, report, volts in zip(currents, whitened, reports, sensors, strict=True):
-            largest = np.abs(one).max(initial=0.0)
-            concerns, _ = find_concerns(
-                operator, sample, report, largest, sensors=volts, known=known
-            )
-            yield one, concerns
-
-    return solve
 
 
 def _fade(starts, n_window, n_times, n_together, read, solve, tally):

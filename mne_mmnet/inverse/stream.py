@@ -8,7 +8,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data
+from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data, whiten_data
 from .arguments import check_n_steps, resolve_operator
 from .concerns import find_concerns, say
 from .operator import MMNetOperator
@@ -126,7 +126,8 @@ class MMNetStream:
         """
         started = time.perf_counter()
         prepared = self._operator.prepared
-        whitened = prepare_data(self._info, prepared, data, self._nave)
+        sensors = pick_data(self._info, prepared, data)
+        whitened = whiten_data(prepared, sensors, self._nave)
         check_reference(self._info, data, prepared.ch_names)
         solution, reports = self._operator.solve(whitened[None], self._n_steps, rows=self._rows)
         moments = solution.currents[0] / self._scale
@@ -136,7 +137,7 @@ class MMNetStream:
             whitened,
             reports[0],
             np.abs(moments).max(initial=0.0),
-            sensors=pick_data(self._info, prepared, data),
+            sensors=sensors,
             known=self._known,
         )
         self._seconds.append(time.perf_counter() - started)
