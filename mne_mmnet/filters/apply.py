@@ -11,7 +11,8 @@ from mne.time_frequency import (
 )
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._mne import check_like, check_values, wrap_stc
+from .._mne import check_like, check_values
+from ..inverse.epochs import each_epoch
 from ..inverse.raw import check_range
 from .container import MMNetFilters
 from .power import power_of_covariance, power_of_csd
@@ -137,10 +138,9 @@ def apply_mmnet_filters(
             return _epochs_array(inst, filters, readout)
         stcs = _apply_epochs(inst, filters, readout)
     elif isinstance(inst, AverageTFR | EpochsTFR):
-        n_freqs = len(inst.freqs)
-        stcs = currents_of_tfr(inst, [filters] * n_freqs, [readout] * n_freqs)
+        stcs = currents_of_tfr(inst, [readout] * len(inst.freqs))
     else:
-        stcs = currents_of_spectrum(inst, filters, readout)
+        stcs = currents_of_spectrum(inst, readout)
     if return_as == "generator":
         return stcs
     stcs = list(stcs) if isinstance(inst, _SEVERAL) else stcs
@@ -190,27 +190,23 @@ def _apply_array(data, info, filters, readout):
 def _apply_evoked(evoked, filters, readout):
     picks, _ = check_like(evoked.info, evoked.data, filters.ch_names, filters.projector, "filters")
     place = dict(tmin=float(evoked.times[0]), tstep=1.0 / evoked.info["sfreq"])
-    return _wrap(filters, readout, readout(evoked.data[picks]), place)
+    return readout.wrap(readout(evoked.data[picks]), place)
 
 
 def _apply_epochs(epochs, filters, readout):
     """Yield source estimates, one an epoch."""
     place = dict(tmin=float(epochs.times[0]), tstep=1.0 / epochs.info["sfreq"])
     for currents in _each_epoch(epochs, filters, readout):
-        yield _wrap(filters, readout, currents, place)
+        yield readout.wrap(currents, place)
 
 
 def _each_epoch(epochs, filters, readout):
     picks, verified = check_like(epochs.info, None, filters.ch_names, filters.projector, "filters")
     n_epochs = 0
-    for data in (one for one in epochs):  # not iter(epochs): that starts anew after its end
+    for data in each_epoch(epochs):
         check_values(epochs.info, data, picks, filters.ch_names, verified)
         yield readout(data[picks])
         n_epochs += 1
-    if n_epochs == 0:
-        raise ValueError(
-            "There are no good epochs: all were dropped. See epochs.drop_log for the reasons."
-        )
     logger.info(f"Applied filters to {n_epochs} epochs")
 
 
@@ -250,12 +246,7 @@ def _apply_raw(raw, filters, readout, start, stop, buffer_size):
         readout(data, out[..., first - start : last - start])
     place = dict(tmin=float(raw.times[start]), tstep=1.0 / raw.info["sfreq"])
     logger.info(f"Applied filters to {stop - start} samples")
-    return _wrap(filters, readout, out, place)
-
-
-def _wrap(filters, readout, currents, place):
-    vertices = [vertno.copy() for vertno in readout.vertices]
-    return wrap_stc(filters, currents, vertices, is_vector=readout.is_vector, **place)
+    return readout.wrap(out, place)
 
 
 def _stack(stcs):

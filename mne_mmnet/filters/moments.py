@@ -18,6 +18,7 @@ from .._mne import (
     noise_scale,
     prepare_data,
 )
+from ..inverse.epochs import each_epoch
 
 # eigenvalues below that share of the largest are negative by rounding
 _ROUNDING = 1e-8
@@ -95,7 +96,7 @@ def moments_of_epochs(epochs, prepared, nave):
         If there was none.
     """
     total, n_epochs = np.zeros((prepared.n_rank,) * 2), 0
-    for data in (one for one in epochs):  # not iter(epochs): that starts anew after its end
+    for data in each_epoch(epochs):
         if n_epochs == 0:
             _check(epochs.info, data, prepared)
         else:
@@ -103,10 +104,6 @@ def moments_of_epochs(epochs, prepared, nave):
         whitened = prepare_data(epochs.info, prepared, data, nave)
         total += whitened @ whitened.T
         n_epochs += 1
-    if n_epochs == 0:
-        raise ValueError(
-            "There are no good epochs: all were dropped. See epochs.drop_log for the reasons."
-        )
     n_times = n_epochs * len(epochs.times)
     return Moments(_root(total / n_times), n_times, nave), n_epochs
 

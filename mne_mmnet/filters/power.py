@@ -5,7 +5,7 @@ import numpy as np
 from mne.time_frequency import CrossSpectralDensity
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._mne import check_projectors, match_channels, noise_scale, wrap_stc
+from .._mne import check_projectors, match_channels
 from ..inverse.arguments import check_n_steps, resolve_operator
 from .container import FilterOrigin
 from .make import frequencies_of, make_mmnet_filters, pick_common, solve_moments
@@ -225,7 +225,6 @@ def apply_mmnet_inverse_csd(
         common, fwd, pick_ori, label, noise_cov=noise_cov, device=device, **options
     )
     prepared = operator.prepared
-    noise_scale(prepared, 1)
     frequencies = list(frequencies_of(csd))
     moments = [moments_of_csd(csd, k, prepared, info) for k in range(len(frequencies))]
     origins = [FilterOrigin("csd", "", 1, np.nan, (freq,)) for freq in frequencies]
@@ -233,8 +232,8 @@ def apply_mmnet_inverse_csd(
     data = []
     for k, one in enumerate(filters):
         readout = Readout(one, label, pick_ori)
-        data.append(_power(readout, csd.get_data(index=k), csd.ch_names, [], one))
-    stc = wrap_stc(filters[0], np.stack(data, axis=1), readout.vertices, tmin=0.0, tstep=1.0)
+        data.append(readout.power(_pick(csd.get_data(index=k), csd.ch_names, [], one)))
+    stc = readout.wrap(np.stack(data, axis=1), dict(tmin=0.0, tstep=1.0))
     logger.info("[done]")
     return (stc, frequencies, filters) if return_filters else (stc, frequencies)
 
@@ -261,15 +260,16 @@ def power_of_covariance(cov, filters, info, label, pick_ori):
     readout = _readout(filters, label, pick_ori)
     whole = np.diag(cov.data) if cov["diag"] else cov.data
     projs = [*cov["projs"], *([] if info is None else info["projs"])]
-    _check(whole, cov["names"], cov["bads"], projs, filters, "covariance")
+    picked = _pick(whole, cov["names"], cov["bads"], filters)
+    _check(picked, projs, filters, "covariance")
     if np.iscomplexobj(whole):
         raise TypeError(
             "The covariance must be real, got complex values. Pass the CrossSpectralDensity "
             "itself."
         )
-    data = _power(readout, whole, cov["names"], cov["bads"], filters)
+    data = readout.power(picked)
     tstep = 1.0 if info is None else 1.0 / info["sfreq"]  # MNE's, which means nothing
-    return wrap_stc(filters, data[:, np.newaxis], readout.vertices, tmin=0.0, tstep=tstep)
+    return readout.wrap(data[:, np.newaxis], dict(tmin=0.0, tstep=tstep))
 
 
 def power_of_csd(csd, filters, info, label, pick_ori):
@@ -295,11 +295,10 @@ def power_of_csd(csd, filters, info, label, pick_ori):
     projs = [*csd.projs, *([] if info is None else info["projs"])]
     data = []
     for k in range(len(csd.frequencies)):
-        matrix = csd.get_data(index=k)
-        _check(matrix, csd.ch_names, [], projs, filters, "cross-spectral density")
-        data.append(_power(readout, matrix, csd.ch_names, [], filters))
-    data = np.stack(data, axis=1)
-    return wrap_stc(filters, data, readout.vertices, tmin=0.0, tstep=1.0)
+        picked = _pick(csd.get_data(index=k), csd.ch_names, [], filters)
+        _check(picked, projs, filters, "cross-spectral density")
+        data.append(readout.power(picked))
+    return readout.wrap(np.stack(data, axis=1), dict(tmin=0.0, tstep=1.0))
 
 
 def _readout(filters, label, pick_ori):
@@ -310,12 +309,11 @@ def _readout(filters, label, pick_ori):
     return Readout(filters, label, pick_ori)
 
 
-def _check(matrix, names, bads, projs, filters, what):
+def _pick(matrix, names, bads, filters):
     picks = match_channels(names, bads, filters.ch_names, "filters")
+    return matrix[np.ix_(picks, picks)]
+
+
+def _check(picked, projs, filters, what):
     check_projectors(projs, filters.ch_names, filters.projector, "filters")
-    check_matrix(matrix[np.ix_(picks, picks)].real, projs, filters.ch_types, what)
-
-
-def _power(readout, matrix, names, bads, filters):
-    picks = match_channels(names, bads, filters.ch_names, "filters")
-    return readout.power(matrix[np.ix_(picks, picks)])
+    check_matrix(picked.real, projs, filters.ch_types, what)

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .._mne import check_pick_ori, restrict_to_label
+from .._mne import check_pick_ori, restrict_to_label, wrap_stc
 
 # floats of currents worked on at once, before they are combined to lengths
 _CHUNK = 250_000
@@ -23,6 +23,8 @@ class Readout:
 
     Attributes
     ----------
+    filters : MMNetFilters
+        The filters, whole.
     vertices : list of array
         Vertices of the sources, by source space.
     shape : tuple of int
@@ -31,6 +33,7 @@ class Readout:
 
     def __init__(self, filters, label, pick_ori):
         check_pick_ori(filters, pick_ori)
+        self.filters = filters
         self.vertices, rows = restrict_to_label(filters, label)
         kernel, frames = filters.kernel[rows], filters.frames[rows]
         if pick_ori == "vector":
@@ -79,6 +82,24 @@ class Readout:
             span = slice(start, start + self.n_together)
             self._product(data[:, span], out[..., span])
         return out
+
+    def wrap(self, currents, place):
+        """Put currents, or powers, into a source estimate.
+
+        Parameters
+        ----------
+        currents : array of shape (*shape, n_times)
+            Not copied.
+        place : dict
+            ``tmin`` and ``tstep``, in s.
+
+        Returns
+        -------
+        stc : mne.SourceEstimate | mne.VectorSourceEstimate | ...
+            Of the class that fits the source space.
+        """
+        vertices = [vertno.copy() for vertno in self.vertices]
+        return wrap_stc(self.filters, currents, vertices, is_vector=self.is_vector, **place)
 
     def _product(self, data, out):
         if not self._is_length:

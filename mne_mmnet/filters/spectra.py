@@ -3,20 +3,18 @@
 import numpy as np
 from mne.time_frequency import AverageTFR, EpochsSpectrum, EpochsTFR
 
-from .._mne import check_like, wrap_stc
+from .._mne import check_like
 
 
-def currents_of_tfr(tfr, filters, readouts):
+def currents_of_tfr(tfr, readouts):
     """Yield, for each frequency, the estimates of a time–frequency transform.
 
     Parameters
     ----------
     tfr : mne.time_frequency.AverageTFR | mne.time_frequency.EpochsTFR
         Complex coefficients.
-    filters : list of MMNetFilters
-        For each frequency.
     readouts : list of Readout
-        Their products.
+        The product for each frequency.
 
     Yields
     ------
@@ -30,21 +28,19 @@ def currents_of_tfr(tfr, filters, readouts):
     channel = int(has_epochs)
     data = np.moveaxis(data, (channel, -2), (-2, 0))
     place = dict(tmin=float(tfr.times[0]), tstep=1.0 / tfr.info["sfreq"])
-    picks = _check(tfr, data, filters[0])
+    picks = _check(tfr, data, readouts[0].filters)
     # (epochs, tapers, channels, times)
-    for one, filter_, readout in zip(data, filters, readouts, strict=True):
-        yield _nest(one, picks, filter_, readout, place)
+    for one, readout in zip(data, readouts, strict=True):
+        yield _nest(one, picks, readout, place)
 
 
-def currents_of_spectrum(spectrum, filters, readout):
+def currents_of_spectrum(spectrum, readout):
     """Yield the estimates of a spectrum, whose samples are frequencies.
 
     Parameters
     ----------
     spectrum : mne.time_frequency.Spectrum | mne.time_frequency.EpochsSpectrum
         Complex spectrum.
-    filters : MMNetFilters
-        The filters.
     readout : Readout
         The product.
 
@@ -60,9 +56,9 @@ def currents_of_spectrum(spectrum, filters, readout):
         channel += 1
     data = np.moveaxis(data, channel, -2)
     place = dict(tmin=float(freqs[0]), tstep=float(freqs[1] - freqs[0]) if len(freqs) > 1 else 1.0)
-    picks = _check(spectrum, data, filters)
+    picks = _check(spectrum, data, readout.filters)
     for one in data if data.ndim > 2 else data[np.newaxis]:
-        yield _nest(one, picks, filters, readout, place)
+        yield _nest(one, picks, readout, place)
 
 
 def complex_data(inst):
@@ -99,9 +95,8 @@ def _check(inst, data, filters):
     return picks
 
 
-def _nest(data, picks, filters, readout, place):
+def _nest(data, picks, readout, place):
     """Source estimates of data of shape (..., n_channels, n_times), in as many lists."""
     if data.ndim > 2:
-        return [_nest(one, picks, filters, readout, place) for one in data]
-    vertices = [vertno.copy() for vertno in readout.vertices]
-    return wrap_stc(filters, readout(data[picks]), vertices, is_vector=readout.is_vector, **place)
+        return [_nest(one, picks, readout, place) for one in data]
+    return readout.wrap(readout(data[picks]), place)

@@ -134,7 +134,7 @@ def apply_mmnet_inverse_tfr_epochs(
         filters = solve_moments(each[0], moments, origins, n_steps)
     readouts = [Readout(one, label, pick_ori) for one in filters]
     logger.info("[done]")
-    stcs = currents_of_tfr(epochs_tfr, filters, readouts)
+    stcs = currents_of_tfr(epochs_tfr, readouts)
     return stcs if return_generator else list(stcs)
 
 
