@@ -32,21 +32,12 @@ def serve(connection, setting):
         os.environ.pop("OMP_NUM_THREADS", None)
     else:
         os.environ["OMP_NUM_THREADS"] = setting
-    import warnings  # after the setting, which libraries read when they are loaded
-
-    import mne
-    from throughput import SFREQ, simulate
+    import mne  # after the setting, which libraries read when they are loaded
+    from throughput import SFREQ, prepare_cap, simulate
 
     import mne_mmnet
 
-    warnings.simplefilter("ignore")
-    mne.set_log_level("error")
-    from common import make_info
-
-    info = make_info("biosemi64", SFREQ)
-    info = mne.EvokedArray(np.zeros((64, 1)), info).set_eeg_reference(projection=True).info
-    fwd = mne_mmnet.make_template_forward(info)
-    operator = mne_mmnet.make_mmnet_operator(info, fwd)
+    info, fwd, operator = prepare_cap()
     epochs = np.stack([simulate(fwd, N_TIMES, seed) for seed in range(N_EPOCHS)])
     continuous = simulate(fwd, int(SECONDS * SFREQ), 1)
 
@@ -77,12 +68,6 @@ def serve(connection, setting):
     connection.send("ready")
     while (kind := connection.recv()) is not None:
         connection.send(call(kind))
-
-
-def spin():
-    """Keep a core busy."""
-    while True:
-        pass
 
 
 @contextlib.contextmanager
@@ -120,6 +105,9 @@ def main(argv=None):
     parser.add_argument("--turns", type=int, default=12)
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(argv)
+    # not above: the processes, which load this file, are to set their threads before
+    from throughput import busy_core
+
     context, rows = get_context("spawn"), []
     with contextlib.ExitStack() as stack:
         ends = {}
@@ -129,7 +117,7 @@ def main(argv=None):
         for end in ends.values():
             end.recv()
         for beside in (False, True):
-            with started(context, spin) if beside else contextlib.nullcontext():
+            with busy_core() if beside else contextlib.nullcontext():
                 for kind in KINDS:
                     spent = {name: [] for name in ends}
                     for _ in range(args.turns):

@@ -52,6 +52,11 @@ def simulate(fwd, n_times, seed):
 def prepare():
     """Info with a reference, forward solution, operator."""
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
+    return prepare_cap()
+
+
+def prepare_cap():
+    """Info, forward solution and operator, with the threads that there are."""
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     info = make_info("biosemi64", SFREQ)

@@ -39,6 +39,7 @@ from .placement import (
 )
 from .spaces import TEMPLATES, bring_to_head, describe_source_space, locate_sources
 from .stc import (
+    ESTIMATES,
     claim_label,
     make_residual,
     make_scalar_stc,
@@ -49,6 +50,7 @@ from .stc import (
 from .words import summarize_names, warn
 
 __all__ = [
+    "ESTIMATES",
     "HEADS",
     "MIN_CHANNELS",
     "POSITIONS",

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .electrodes import MIN_ELECTRODES, builtin_montages, find_copied, fit_similarity
-from .landmarks import known_places, plain_name, template_scalp
+from .landmarks import known_places, plain_name, scalp_tree
 from .words import summarize_names
 
 # m: half of the electrodes of any cap lie between these distances from the origin of the head
@@ -270,19 +270,13 @@ def _compare_with_scalp(positions, limits):
 
 def _shift_to_scalp(positions):
     """Shift that brings points onto the scalp (m), and their root mean square distance then."""
-    scalp, tree = _scalp_tree()
+    tree = scalp_tree()
     shift = np.zeros(3)
     for _ in range(20):
         moved = positions + shift
-        shift = shift + (scalp[tree.query(moved)[1]] - moved).mean(axis=0)
+        shift = shift + (tree.data[tree.query(moved)[1]] - moved).mean(axis=0)
     distances = tree.query(positions + shift)[0]
     return shift, np.sqrt(np.mean(distances**2))
-
-
-@functools.cache
-def _scalp_tree():
-    scalp, _, _ = template_scalp()
-    return scalp, cKDTree(scalp)
 
 
 def _quarter_turns():

@@ -7,6 +7,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from mne.transforms import apply_trans, invert_transform
+from scipy.spatial import cKDTree
 
 _MNE_DATA = Path(mne.__file__).parent / "data" / "fsaverage"
 # "EEG Fp1-REF" is Fp1
@@ -66,6 +67,18 @@ def template_scalp():
         apply_trans(trans, scalp["nn"], move=False),
         scalp["tris"],
     )
+
+
+@functools.cache
+def scalp_tree():
+    """Make a search tree of the vertices of :func:`template_scalp`.
+
+    Returns
+    -------
+    tree : instance of cKDTree
+        Its ``data`` are the vertices.
+    """
+    return cKDTree(template_scalp()[0])
 
 
 @functools.cache

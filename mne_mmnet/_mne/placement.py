@@ -6,10 +6,15 @@ from typing import NamedTuple
 import numpy as np
 from mne.io.constants import FIFF
 from mne.transforms import apply_trans, invert_transform
-from scipy.spatial import cKDTree
 
 from .electrodes import electrode_positions, find_copied, find_nominal, fit_similarity
-from .landmarks import head_to_template, known_places, template_scalp, ten_five_places
+from .landmarks import (
+    head_to_template,
+    known_places,
+    scalp_tree,
+    template_scalp,
+    ten_five_places,
+)
 
 POSITIONS = ("auto", "as given")
 """What ``positions`` may be."""
@@ -192,13 +197,9 @@ def _place(names, buffer):
     return Placement(fitted, "fitted", montage)
 
 
-@functools.cache
-def _tree():
-    return cKDTree(template_scalp()[0])
-
-
 def _nearest_on_scalp(points):
-    return template_scalp()[0][_tree().query(points)[1]]
+    tree = scalp_tree()
+    return tree.data[tree.query(points)[1]]
 
 
 def _fit_to_scalp(points):
@@ -209,7 +210,7 @@ def _fit_to_scalp(points):
     prior = np.hstack([np.eye(3) / _SCALE, np.zeros((3, 3))])
     for _ in range(40):
         moved = (points - middle) * scale + middle + shift
-        nearest = _tree().query(moved)[1]
+        nearest = scalp_tree().query(moved)[1]
         gap = ((rr[nearest] - moved) * nn[nearest]).sum(axis=1) / _DISTANCE
         rows = np.hstack([nn[nearest] * (points - middle), nn[nearest]]) / _DISTANCE
         step, *_ = np.linalg.lstsq(
@@ -217,6 +218,6 @@ def _fit_to_scalp(points):
         )
         scale, shift = scale + step[:3], shift + step[3:]
     moved = (points - middle) * scale + middle + shift
-    good = np.sqrt(np.mean(_tree().query(moved)[0] ** 2)) < _NEAR
+    good = np.sqrt(np.mean(scalp_tree().query(moved)[0] ** 2)) < _NEAR
     inside = scale.min() > _SMALLEST and scale.max() < _LARGEST
     return moved if good and inside else None

@@ -15,6 +15,8 @@ _CLASSES = {
     "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
     "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
 }
+ESTIMATES = tuple(dict.fromkeys(one for pair in _CLASSES.values() for one in pair))
+"""Classes of source estimates."""
 
 
 def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):

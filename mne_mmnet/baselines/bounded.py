@@ -1,7 +1,5 @@
 """The paper's diagonal network under one bound or another: what each costs, and is worth."""
 
-from dataclasses import replace
-
 import torch
 
 from ..majorant import (
@@ -12,11 +10,10 @@ from ..majorant import (
     certified_ray,
 )
 from ..majorant.base import per_sample
-from ..network import CosineConfig, CosineNetwork
+from ..network import CosineConfig
 from ..solver import Proposal, descend
 from ..solver.cosine import CosineProposer
-from .base import Estimator
-from .mmnet import CosineMMNet
+from .mmnet import CosineMMNet, CurvatureEstimator
 
 # Hessian-vector products a step, and the probability with which so few bound the curvature
 _N_PRODUCTS, _CONFIDENCE = 12, 0.9
@@ -83,7 +80,7 @@ class BoundedMMNet(CosineMMNet):
         return descend(objective, start, proposer, n_steps)
 
 
-class UnboundedMMNet(Estimator):
+class UnboundedMMNet(CurvatureEstimator):
     """The diagonal network believed blindly: no bound, and nobody checks F.
 
     Parameters
@@ -91,26 +88,6 @@ class UnboundedMMNet(Estimator):
     config : CosineConfig
         With the diagonal metric.
     """
-
-    any_steps = True
-
-    def __init__(self, config: CosineConfig):
-        super().__init__()
-        self.network = CosineNetwork(config)
-
-    @property
-    def weight(self):
-        """λ."""
-        return self.network.config.weight
-
-    @property
-    def regulariser(self):
-        """Φ."""
-        return self.network.regulariser
-
-    def set_steps(self, n_steps):
-        """Change the number of steps that are taken at use (see :class:`CosineMMNet`)."""
-        self.network.config = replace(self.network.config, n_steps=n_steps)
 
     def iterates(self, model, data, n_steps=None):
         """Yield the iterates (see :class:`Estimator`)."""

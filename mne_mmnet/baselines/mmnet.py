@@ -7,14 +7,13 @@ from ..solver import cosine_iterates
 from .base import Estimator
 
 
-class CosineMMNet(Estimator):
-    """Majorization-minimization with a learned curvature (arXiv 2602.03855; DESIGN §2a).
+class CurvatureEstimator(Estimator):
+    """What has the paper's two networks, whatever it does with them.
 
     Parameters
     ----------
-    config : CosineConfig
-        Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations``, which are
-        not the paper's, it is compared as "mmnet+".
+    config : CosineConfig | None
+        Shape of the networks.
     """
 
     any_steps = True
@@ -42,6 +41,17 @@ class CosineMMNet(Estimator):
             K; the same weights may take any number.
         """
         self.network.config = replace(self.network.config, n_steps=n_steps)
+
+
+class CosineMMNet(CurvatureEstimator):
+    """Majorization-minimization with a learned curvature (arXiv 2602.03855; DESIGN §2a).
+
+    Parameters
+    ----------
+    config : CosineConfig
+        Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations``, which are
+        not the paper's, it is compared as "mmnet+".
+    """
 
     def certified_iterates(self, model, data, n_steps=None):
         """Yield what :meth:`iterates` does, with the certificate of each step (``Iterate``)."""

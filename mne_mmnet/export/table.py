@@ -8,18 +8,11 @@ import numpy as np
 from mne.utils import _validate_type
 
 from .._files import whole_file
+from .._mne import ESTIMATES
 from ..inverse import MMNetOperator
 from ..places.anatomy import find_mni, name_labels, name_regions, to_head
 from ..places.layout import lay_out
 
-_ESTIMATES = (
-    mne.SourceEstimate,
-    mne.VectorSourceEstimate,
-    mne.VolSourceEstimate,
-    mne.VolVectorSourceEstimate,
-    mne.MixedSourceEstimate,
-    mne.MixedVectorSourceEstimate,
-)
 _DELIMITERS = {".tsv": "\t", ".csv": ","}
 
 
@@ -103,7 +96,7 @@ def check_values(stc):
     values : array of shape (n_sources, n_times)
         The values; lengths of vectors.
     """
-    _validate_type(stc, _ESTIMATES, "stc")
+    _validate_type(stc, ESTIMATES, "stc")
     if np.iscomplexobj(stc.data):
         raise TypeError("stc must be real, got complex values. Take abs() of it first.")
     if stc.data.size == 0 or not np.isfinite(stc.data).all():

@@ -5,6 +5,7 @@ import numpy as np
 from mne.utils import _validate_type, logger, verbose
 from scipy.spatial import KDTree
 
+from .._mne import ESTIMATES
 from ..inverse import MMNetOperator, Uncertainty
 from ..regions import LEAST, REGION_MM, Regions
 from .anatomy import find_mni, name_labels, name_regions, to_head
@@ -12,14 +13,6 @@ from .dipoles import find_directions, make_dipole
 from .layout import lay_out
 from .table import FoundSource, SourceTable
 
-_ESTIMATES = (
-    mne.SourceEstimate,
-    mne.VectorSourceEstimate,
-    mne.VolSourceEstimate,
-    mne.VolVectorSourceEstimate,
-    mne.MixedSourceEstimate,
-    mne.MixedVectorSourceEstimate,
-)
 _SIDES = {"lh": "left", "rh": "right"}
 _MIDLINE_MM = 1.0
 # samples whose regional moments are held in memory at once
@@ -108,7 +101,7 @@ def find_sources(
     --------
     >>> print(mne_mmnet.find_sources(stc, fwd))  # doctest: +SKIP
     """
-    _validate_type(stc, _ESTIMATES, "stc")
+    _validate_type(stc, ESTIMATES, "stc")
     _validate_type(fwd, (mne.Forward, MMNetOperator), "fwd")
     _validate_type(n_sources, "int-like", "n_sources")
     _validate_type(radius, "numeric", "radius")

@@ -4,7 +4,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, logger, verbose
 
-from .._mne import electrode_positions
+from .._mne import ESTIMATES, electrode_positions
 from .._version import __version__
 from ..inverse import SolverReport
 from ..places import find_sources
@@ -26,14 +26,6 @@ from .recording import describe_head_model, describe_recording, localised
 from .slices import draw_slices
 
 _N_COURSES = 4
-_ESTIMATES = (
-    mne.SourceEstimate,
-    mne.VectorSourceEstimate,
-    mne.VolSourceEstimate,
-    mne.VolVectorSourceEstimate,
-    mne.MixedSourceEstimate,
-    mne.MixedVectorSourceEstimate,
-)
 
 
 @verbose
@@ -107,7 +99,7 @@ def make_report(
     """
     _validate_type(evoked, mne.Evoked, "evoked")
     _validate_type(fwd, mne.Forward, "fwd")
-    _validate_type(stc, _ESTIMATES, "stc")
+    _validate_type(stc, ESTIMATES, "stc")
     _validate_type(report, SolverReport, "report")
     card = _find_card(model)
     stc = stc.magnitude() if hasattr(stc, "magnitude") else stc

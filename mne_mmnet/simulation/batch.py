@@ -294,6 +294,46 @@ def estimate_covariance(rng, covariance, n_samples):
     return found
 
 
+def whiten_basis(covariance, basis):
+    """Turn rows so that noise of a covariance is white along them.
+
+    Parameters
+    ----------
+    covariance : array of shape (n_rank, n_rank)
+        Of the noise along the rows.
+    basis : array of shape (n_rank, n_channels)
+        The rows.
+
+    Returns
+    -------
+    whitener : array of shape (n_rank, n_channels)
+        Other rows, which span the same.
+    """
+    values, vectors = np.linalg.eigh(covariance)
+    return (vectors / np.sqrt(values.clip(1e-12 * values[-1]))).T @ basis
+
+
+def gain_of(people, source, person):
+    """Return the lead field that a person's recordings are inverted with.
+
+    Parameters
+    ----------
+    people : PeopleArchive
+        Lead fields.
+    source : str
+        One of ``GAINS``.
+    person : int
+        Whose.
+
+    Returns
+    -------
+    gain : array of shape (n_electrodes, n_sources, 3)
+        V/(A·m).
+    """
+    gain = getattr(people, GAINS[source])
+    return gain if source == "template" else gain[person]
+
+
 def _draw_window(rng, n_times, peak):
     """Part of a recording that holds its peak."""
     if n_times == 1:
@@ -361,11 +401,9 @@ def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch
             times = np.exp(rng.uniform(*np.log(config.baseline)))
             n_samples = times * n_channels
             found = estimate_covariance(rng, projected, n_samples)
-        values, vectors = np.linalg.eigh(found)
-        whitener = (vectors / np.sqrt(values.clip(1e-12 * values[-1]))).T @ basis
+        whitener = whiten_basis(found, basis)
 
-    gain = getattr(people, GAINS[source])
-    gain = (gain if source == "template" else gain[person])[picks].astype(float)
+    gain = gain_of(people, source, person)[picks].astype(float)
     frames = _frames(people, orient)
     weights = np.ones(1 if orient == "fixed" else 3)
     if orient == "loose":  # standard deviations of tangential currents, as MNE's `loose`

@@ -266,21 +266,18 @@ def _depth_in_use(space, inner):
 
 def _draw_leadfields(template, fine, variety, seed):
     """One person's lead fields: the true ones, and those that a user could have."""
-    with mne.use_log_level("error"):
-        return _draw_quietly(template, fine, variety, seed)
-
-
-def _draw_quietly(template, fine, variety, seed):
     person = Person.draw(variety, *seed)
-    head, centre = PersonHead(template, person, variety.digitised_mm), template.centre
-    thickness, maps = person.skull_thickness, (head.deform, head.deform_brain)
-    true, deep = fine.leadfields(head.worn, person.skull_ratio, thickness, *maps)
-    own, _ = template.leadfields(head.digitised, NOMINAL_RATIO, thickness, *maps)
+    centre = template.centre
 
     def rescale(points, depth=None):
         return centre + person.fitted_scale * (points - centre)
 
-    fitted, _ = template.leadfields(head.digitised, NOMINAL_RATIO, 1.0, rescale, rescale)
+    with mne.use_log_level("error"):  # here, since a process of its own has a level of its own
+        head = PersonHead(template, person, variety.digitised_mm)
+        thickness, maps = person.skull_thickness, (head.deform, head.deform_brain)
+        true, deep = fine.leadfields(head.worn, person.skull_ratio, thickness, *maps)
+        own, _ = template.leadfields(head.digitised, NOMINAL_RATIO, thickness, *maps)
+        fitted, _ = template.leadfields(head.digitised, NOMINAL_RATIO, 1.0, rescale, rescale)
     about = dict(
         scale=person.scale.tolist(),
         skull_ratio=person.skull_ratio,

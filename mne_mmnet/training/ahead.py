@@ -1,4 +1,4 @@
-"""Batches simulated ahead, in processes of their own: a GPU would wait for one."""
+"""Batches simulated ahead, in processes of their own: training would wait for one."""
 
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import fields, replace
@@ -8,6 +8,37 @@ import torch
 
 from ..solver import CosineModel
 from .samples import Batch
+
+
+class Ahead:
+    """Numbered results, made by a pool of processes before they are asked for, in order.
+
+    Parameters
+    ----------
+    pool : concurrent.futures.Executor
+        The processes.
+    make : callable
+        Makes the result of a number, in one of them.
+    depth : int
+        How many are in the making.
+    end : int | None
+        The number after the last one. None is no end.
+    """
+
+    def __init__(self, pool, make, depth, end=None):
+        self.pool, self.make, self.depth, self.end = pool, make, depth, end
+        self._waiting = {}
+
+    def __call__(self, number):
+        """Return the result of a number, and have the next ones made."""
+        last = number + self.depth if self.end is None else min(number + self.depth, self.end)
+        # those before are not asked for again
+        self._waiting = {k: found for k, found in self._waiting.items() if k >= number}
+        for k in range(number, last):
+            if k not in self._waiting:
+                self._waiting[k] = self.pool.submit(self.make, k)
+        return self._waiting.pop(number).result()
+
 
 # what this process simulates from
 _stream = None
@@ -45,9 +76,10 @@ class AheadStream:
     """
 
     def __init__(self, stream, n_workers, device="cpu"):
-        self.device, self.depth, self._waiting = device, 2 * n_workers, {}
+        self.device = device
         context = get_context("spawn")  # a forked process must not touch a GPU
         self._pool = ProcessPoolExecutor(n_workers, context, _start, (stream,))
+        self._ahead = Ahead(self._pool, _make, 2 * n_workers)
 
     def __enter__(self):
         return self
@@ -57,12 +89,7 @@ class AheadStream:
 
     def batch(self, k):
         """Make one batch (see :meth:`SampleStream.batch`)."""
-        for number in range(k, k + self.depth):
-            if number not in self._waiting:
-                self._waiting[number] = self._pool.submit(_make, number)
-        plain, data, currents = self._waiting.pop(k).result()
-        for number in [number for number in self._waiting if number < k]:
-            del self._waiting[number]
+        plain, data, currents = self._ahead(k)
         model = CosineModel(**plain)
         moved = {
             field.name: torch.as_tensor(getattr(model, field.name)).to(self.device)

@@ -21,6 +21,7 @@ from ..regions import REGION_MM, Regions
 from ..simulation import PAIR, PatchSampler, PeopleArchive, simulate_batch
 from ..solver import iterate, normalise_data, pose
 from ..source_model import build_source_graph, build_source_model, to_torch_csr
+from .ahead import Ahead
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig
 from .gradient import Gradient
@@ -191,7 +192,7 @@ class Feed:
     def __init__(self, config, spaces, n_workers):
         self.config, self.spaces = config, spaces
         self.shares = np.cumsum([share for _, _, share in config.spaces])
-        self.pool, self.ahead = None, {}
+        self.pool = self.ahead = None
         if n_workers:
             self.pool = ProcessPoolExecutor(
                 n_workers,
@@ -199,7 +200,7 @@ class Feed:
                 initializer=_start_worker,
             )
             _WORKER["feed"] = self  # inherited by the forked processes
-            self.depth = 3 * n_workers
+            self.ahead = Ahead(self.pool, _make_in_worker, 3 * n_workers, config.n_batches)
 
     def pick(self, number):
         """Return the space of a batch."""
@@ -217,12 +218,7 @@ class Feed:
 
     def batch(self, number):
         """Return a batch, and have the next ones made."""
-        if self.pool is None:
-            return self.make(number)
-        for k in range(number, min(number + self.depth, self.config.n_batches)):
-            if k not in self.ahead:
-                self.ahead[k] = self.pool.submit(_make_in_worker, k)
-        return self.ahead.pop(number).result()
+        return self.make(number) if self.ahead is None else self.ahead(number)
 
     def close(self):
         """Stop the processes."""

@@ -9,6 +9,8 @@ from ..simulation.batch import (
     draw_electrodes,
     draw_noise_model,
     estimate_covariance,
+    gain_of,
+    whiten_basis,
 )
 from ..simulation.cortex import draw_cortex
 from ..solver import CosineModel
@@ -68,10 +70,8 @@ class PeopleStream(SampleStream):
         if rng.uniform() < config.known_noise:
             n_samples = len(picks) * np.exp(rng.uniform(*np.log(config.baseline)))
             found = projected if ideal else estimate_covariance(rng, projected, n_samples)
-            values, vectors = np.linalg.eigh(found)
-            whitener = (vectors / np.sqrt(values.clip(1e-12 * values[-1]))).T @ basis
-        gain = getattr(people, GAINS[source])
-        gain = (gain if source == "template" else gain[person])[picks].astype(float)
+            whitener = whiten_basis(found, basis)
+        gain = gain_of(people, source, person)[picks].astype(float)
         leadfield = whitener @ np.einsum("esk,sk->es", gain, people.normals)
         return CosineModel.build(leadfield, self.device), cortex.field, whitener, noise_of, level
 
