@@ -49,9 +49,14 @@ class CosineMMNet(CurvatureEstimator):
     Parameters
     ----------
     config : CosineConfig
-        Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations``, which are
-        not the paper's, it is compared as "mmnet+".
+        Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations`` and
+        ``start_width``, which are not the paper's, it is compared as "mmnet+".
     """
+
+    def objective(self, model, data):
+        """Return the objective, and where the descent begins."""
+        objective, start = super().objective(model, data)
+        return objective, self.network.start(start)
 
     def certified_iterates(self, model, data, n_steps=None):
         """Yield what :meth:`iterates` does, with the certificate of each step (``Iterate``)."""

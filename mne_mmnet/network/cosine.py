@@ -21,6 +21,8 @@ _SOURCE_AXIS = {
     "curvature.decode_gradient.bias": 0,
     "curvature.decode_iterate.weight": 0,
     "curvature.decode_iterate.bias": 0,
+    "first.kernels.0": 1,
+    "first.kernels.2": 0,
 }
 # what the untrained network answers
 _FACTOR_START = {"structured": 0.3, "diagonal": 30.0}
@@ -55,6 +57,9 @@ class CosineConfig:
         K, steps in training and at use.
     dilations : tuple of int
         Of the autoencoder's residual layers; the paper's has none.
+    start_width : int
+        Hidden channels of a second network of Φ's kind, which improves the start; 0 is none, as
+        in the paper.
     """
 
     n_sources: int = 1284
@@ -69,6 +74,7 @@ class CosineConfig:
     factor_max: float = 10.0
     n_steps: int = 10
     dilations: tuple[int, ...] = ()
+    start_width: int = 0
 
     def __post_init__(self):
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON has lists
@@ -84,7 +90,7 @@ class CosineConfig:
         for name in ("n_sources", "width", "hidden", "kernel", "n_steps"):
             if not getattr(self, name) > 0:
                 raise ValueError(f"{name} must be > 0, got {getattr(self, name)}.")
-        for name in ("dropout", "smoothing", "weight"):
+        for name in ("dropout", "smoothing", "weight", "start_width"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
 
@@ -163,7 +169,7 @@ class CurvatureLSTM(nn.Module):
 
 
 class CosineNetwork(nn.Module):
-    """Regulariser and curvature network, as trained and saved together.
+    """Regulariser and curvature network, as trained and saved together, and whatever starts them.
 
     Parameters
     ----------
@@ -182,6 +188,33 @@ class CosineNetwork(nn.Module):
             self.config.dilations,
         )
         self.curvature = CurvatureLSTM(self.config)
+        self.first = None
+        if self.config.start_width:
+            self.first = Autoencoder(
+                self.config.n_sources,
+                self.config.start_width,
+                self.config.kernel,
+                dilations=self.config.dilations,
+            )
+
+    def start(self, x):
+        """Improve the start: the descent is proved from wherever it begins.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n_batch, n_sources, n_times)
+            Minimum norm, of unit mean square.
+
+        Returns
+        -------
+        start : torch.Tensor of shape (n_batch, n_sources, n_times)
+            Of unit mean square; x itself where there is no network for it, or its answer is zero.
+        """
+        if self.first is None:
+            return x
+        image, *_ = self.first(x)
+        size = image.square().mean((1, 2), keepdim=True).sqrt()
+        return torch.where(size > 0, image / torch.where(size > 0, size, 1.0), x)
 
     def restrict(self, sources):
         """Return the network of some of the sources; the others carry no current.

@@ -274,4 +274,5 @@ def cosine_iterates(network: CosineNetwork, model: CosineModel, data, n_steps=No
     """
     n_steps = network.config.n_steps if n_steps is None else n_steps
     objective, start = pose_cosine(network.regulariser, network.config.weight, model, data)
-    return descend(objective, start, CosineProposer(network, model, objective), n_steps)
+    proposer = CosineProposer(network, model, objective)
+    return descend(objective, network.start(start), proposer, n_steps)

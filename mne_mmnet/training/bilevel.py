@@ -52,7 +52,9 @@ def upper_loss(estimator, estimate, truth):
 
 
 def denoising_loss(estimator, batch, share):
-    """Pretraining of Φ: 1 − cos(Φ(x̃), x*) with x̃ between the start and the truth.
+    """Pretraining: 1 − cos(Φ(x̃), x*) with x̃ between the start and the truth.
+
+    A start that is learned has 1 − cos(x₀, x*) besides.
 
     Parameters
     ----------
@@ -66,8 +68,9 @@ def denoising_loss(estimator, batch, share):
     model, data, truth = batch
     _, start = estimator.objective(model, data)
     size = truth.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-20)
-    image, *_ = estimator.regulariser((1.0 - share) * start + share * truth / size)
-    return 1.0 - cosine(image, truth)
+    image, *_ = estimator.regulariser((1.0 - share) * start.detach() + share * truth / size)
+    loss = 1.0 - cosine(image, truth)
+    return loss + 1.0 - cosine(start, truth) if start.requires_grad else loss
 
 
 def _draw_shares(n_batch, seed):
