@@ -66,8 +66,8 @@ from people_suite import (
 
 from mne_mmnet import make_mmnet_operator
 from mne_mmnet._mne import noise_scale, prepare_data
+from mne_mmnet.dictionary.lead_errors import SHARES
 from mne_mmnet.inverse.operator import name_head
-from mne_mmnet.lead_errors import SHARES
 from mne_mmnet.metrics import confidence_interval
 from mne_mmnet.network import NetworkConfig, describe
 from mne_mmnet.network.prior import assemble, base_log_cost, base_log_weight, noise_centre

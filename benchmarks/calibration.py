@@ -49,9 +49,9 @@ from scipy.stats import norm
 from transfer_figures import COLOURS, DASHES, MARKERS
 
 import mne_mmnet
-from mne_mmnet._cortex import wall_vertices
-from mne_mmnet._files import whole_file
-from mne_mmnet.regions import Regions
+from mne_mmnet._support.files import whole_file
+from mne_mmnet.dictionary.regions import Regions
+from mne_mmnet.template.cortex import wall_vertices
 from mne_mmnet.weights import read_card
 
 RESULTS = Path(__file__).parent / "results"

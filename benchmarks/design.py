@@ -35,9 +35,9 @@ import torch
 from calibration import RESULTS
 from common import write_rows
 
+from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.metrics import auc, confidence_interval, space_time_cosine
 from mne_mmnet.network import NetworkConfig, describe
-from mne_mmnet.regions import Regions
 from mne_mmnet.simulation import PAIR, SimulationConfig
 from mne_mmnet.solver import iterate
 from mne_mmnet.training import TrainingConfig, train

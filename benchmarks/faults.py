@@ -25,7 +25,7 @@ from scipy.spatial.transform import Rotation
 
 import mne_mmnet
 from mne_mmnet._mne import doubt_positions, electrode_positions
-from mne_mmnet.regions import Regions
+from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.simulation.people import PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 

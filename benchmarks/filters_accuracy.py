@@ -56,9 +56,9 @@ from scipy.sparse.csgraph import dijkstra
 from transfer_suite import N_TIMES, SFREQ, draw_courses
 
 import mne_mmnet
-from mne_mmnet.dictionary import PatchScale
+from mne_mmnet.dictionary.patches import PatchScale
+from mne_mmnet.dictionary.regions import REGION_MM, Regions
 from mne_mmnet.metrics import strongest_region_error
-from mne_mmnet.regions import REGION_MM, Regions
 
 RESULTS = Path(__file__).parent / "results"
 WORK = Path.home() / ".cache" / "mne_mmnet" / "people"

@@ -38,10 +38,15 @@ from mne_mmnet.network import HEADS, ORIENTS
 from mne_mmnet.simulation import HeadArchive, PeopleArchive, SimulationConfig
 from mne_mmnet.simulation.batch import PAIR
 from mne_mmnet.training.command import VALIDATION_PEOPLE, VALIDATION_SEED, read_people
-from mne_mmnet.training.fine_tune import FineTuneConfig, compare, fine_tune_network, measure
+from mne_mmnet.training.fine_tuning.evidence import (
+    FineTuneConfig,
+    compare,
+    fine_tune_network,
+    measure,
+)
+from mne_mmnet.training.fine_tuning.own_forward import make_archive
 from mne_mmnet.training.loop import Space
 from mne_mmnet.training.parts import Parts
-from mne_mmnet.tuning import make_archive
 
 RESULTS = Path(__file__).parent / "results" / "finetune.csv"
 RADIUS, CENTRE = 0.070, (0.0, 0.0, 0.04)  # m

@@ -14,7 +14,7 @@ import sys
 import time
 from pathlib import Path
 
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "fuzz.txt"

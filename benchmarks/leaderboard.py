@@ -57,7 +57,7 @@ from matplotlib.figure import Figure
 from scipy.stats import rankdata
 
 import mne_mmnet
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 
 RESULTS = Path(__file__).parent / "results"
 WORK = Path("~/.cache/mne_mmnet/leaderboard").expanduser()

@@ -48,10 +48,10 @@ from transfer_figures import COLOURS, MARKERS
 from transfer_suite import SEED
 
 import mne_mmnet
-from mne_mmnet._files import whole_file
-from mne_mmnet.dictionary import PatchScale
+from mne_mmnet._support.files import whole_file
+from mne_mmnet.dictionary.patches import PatchScale
+from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.metrics import confidence_interval
-from mne_mmnet.regions import Regions
 from mne_mmnet.weights import read_card
 
 RESULTS = Path(__file__).parent / "results"

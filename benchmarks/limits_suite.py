@@ -19,9 +19,9 @@ from scipy.spatial.distance import cdist
 from transfer_suite import N_BASELINE, N_HEADS, N_TIMES, SEED, _covariance, draw_courses
 
 import mne_mmnet
-from mne_mmnet._cortex import leave_out_wall
-from mne_mmnet.dictionary import PatchScale
-from mne_mmnet.template import find_template
+from mne_mmnet.dictionary.patches import PatchScale
+from mne_mmnet.template.cortex import leave_out_wall
+from mne_mmnet.template.make import find_template
 
 STANDARD = PatchScale("gaussian", 8.0)
 SNR_DB = 5.0

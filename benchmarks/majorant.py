@@ -47,8 +47,8 @@ from transfer_figures import COLOURS
 from transfer_suite import N_TIMES, SFREQ
 
 import mne_mmnet
-from mne_mmnet._files import whole_file
 from mne_mmnet._mne import prepare_data
+from mne_mmnet._support.files import whole_file
 from mne_mmnet.majorant import EvidenceMajorant
 from mne_mmnet.metrics import strongest_region_error
 from mne_mmnet.simulation.timecourses import _discharges

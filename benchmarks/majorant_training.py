@@ -23,7 +23,7 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig
 from mne_mmnet.simulation import PAIR, SimulationConfig
 from mne_mmnet.solver import iterate

@@ -21,8 +21,8 @@ import numpy as np
 from common import make_info, write_rows
 
 import mne_mmnet
-from mne_mmnet._cortex import leave_out_wall
-from mne_mmnet.regions import Regions
+from mne_mmnet.dictionary.regions import Regions
+from mne_mmnet.template.cortex import leave_out_wall
 
 RESULTS = Path(__file__).parent / "results" / "meg.csv"
 SELECTIONS = {

@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from importlib.metadata import version
 from pathlib import Path
 
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 
 HERE = Path(__file__).resolve().parent
 RESULTS = HERE / "results" / "mutants.txt"

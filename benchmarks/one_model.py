@@ -54,7 +54,7 @@ from transfer_suite import N_HEADS, SEED, SNRS_DB, Setup, draw_case
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator, make_template_bem
 from mne_mmnet import make_template_forward as make_forward
 from mne_mmnet._mne import source_graph
-from mne_mmnet.dictionary import PatchScale
+from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.inverse import routes
 from mne_mmnet.metrics import (
     confidence_interval,

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from paper_setup import read_heads, training_set
 
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 from mne_mmnet.training import SampleStream
 from mne_mmnet.training.samples import Batch
 

@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant, sharp_structured_majorant
 from mne_mmnet.metrics import space_time_cosine
 from mne_mmnet.solver import RayProposer

@@ -62,7 +62,7 @@ def read_people(path, standard):
     people : HeadArchive
         Heads from 1 are people. Folds are theirs: lead fields are those along their normals.
     """
-    from mne_mmnet._cache import find_cached, keep_in_cache
+    from mne_mmnet._support.cache import find_cached, keep_in_cache
 
     name = f"heads/paper-people-{PEOPLE_SEED}-{N_PEOPLE}.npz"
     found = find_cached(name) if path is None else Path(path)

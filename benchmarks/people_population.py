@@ -12,7 +12,7 @@ from common import write_rows
 from people_suite import MONTAGES, POPULATION
 from scipy.spatial import cKDTree
 
-from mne_mmnet.distances import Neighbourhoods, cover
+from mne_mmnet.dictionary.distances import Neighbourhoods, cover
 from mne_mmnet.simulation.people import NOMINAL_RATIO
 
 _PERCENT = (5, 25, 50, 75, 95)

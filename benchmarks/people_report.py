@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from people_scores import LEVELS, SCORES
 from people_suite import HEADS, POPULATION, SEED
 
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 
 # what is claimed, and whether more is better
 LEAD = {

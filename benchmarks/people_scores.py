@@ -6,6 +6,7 @@ import numpy as np
 from scipy.spatial.distance import cdist
 from transfer_suite import SFREQ
 
+from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.metrics import (
     count_maxima,
     earth_movers_distance,
@@ -18,7 +19,6 @@ from mne_mmnet.metrics import (
     time_error,
 )
 from mne_mmnet.metrics.localization import local_maxima
-from mne_mmnet.regions import Regions
 
 # mm
 _TENT, _NEAR = 30.0, 25.0

@@ -34,9 +34,9 @@ from scipy.spatial.distance import cdist
 from transfer_suite import MONTAGES, N_TIMES, SFREQ, SNRS_DB, draw_courses, montage_info
 
 import mne_mmnet
-from mne_mmnet._files import whole_file
 from mne_mmnet._mne import source_graph
-from mne_mmnet.dictionary import PatchScale
+from mne_mmnet._support.files import whole_file
+from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.simulation.grids import gather_matrix, join_grids
 from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals

@@ -36,7 +36,7 @@ from double import in_double
 from threadpoolctl import threadpool_limits
 
 import mne_mmnet
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 
 HERE = Path(__file__).parent
 RESULTS = HERE / "results" / "precision.txt"

@@ -26,7 +26,7 @@ from common import write_rows
 
 from mne_mmnet import apply_mmnet_inverse, make_template_forward
 from mne_mmnet.baselines.classical import minimum_norm
-from mne_mmnet.regions import Regions
+from mne_mmnet.dictionary.regions import Regions
 
 RESULTS = Path(__file__).parent / "results" / "real_eeg.csv"
 RECORDINGS = {

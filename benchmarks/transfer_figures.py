@@ -6,7 +6,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mne_mmnet._files import whole_file
+from mne_mmnet._support.files import whole_file
 from mne_mmnet.baselines.classical import CLASSICAL
 from mne_mmnet.metrics import confidence_interval
 

@@ -28,10 +28,10 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
 
 import mne_mmnet
-from mne_mmnet._files import whole_file
 from mne_mmnet._mne import source_graph
-from mne_mmnet._surfaces import distance_to_surface
-from mne_mmnet.dictionary import PatchScale
+from mne_mmnet._support.files import whole_file
+from mne_mmnet.dictionary.patches import PatchScale
+from mne_mmnet.template.surfaces import distance_to_surface
 
 MONTAGES = ("10-20", "biosemi32", "biosemi64", "biosemi128")
 SNRS_DB = (-5, 0, 5, 10)

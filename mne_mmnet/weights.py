@@ -16,8 +16,8 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ._files import whole_file
-from ._untrusted import check_header, parse_object, read_bytes
+from ._support.files import whole_file
+from ._support.untrusted import check_header, parse_object, read_bytes
 
 FORMAT = 3
 _KEYS = dict(

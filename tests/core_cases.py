@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from scipy import sparse
 
-from mne_mmnet.dictionary import PatchScale
+from mne_mmnet.dictionary.model import SourceModel, build_source_graph, build_source_model
+from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig, describe
 from mne_mmnet.objective import N_NOISE, EvidenceObjective
 from mne_mmnet.simulation import PeopleArchive, SimulationConfig
-from mne_mmnet.source_model import SourceModel, build_source_graph, build_source_model
 
 SMALL = NetworkConfig(
     scales=(PatchScale("point"), PatchScale("gaussian", 8.0)),

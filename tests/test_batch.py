@@ -16,7 +16,7 @@ import pytest
 from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, localize_files
 from mne_mmnet._cli import main
-from mne_mmnet._files import UnwritableError, whole_file
+from mne_mmnet._support.files import UnwritableError, whole_file
 from mne_mmnet.batch import run
 from mne_mmnet.batch.job import run_job
 from mne_mmnet.batch.records import read_record

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from mne_mmnet._devices import keep_triton_out
+from mne_mmnet._support.devices import keep_triton_out
 from mne_mmnet.simulation import HeadArchive
 from mne_mmnet.training import train
 from mne_mmnet.training.checkpoint import (

@@ -14,8 +14,8 @@ import mne_cases
 import mne_mmnet
 from core_cases import DOMAIN, SMALL, random_network
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet.dictionary.lead_errors import SHARES
 from mne_mmnet.inverse import routes
-from mne_mmnet.lead_errors import SHARES
 from mne_mmnet.network import describe
 from mne_mmnet.weights import save_model
 

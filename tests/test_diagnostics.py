@@ -9,7 +9,7 @@ from scipy.spatial.distance import cdist
 
 from mne_cases import make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
-from mne_mmnet.regions import Regions
+from mne_mmnet.dictionary.regions import Regions
 
 INFO, FWD = make_info(32), make_fwd()
 N_TIMES, SOURCE = 70, 40

@@ -6,7 +6,12 @@ from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
 
 from core_cases import ring, two_islands
-from mne_mmnet.dictionary import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
+from mne_mmnet.dictionary.patches import (
+    PatchScale,
+    mixing_matrix,
+    patch_matrices,
+    synthesis_matrix,
+)
 
 
 @pytest.mark.parametrize("profile", ["gaussian", "exponential", "flat"])

@@ -6,7 +6,7 @@ from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
 
 from core_cases import ring, two_islands
-from mne_mmnet.distances import Neighbourhoods, cover, graph_distances
+from mne_mmnet.dictionary.distances import Neighbourhoods, cover, graph_distances
 
 
 def test_distances_along_the_ring():
@@ -21,7 +21,7 @@ def test_distances_along_the_ring():
 @pytest.mark.parametrize("radius", [0.0, 9.0, 33.0, 1e4])
 def test_search_in_pieces(monkeypatch, rng, chunk, radius):
     """Whatever is looked for together, distances are those of the whole graph."""
-    monkeypatch.setattr("mne_mmnet.distances._CHUNK", chunk)
+    monkeypatch.setattr("mne_mmnet.dictionary.distances._CHUNK", chunk)
     graph = sparse.block_diag([two_islands(rng), sparse.csr_array((3, 3))], format="csr")
     lengths = shortest_path(graph, directed=False)
     for rows in (None, np.array([67, 50, 3, 17, 3]), np.array([2]), np.array([], int)):

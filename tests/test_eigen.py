@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from mne_mmnet import _eigen
+from mne_mmnet._support import eigen
 
 
 @pytest.mark.parametrize("n_batch", [1, 2, 13])
@@ -14,18 +14,18 @@ def test_threads(n_batch, rng):
     """Threads that share a batch give what one gives, in order."""
     matrix = torch.as_tensor(rng.standard_normal((n_batch, 5, 5)))
     matrix = matrix + matrix.mT
-    values, vectors = _eigen._on_threads(torch.linalg.eigh, matrix)
+    values, vectors = eigen._on_threads(torch.linalg.eigh, matrix)
     np.testing.assert_array_equal(values, torch.linalg.eigh(matrix)[0])
     torch.testing.assert_close((vectors * values[:, None]) @ vectors.mT, matrix)
-    torch.testing.assert_close(_eigen.symmetric_eigen(matrix)[0], values)
+    torch.testing.assert_close(eigen.symmetric_eigen(matrix)[0], values)
 
 
 def test_thin_svd(rng):
     """Of wide and tall matrices, as thin as they can be."""
     matrix = torch.as_tensor(rng.standard_normal((7, 5, 3)))
-    left, values, right = _eigen.thin_svd(matrix)
+    left, values, right = eigen.thin_svd(matrix)
     torch.testing.assert_close((left * values[:, None]) @ right, matrix)
     assert left.shape == matrix.shape
     function = partial(torch.linalg.svd, full_matrices=False)
-    for one, two in zip(_eigen._on_threads(function, matrix), (left, values, right), strict=True):
+    for one, two in zip(eigen._on_threads(function, matrix), (left, values, right), strict=True):
         torch.testing.assert_close(one, two)

@@ -16,18 +16,18 @@ import torch
 from core_cases import random_network
 from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import (
-    _devices,
     apply_mmnet_inverse,
     apply_mmnet_inverse_epochs,
     apply_mmnet_inverse_raw,
     make_mmnet_operator,
 )
-from mne_mmnet._devices import keep_triton_out, recognise
+from mne_mmnet._support import devices
+from mne_mmnet._support.devices import keep_triton_out, recognise
 from mne_mmnet.inverse import operator as operator_module
 from mne_mmnet.simulation import PAIR
 from mne_mmnet.training import train
 from mne_mmnet.training.confidence import score_peaks
-from mne_mmnet.training.fine_tune import measure
+from mne_mmnet.training.fine_tuning.evidence import measure
 from mne_mmnet.training.gradient import Gradient
 from mne_mmnet.training.loop import Space, final_loss, part_loss, pose_batch
 from mne_mmnet.training.parts import Parts
@@ -365,7 +365,7 @@ def test_training_stops_clearly(tmp_path, monkeypatch, error, kind, words):
     ids=["drawn", "imported before", "not drawn", "not Linux"],
 )
 def test_when_triton_is_kept_out(libraries, imported, kept_out, tmp_path, monkeypatch):
-    monkeypatch.setattr(_devices, "_LIBRARIES", tmp_path / "maps")
+    monkeypatch.setattr(devices, "_LIBRARIES", tmp_path / "maps")
     if libraries is not None:
         (tmp_path / "maps").write_bytes(libraries)
     monkeypatch.setitem(sys.modules, "triton", sys)
@@ -395,7 +395,7 @@ def test_triton_after_drawing(what):
     """Without ``keep_triton_out`` these are segmentation faults where Mesa draws."""
     code = """
 import pyvista, torch
-from mne_mmnet._devices import keep_triton_out
+from mne_mmnet._support.devices import keep_triton_out
 from mne_mmnet.solver import minimize
 plotter = pyvista.Plotter(off_screen=True)
 plotter.add_mesh(pyvista.Sphere())

@@ -21,8 +21,8 @@ from mne_mmnet._cli import main
 from mne_mmnet._mne import prepare_forward
 from mne_mmnet.network import HEADS, ORIENTS
 from mne_mmnet.simulation import Perturbation, perturb_heads
-from mne_mmnet.training import fine_tune as core
-from mne_mmnet.tuning import make_archive
+from mne_mmnet.training.fine_tuning import evidence as core
+from mne_mmnet.training.fine_tuning.own_forward import make_archive
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:The sources explain"),
@@ -39,7 +39,7 @@ def small(monkeypatch):
         def __init__(self, **options):
             super().__init__(**{"n_heads": 3, "n_held_out": 2, "n_checks": 3, **options})
 
-    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", Small)
+    monkeypatch.setattr("mne_mmnet.training.fine_tuning.own_forward.FineTuneConfig", Small)
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +97,7 @@ def test_never_worse(monkeypatch):
     monkeypatch.setattr(core._Run, "train_one", spoil)
     # enough recordings to be worse on
     config = partial(core.FineTuneConfig, n_heads=3, n_checks=3, n_held_out=10)
-    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", config)
+    monkeypatch.setattr("mne_mmnet.training.fine_tuning.own_forward.FineTuneConfig", config)
     model = fine_tune(FWD, info=INFO, minutes=0.05)
     outcome = model.card.provenance["outcome"]
     assert not outcome["kept"]
@@ -138,7 +138,7 @@ def test_better_weights_are_kept(monkeypatch):
     monkeypatch.setattr(core._Run, "train_one", repair)
     # enough recordings to be certain
     config = partial(core.FineTuneConfig, n_heads=3, n_checks=3, n_held_out=10)
-    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", config)
+    monkeypatch.setattr("mne_mmnet.training.fine_tuning.own_forward.FineTuneConfig", config)
     model = fine_tune(FWD, info=INFO, model=bad, minutes=0.1)
     outcome = model.card.provenance["outcome"]
     assert outcome["kept"]
@@ -211,7 +211,7 @@ def test_what_is_simulated(monkeypatch, options, orient, head):
         seen.append(config)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("mne_mmnet.tuning.fine_tune_network", capture)
+    monkeypatch.setattr("mne_mmnet.training.fine_tuning.own_forward.fine_tune_network", capture)
     with pytest.raises(KeyboardInterrupt):
         fine_tune(FWD, info=INFO, **options)
     (config,) = seen

@@ -9,17 +9,17 @@ from mne.transforms import apply_trans, get_ras_to_neuromag_trans
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 
-from mne_mmnet import _fit_template as fitting
 from mne_mmnet import (
     apply_mmnet_inverse,
     fetch_template,
     make_template_bem,
     make_template_forward,
 )
-from mne_mmnet._head_shape import fit_head
 from mne_mmnet._mne import describe_head
-from mne_mmnet._surfaces import CENTRE, cast_rays, distance_to_surface
 from mne_mmnet.places.anatomy import find_mni, to_mni152
+from mne_mmnet.template import fit as fitting
+from mne_mmnet.template.head_shape import fit_head
+from mne_mmnet.template.surfaces import CENTRE, cast_rays, distance_to_surface
 
 # one worker makes the head models
 pytestmark = pytest.mark.xdist_group("template")

@@ -18,12 +18,13 @@ import torch
 
 from core_cases import DOMAIN, random_network
 from mne_cases import make_fwd
-from mne_mmnet import _cache, _surfaces
-from mne_mmnet._cache import find_cached, keep_in_cache
 from mne_mmnet._cli import main
-from mne_mmnet._files import UnwritableError, check_writable, whole_file
-from mne_mmnet._io import write_stc
-from mne_mmnet.template import fetch_template, make_template_bem
+from mne_mmnet._support import cache as caching
+from mne_mmnet._support.cache import find_cached, keep_in_cache
+from mne_mmnet._support.files import UnwritableError, check_writable, whole_file
+from mne_mmnet.recordings.files import write_stc
+from mne_mmnet.template import surfaces
+from mne_mmnet.template.make import fetch_template, make_template_bem
 from mne_mmnet.training.checkpoint import append_entry, write_checkpoint
 from mne_mmnet.weights import save_model
 from test_training import ring_people
@@ -154,7 +155,7 @@ def cache(tmp_path, monkeypatch):
     path.mkdir()
     monkeypatch.setenv("MNE_MMNET_CACHE", str(path))
     monkeypatch.setenv("SUBJECTS_DIR", str(tmp_path / "none"))
-    monkeypatch.setattr(_cache, "_SPARE", {})
+    monkeypatch.setattr(caching, "_SPARE", {})
     return path
 
 
@@ -163,7 +164,7 @@ def refuse(monkeypatch, code):
     mkdir = Path.mkdir
 
     def fail(path, *args, **kwargs):
-        if _cache.cache_dir() in (path, *path.parents):
+        if caching.cache_dir() in (path, *path.parents):
             raise OSError(code, os.strerror(code), str(path))
         mkdir(path, *args, **kwargs)
 
@@ -195,24 +196,24 @@ def test_unwritable_cache(cache, monkeypatch, code):
 def test_template_without_a_cache(cache, monkeypatch):
     """The template subject and its head model are made all the same, and only once."""
     refuse(monkeypatch, errno.EROFS)
-    monkeypatch.setattr(_surfaces, "_write_files", fake_subject)
+    monkeypatch.setattr(surfaces, "_write_files", fake_subject)
     fake_solution(monkeypatch)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         bem = make_template_bem()
     assert [str(w.message)[:29] for w in caught] == 2 * ["The cache cannot be written ("]
-    monkeypatch.setattr(_surfaces, "_write_files", lambda path: pytest.fail("made again"))
+    monkeypatch.setattr(surfaces, "_write_files", lambda path: pytest.fail("made again"))
     monkeypatch.setattr(mne, "make_bem_solution", lambda surfs: pytest.fail("made again"))
     assert make_template_bem(verbose="error") == bem == b"solution"
-    assert _surfaces.is_template(fetch_template() / _surfaces.SUBJECT)
+    assert surfaces.is_template(fetch_template() / surfaces.SUBJECT)
     assert not list(cache.iterdir())
 
 
 def fake_subject(directory):
     """Write empty files for those of the template subject, which take seconds."""
-    for name in _surfaces.template_files():
+    for name in surfaces.template_files():
         (directory / name).parent.mkdir(exist_ok=True)
-        (directory / name).write_text(f'{{"layout": {_surfaces.LAYOUT}}}')
+        (directory / name).write_text(f'{{"layout": {surfaces.LAYOUT}}}')
 
 
 def fake_solution(monkeypatch):
@@ -226,10 +227,10 @@ def fake_solution(monkeypatch):
 def test_full_cache(disk, monkeypatch):
     """The real template on a cache without room for it."""
     monkeypatch.setenv("MNE_MMNET_CACHE", str(disk))
-    monkeypatch.setattr(_cache, "_SPARE", {})
+    monkeypatch.setattr(caching, "_SPARE", {})
     with pytest.warns(RuntimeWarning, match="No space left on device"):
         subjects_dir = fetch_template()
-    assert _surfaces.is_template(subjects_dir / _surfaces.SUBJECT)
+    assert surfaces.is_template(subjects_dir / surfaces.SUBJECT)
     assert disk not in subjects_dir.parents
     assert not [path for path in disk.rglob("*") if path.is_file() or path.name.startswith(".")]
     # a folder that the user chose is another matter
@@ -240,7 +241,7 @@ def test_full_cache(disk, monkeypatch):
 def test_read_only_cache(disk, monkeypatch):
     """What is in a read-only cache is used; what is not there is made elsewhere."""
     monkeypatch.setenv("MNE_MMNET_CACHE", str(disk))
-    monkeypatch.setattr(_cache, "_SPARE", {})
+    monkeypatch.setattr(caching, "_SPARE", {})
     keep_in_cache("old", lambda path: (path.parent.mkdir(), path.write_text("old")))
     subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
 
@@ -250,7 +251,7 @@ def test_read_only_cache(disk, monkeypatch):
 
     with pytest.warns(RuntimeWarning, match="Read-only file system"):
         assert keep_in_cache("new", write).read_text() == "new"
-    assert find_cached("old") == disk / f"v{_surfaces.LAYOUT}" / "old"
+    assert find_cached("old") == disk / f"v{surfaces.LAYOUT}" / "old"
     with pytest.raises(UnwritableError, match="Read-only file system. Nothing was written"):
         save_model(random_network(0, 0.1), disk / "mine", domain={}, provenance={})
 
@@ -261,8 +262,8 @@ RACE = f"""
 import os, sys, time
 from pathlib import Path
 import mne
-from mne_mmnet import _surfaces
-from mne_mmnet.template import make_template_bem
+from mne_mmnet.template import surfaces
+from mne_mmnet.template.make import make_template_bem
 meeting = Path(sys.argv[1])
 
 def meet(name):
@@ -283,7 +284,7 @@ def write(path, bem):
         meet("bem")
         file.write(bem[500_000:])
 
-_surfaces._write_files = write_subject
+surfaces._write_files = write_subject
 mne.make_bem_model = lambda *args: None
 mne.make_bem_solution = lambda surfs: bytes(range(250)) * 4000
 mne.write_bem_solution = write
@@ -306,7 +307,7 @@ def test_two_processes_fill_the_cache_at_once(cache, tmp_path):
         assert process.returncode == 0, err
         assert out.strip() == "True"
     assert len(list(meeting.iterdir())) == 4  # they did meet
-    cache = cache / f"v{_surfaces.LAYOUT}"
+    cache = cache / f"v{surfaces.LAYOUT}"
     (solution,) = (cache / "bem").iterdir()
     assert solution.stat().st_size == 1_000_000
     assert [path.name for path in (cache / "subjects").iterdir()] == ["fsaverage5"]

@@ -17,10 +17,10 @@ import torch
 import mne_mmnet
 from core_cases import random_network
 from mne_cases import make_fwd
-from mne_mmnet import _surfaces
 from mne_mmnet._cli import main
+from mne_mmnet.template import surfaces
 from mne_mmnet.training import train
-from mne_mmnet.training.fine_tune import FineTuneConfig
+from mne_mmnet.training.fine_tuning.evidence import FineTuneConfig
 from mne_mmnet.training.interrupt import Interrupt
 from mne_mmnet.weights import read_model, save_model
 from test_training import CONFIG, ring_people
@@ -177,8 +177,9 @@ def test_other_threads_and_handlers_are_left_alone():
 QUICK = dict(n_heads=2, n_held_out=2)
 FINETUNE = f"""
 import functools, sys
-from mne_mmnet import _cli, tuning
-tuning.FineTuneConfig = functools.partial(tuning.FineTuneConfig, **{QUICK})
+from mne_mmnet.training.fine_tuning import own_forward
+from mne_mmnet import _cli
+own_forward.FineTuneConfig = functools.partial(own_forward.FineTuneConfig, **{QUICK})
 sys.exit(_cli.main(sys.argv[1:]))
 """
 
@@ -195,7 +196,10 @@ def test_finetune(tmp_path, capsys, monkeypatch):
     assert [path.name for path in folder.iterdir()] == ["fine-tune.pt"]
     assert not list(tmp_path.glob("mine.*"))
     n_batches = torch.load(folder / "fine-tune.pt", weights_only=True)["n_batches"]
-    monkeypatch.setattr("mne_mmnet.tuning.FineTuneConfig", partial(FineTuneConfig, **QUICK))
+    monkeypatch.setattr(
+        "mne_mmnet.training.fine_tuning.own_forward.FineTuneConfig",
+        partial(FineTuneConfig, **QUICK),
+    )
     assert main([*argv, "0.02", "--verbose"]) == 0
     assert f"fine-tune.pt at batch {n_batches}" in capsys.readouterr().out
     assert read_model(out).card.provenance["outcome"]["n_batches"] >= n_batches
@@ -208,7 +212,7 @@ BUILD = """
 import sys
 from pathlib import Path
 import mne
-from mne_mmnet.template import make_template_bem
+from mne_mmnet.template.make import make_template_bem
 solve = mne.make_bem_solution
 
 def tell_and_solve(surfs):
@@ -226,15 +230,15 @@ except KeyboardInterrupt:
 def test_cache(tmp_path):
     """Stopped while the subject is written, then while the head model is computed."""
     cache, computing = tmp_path / "cache", tmp_path / "computing"
-    subjects, bem = (cache / f"v{_surfaces.LAYOUT}" / part for part in ("subjects", "bem"))
+    subjects, bem = (cache / f"v{surfaces.LAYOUT}" / part for part in ("subjects", "bem"))
     env = dict(MNE_MMNET_CACHE=str(cache), SUBJECTS_DIR=str(tmp_path / "none"))
     argv = ["-c", BUILD, str(computing)]
     Program(argv, **env).interrupt_when(lambda: any(subjects.glob(".*/*/surf/lh.pial")))
     assert list(subjects.iterdir()) == []
     assert not computing.exists()
     Program(argv, **env).interrupt_when(computing.exists)
-    assert [path.name for path in subjects.iterdir()] == [_surfaces.SUBJECT]
-    assert _surfaces.is_template(subjects / _surfaces.SUBJECT)
+    assert [path.name for path in subjects.iterdir()] == [surfaces.SUBJECT]
+    assert surfaces.is_template(subjects / surfaces.SUBJECT)
     assert not bem.exists()
     assert not debris(tmp_path)
 

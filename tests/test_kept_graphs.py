@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from core_cases import SMALL, make_frames, two_islands
+from mne_mmnet.dictionary.model import build_source_graph
 from mne_mmnet.inverse import graphs
-from mne_mmnet.source_model import build_source_graph
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mne_mmnet.lead_errors import SHARES, deep_fields
+from mne_mmnet.dictionary.lead_errors import SHARES, deep_fields
 from mne_mmnet.network import HEADS
 
 

@@ -10,7 +10,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_cases as cases
 from mne_mmnet._mne import check_reference, make_residual, make_stc, prepare_data, prepare_forward
-from mne_mmnet.lead_errors import deep_fields
+from mne_mmnet.dictionary.lead_errors import deep_fields
 
 # kind of source space, loose, the resulting orientation
 ORIENTATIONS = [

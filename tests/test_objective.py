@@ -17,7 +17,7 @@ from core_cases import (
     ring,
     to_double,
 )
-from mne_mmnet.distances import cover
+from mne_mmnet.dictionary.distances import cover
 from mne_mmnet.objective import N_NOISE, robust_cholesky
 from mne_mmnet.solver import data_factor
 
@@ -249,7 +249,7 @@ def test_atoms_and_their_errors_are_covariances(orient, rng):
 @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
 def test_errors_are_those_of_currents_nearby(chunk, scale, rng, monkeypatch):
     """The strongest fields of all sources near a region's centre, with a share of their power."""
-    monkeypatch.setattr("mne_mmnet.source_model._CHUNK", chunk)
+    monkeypatch.setattr("mne_mmnet.dictionary.model._CHUNK", chunk)
     leadfield = rng.standard_normal((2, 7, 9, 3)) * rng.uniform(0.5, 2.0, (2, 1, 9, 1))
     model, _ = make_model(scale * leadfield, n_errors=3, share=0.25, orient="evidence")
     graph = model.graph

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mne_mmnet import _surfaces
+from mne_mmnet.template import surfaces
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 STUB = """
@@ -31,10 +31,10 @@ def _benchmarks():
     """Their modules, as long as these tests run: some are named like others'."""
     before = set(sys.modules)
     sys.path.insert(0, str(BENCHMARKS))
-    reshape = _surfaces.reshape_skull
+    reshape = surfaces.reshape_skull
     # coarse heads, which are solved at once
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(_surfaces, "reshape_skull", lambda surfs, _, t: reshape(surfs, 2, t))
+        patch.setattr(surfaces, "reshape_skull", lambda surfs, _, t: reshape(surfs, 2, t))
         yield
     sys.path.remove(str(BENCHMARKS))
     for name in set(sys.modules) - before:

@@ -18,8 +18,8 @@ from mne_mmnet import (
     make_mmnet_operator,
     make_template_forward,
 )
+from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.places.anatomy import name_regions, to_mni152
-from mne_mmnet.regions import Regions
 
 CLASSES = {
     "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),

@@ -14,7 +14,7 @@ from mne.cov import regularize
 
 import mne_mmnet
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator, make_template_forward
-from mne_mmnet.regions import Regions
+from mne_mmnet.dictionary.regions import Regions
 
 SHARED = Path(os.environ.get("MNE_MMNET_SHARED", Path(__file__).parents[2] / "shared"))
 DATA = SHARED / "data"

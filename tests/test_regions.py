@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mne_mmnet.regions import LEAST, REGION_MM, TIE, Regions
+from mne_mmnet.dictionary.regions import LEAST, REGION_MM, TIE, Regions
 
 seeds_of_rng = st.integers(0, 2**32 - 1)
 

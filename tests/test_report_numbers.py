@@ -151,7 +151,7 @@ def test_areas_and_rise_by_hand(rng):
     places = np.array([[0.0, 0, 0], [10, 0, 0], [20, 0, 0], [90, 0, 0]])
     values = np.array([4.0, 3.0, 1.0, 9.0])
     assert area_of_source(values, places, 0, 30.0, np.array([1.0, 2.0, 4.0, 8.0])) == 3.0
-    from mne_mmnet.regions import Regions
+    from mne_mmnet.dictionary.regions import Regions
 
     times = np.arange(5) * 0.01
     courses = np.zeros((4, 5))

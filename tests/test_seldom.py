@@ -7,11 +7,12 @@ import pooch
 import pytest
 
 import mne_cases as cases
-from mne_mmnet import _cache, _surfaces
+from mne_mmnet._support import cache
 from mne_mmnet.baselines import registry
 from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm, minimum_norm_kernel
 from mne_mmnet.metrics.maps import auc
 from mne_mmnet.network.cosine import CosineConfig
+from mne_mmnet.template import surfaces
 from mne_mmnet.viz.values import check_estimate, check_subject
 
 FWD = cases.make_fwd(n_channels=32)
@@ -42,7 +43,7 @@ def test_cosine_config(options, message):
 
 def test_default_cache(monkeypatch):
     monkeypatch.delenv("MNE_MMNET_CACHE", raising=False)
-    assert _cache.cache_dir() == Path(pooch.os_cache("mne_mmnet")) / f"v{_surfaces.LAYOUT}"
+    assert cache.cache_dir() == Path(pooch.os_cache("mne_mmnet")) / f"v{surfaces.LAYOUT}"
 
 
 def test_estimates_that_cannot_be_drawn():

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from core_cases import make_people, ring
-from mne_mmnet.lead_errors import deep_fields
+from mne_mmnet.dictionary.lead_errors import deep_fields
 from mne_mmnet.network import HEADS, ORIENTS
 from mne_mmnet.simulation import (
     HeadArchive,

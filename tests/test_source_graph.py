@@ -8,10 +8,10 @@ import torch
 from scipy.sparse.csgraph import shortest_path
 
 from core_cases import SMALL, atom_widths, make_frames, two_islands
-from mne_mmnet.dictionary import PatchScale, patch_matrices, synthesis_matrix
-from mne_mmnet.distances import cover
+from mne_mmnet.dictionary.distances import cover
+from mne_mmnet.dictionary.model import build_source_graph, build_source_model
+from mne_mmnet.dictionary.patches import PatchScale, patch_matrices, synthesis_matrix
 from mne_mmnet.network.mixing import LookAround
-from mne_mmnet.source_model import build_source_graph, build_source_model
 
 CONFIG = replace(
     SMALL,

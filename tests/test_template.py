@@ -17,10 +17,10 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 import mne_mmnet
-from mne_mmnet import _cortex, _kept_forward, _surfaces, template
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import electrodes, heads
-from mne_mmnet.template import (
+from mne_mmnet.template import cortex, kept, make, surfaces
+from mne_mmnet.template.make import (
     fetch_template,
     find_template,
     make_template_bem,
@@ -77,7 +77,7 @@ def _shell(subjects_dir, name):
 
 def _polar(points):
     """Split points (m) into directions and radii about the centre of the shells."""
-    offsets = points - _surfaces.CENTRE
+    offsets = points - surfaces.CENTRE
     radii = np.linalg.norm(offsets, axis=1)
     return offsets / radii[:, np.newaxis], radii
 
@@ -86,33 +86,33 @@ def _polar(points):
 
 
 def test_cast_rays_ellipsoid():
-    directions, tris = _surfaces.icosphere(4)
+    directions, tris = surfaces.icosphere(4)
     axes, centre = np.array([0.07, 0.09, 0.06]), np.array([0.01, -0.02, 0.005])
     other = np.random.default_rng(0).standard_normal((500, 3))
     other /= np.linalg.norm(other, axis=1, keepdims=True)
     expected = 1 / np.linalg.norm(other / axes, axis=1)
-    radii = _surfaces.cast_rays(directions * axes + centre, tris, other, centre)
+    radii = surfaces.cast_rays(directions * axes + centre, tris, other, centre)
     assert_allclose(radii, expected, rtol=3e-3)
     assert (radii <= expected * (1 + 1e-9)).all()  # chords lie inside
     # rays through the vertices themselves, where three or more triangles meet
     rr = directions * axes + centre
     unit = (rr - centre) / np.linalg.norm(rr - centre, axis=1, keepdims=True)
-    radii = _surfaces.cast_rays(rr, tris, unit, centre)
+    radii = surfaces.cast_rays(rr, tris, unit, centre)
     assert_allclose(radii, np.linalg.norm(rr - centre, axis=1), rtol=1e-5)
 
 
 def test_cast_rays_outermost_crossing():
-    directions, tris = _surfaces.icosphere(3)
+    directions, tris = surfaces.icosphere(3)
     rr = np.concatenate([directions, 2 * directions])
     tris = np.concatenate([tris, tris + len(directions)])
-    radii = _surfaces.cast_rays(rr, tris, directions, np.zeros(3))
+    radii = surfaces.cast_rays(rr, tris, directions, np.zeros(3))
     assert_allclose(radii, 2, rtol=1e-5)
 
 
 def test_cast_rays_open_surface():
-    directions, tris = _surfaces.icosphere(3)
+    directions, tris = surfaces.icosphere(3)
     with pytest.raises(RuntimeError, match="not closed"):
-        _surfaces.cast_rays(directions, tris[:-20], directions, np.zeros(3))
+        surfaces.cast_rays(directions, tris[:-20], directions, np.zeros(3))
 
 
 def test_distance_to_surface_against_dense_sampling():
@@ -123,19 +123,19 @@ def test_distance_to_surface_against_dense_sampling():
     weights = rng.dirichlet(np.ones(3) * 0.4, 40_000)
     samples = np.concatenate([weights @ rr[tri] for tri in tris])
     oracle = np.array([np.linalg.norm(samples - point, axis=1).min() for point in points])
-    distances = _surfaces.distance_to_surface(points, rr, tris)
+    distances = surfaces.distance_to_surface(points, rr, tris)
     assert (distances <= oracle + 1e-12).all()
     assert_allclose(distances, oracle, atol=0.02)
-    assert_allclose(_surfaces.distance_to_surface(rr, rr, tris), 0, atol=1e-12)
+    assert_allclose(surfaces.distance_to_surface(rr, rr, tris), 0, atol=1e-12)
 
 
 @pytest.mark.parametrize("thickness", [0.1, 0.7, 1.0, 2.0])
 def test_skull_thickness(thickness):
     inner = np.array([0.06, 0.07, 0.08])
     skin = inner + np.array([0.001, 0.010, 0.080])
-    outer, new_skin = _surfaces.skull_radii(inner, skin, thickness=thickness)
-    assert (outer - inner >= _surfaces.LAYER_MIN - 1e-12).all()
-    assert (new_skin - outer >= _surfaces.LAYER_MIN - 1e-12).all()
+    outer, new_skin = surfaces.skull_radii(inner, skin, thickness=thickness)
+    assert (outer - inner >= surfaces.LAYER_MIN - 1e-12).all()
+    assert (new_skin - outer >= surfaces.LAYER_MIN - 1e-12).all()
     if thickness == 1.0:
         assert_allclose(new_skin[1:], skin[1:])
     if thickness > 0.5:
@@ -147,7 +147,7 @@ def test_skull_thickness(thickness):
 
 def test_subject_is_complete(subjects_dir, cache):
     assert subjects_dir.is_relative_to(cache)
-    assert _surfaces.is_template(subjects_dir / "fsaverage5")
+    assert surfaces.is_template(subjects_dir / "fsaverage5")
     assert [path.name for path in subjects_dir.iterdir()] == ["fsaverage5"]
     for hemi in ("lh", "rh"):
         surf = subjects_dir / "fsaverage5" / "surf"
@@ -174,7 +174,7 @@ def test_shell_is_watertight(subjects_dir, name):
     assert (counts == 2).all()
     assert len(rr) - len(unique) + len(tris) == 2  # Euler characteristic of a sphere
     a, b, c = rr[tris].transpose(1, 0, 2)
-    assert (np.einsum("ij,ij->i", a - _surfaces.CENTRE, np.cross(b - a, c - a)) > 0).all()
+    assert (np.einsum("ij,ij->i", a - surfaces.CENTRE, np.cross(b - a, c - a)) > 0).all()
 
 
 @pytest.mark.parametrize("ico", [3, 4])
@@ -191,7 +191,7 @@ def test_shells_are_nested(subjects_dir, ico):
     # off the rays too
     random = np.random.default_rng(0).standard_normal((1000, 3))
     random /= np.linalg.norm(random, axis=1, keepdims=True)
-    cast = [_surfaces.cast_rays(s["rr"], s["tris"], random, _surfaces.CENTRE) for s in surfs]
+    cast = [surfaces.cast_rays(s["rr"], s["tris"], random, surfaces.CENTRE) for s in surfs]
     assert (cast[0] > cast[1]).all()
     assert (cast[1] > cast[2]).all()
 
@@ -202,10 +202,10 @@ def test_cortex_inside_inner_skull(subjects_dir):
     for hemi in ("lh", "rh"):
         white = mne.read_surface(subjects_dir / "fsaverage5" / "surf" / f"{hemi}.white")[0] / 1e3
         directions, radii = _polar(white)
-        skull = _surfaces.cast_rays(inner["rr"], inner["tris"], directions, _surfaces.CENTRE)
+        skull = surfaces.cast_rays(inner["rr"], inner["tris"], directions, surfaces.CENTRE)
         assert (skull > radii).all()
         near = white[np.argsort(skull - radii)[:100]]
-        distance = _surfaces.distance_to_surface(near, inner["rr"], inner["tris"]).min()
+        distance = surfaces.distance_to_surface(near, inner["rr"], inner["tris"]).min()
         assert 0.003 < distance < 0.01
 
 
@@ -244,8 +244,8 @@ def test_fetch_leaves_a_foreign_subject_alone(tmp_path):
 
 
 def test_another_layout_is_not_mistaken(subjects_dir, monkeypatch):
-    monkeypatch.setattr(_surfaces, "LAYOUT", _surfaces.LAYOUT + 1)
-    assert not _surfaces.is_template(subjects_dir / "fsaverage5")
+    monkeypatch.setattr(surfaces, "LAYOUT", surfaces.LAYOUT + 1)
+    assert not surfaces.is_template(subjects_dir / "fsaverage5")
 
 
 def test_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
@@ -267,9 +267,10 @@ def test_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
 RACE = """
 import os, sys, time
 from pathlib import Path
-from mne_mmnet import _surfaces, template
+from mne_mmnet.template import surfaces
+from mne_mmnet.template import make
 meeting, target = Path(sys.argv[1]), sys.argv[2]
-write = _surfaces._write_files
+write = surfaces._write_files
 def write_and_wait(directory):
     write(directory)
     (meeting / str(os.getpid())).touch()
@@ -277,8 +278,8 @@ def write_and_wait(directory):
     while len(list(meeting.iterdir())) < 2:
         assert time.monotonic() < stop, "the other process never came"
         time.sleep(0.01)
-_surfaces._write_files = write_and_wait
-print(template.fetch_template(target, verbose="error"))
+surfaces._write_files = write_and_wait
+print(make.fetch_template(target, verbose="error"))
 """
 
 
@@ -299,12 +300,12 @@ def test_two_processes_build_at_once(tmp_path, subjects_dir):
         assert out.strip() == str(target)
     assert len(list(meeting.iterdir())) == 2  # they did meet
     assert [path.name for path in target.iterdir()] == ["fsaverage5"]
-    for name in _surfaces.template_files():
+    for name in surfaces.template_files():
         if not name.endswith("surf"):  # the files of MNE, and those without a time stamp
             continue
         rr = mne.read_surface(target / "fsaverage5" / name)[0]
         assert_array_equal(rr, mne.read_surface(subjects_dir / "fsaverage5" / name)[0])
-    assert _surfaces.is_template(target / "fsaverage5")
+    assert surfaces.is_template(target / "fsaverage5")
 
 
 # Which head -------------------------------------------------------------------------------------
@@ -313,7 +314,7 @@ def test_two_processes_build_at_once(tmp_path, subjects_dir):
 def _fake_fsaverage(subjects_dir, target):
     """Give the template the name and the files of MNE's own fsaverage."""
     shutil.copytree(subjects_dir / "fsaverage5", target / "fsaverage")
-    (target / "fsaverage" / _surfaces.MARKER).unlink()
+    (target / "fsaverage" / surfaces.MARKER).unlink()
     return target
 
 
@@ -362,7 +363,7 @@ def _edges(src):
 
 def test_wall(subjects_dir):
     """One piece on each medial side, as large as FreeSurfer's own, written as its complement."""
-    for hemi, wall in zip(("lh", "rh"), _cortex.wall_vertices(), strict=True):
+    for hemi, wall in zip(("lh", "rh"), cortex.wall_vertices(), strict=True):
         surf = subjects_dir / "fsaverage5" / "surf"
         rr, tris = mne.read_surface(surf / f"{hemi}.white")
         assert len(wall) == (888 if hemi == "lh" else 881)
@@ -446,7 +447,7 @@ def test_on_cortex_of_finer_surfaces(subjects_dir, tmp_path):
     src = mne.setup_source_space("fsaverage", "all", subjects_dir=tmp_path, add_dist=False)
     before = src.copy()
     cortex = np.split(on_cortex(src), 2)
-    for space, old, mine, wall in zip(src, before, cortex, _cortex.wall_vertices(), strict=True):
+    for space, old, mine, wall in zip(src, before, cortex, cortex.wall_vertices(), strict=True):
         assert mne.utils.object_diff(space, old) == ""
         coarse = ~np.isin(np.arange(10242), wall)
         assert_array_equal(mine[:10242], coarse)
@@ -614,7 +615,7 @@ def test_forward_comes_from_the_cache(info, fwd, cache, monkeypatch):
 
 
 def test_a_damaged_file_of_the_cache_is_made_again(info, fwd, cache):
-    folder = next((cache / f"v{_surfaces.LAYOUT}").glob("forward"))
+    folder = next((cache / f"v{surfaces.LAYOUT}").glob("forward"))
     path = max(folder.glob("*-fwd.fif"), key=lambda path: path.stat().st_mtime)
     name, whole = f"forward/{path.name}", path.read_bytes()
     spoilt = bytearray(whole)
@@ -622,14 +623,14 @@ def test_a_damaged_file_of_the_cache_is_made_again(info, fwd, cache):
     for damaged in (b"", b"no forward solution", whole[: len(whole) // 2], bytes(spoilt)):
         path.write_bytes(damaged)
         made = []
-        again, notes = _kept_forward.kept_forward(
+        again, notes = kept.kept_forward(
             name, info, lambda made=made: made.append(1) or (fwd, ["said"])
         )
         assert made
         assert notes == ["said"]
         assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
     # and then it is whole, and says the same
-    again, notes = _kept_forward.kept_forward(name, info, lambda: pytest.fail("not cached"))
+    again, notes = kept.kept_forward(name, info, lambda: pytest.fail("not cached"))
     assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
     assert notes == ["said"]
 
@@ -657,10 +658,10 @@ def test_names_that_files_cannot_spell(info, cache):
 def test_other_surfaces_are_not_mistaken(info, tmp_path):
     path = tmp_path / "lh.white"
     path.write_bytes(b"one")
-    before = _kept_forward.name_forward(info, (), [path])
-    assert _kept_forward.name_forward(info, (), [path]) == before
+    before = kept.name_forward(info, (), [path])
+    assert kept.name_forward(info, (), [path]) == before
     path.write_bytes(b"two")
-    assert _kept_forward.name_forward(info, (), [path]) != before
+    assert kept.name_forward(info, (), [path]) != before
 
 
 def test_cached_forward_is_that_of_mne(info, bem, subjects_dir):
@@ -672,8 +673,8 @@ def test_cached_forward_is_that_of_mne(info, bem, subjects_dir):
 
 def test_another_cap_is_not_mistaken(info, fwd, bem, monkeypatch):
     asked = []
-    monkeypatch.setattr(template, "kept_forward", lambda name, *_: asked.append(name) or (fwd, []))
-    monkeypatch.setattr(template, "make_template_bem", lambda **options: bem)
+    monkeypatch.setattr(make, "kept_forward", lambda name, *_: asked.append(name) or (fwd, []))
+    monkeypatch.setattr(make, "make_template_bem", lambda **options: bem)
     moved, bad = info.copy(), info.copy()
     moved["chs"][3]["loc"][0] += 1e-4
     bad["bads"] = [info["ch_names"][0]]
@@ -696,14 +697,14 @@ def test_another_cap_is_not_mistaken(info, fwd, bem, monkeypatch):
 
 
 def test_the_cache_of_forward_solutions_is_bounded(info, fwd, cache, monkeypatch):
-    folder = next((cache / f"v{_surfaces.LAYOUT}").glob("forward"))
-    monkeypatch.setattr(_kept_forward, "_MOST_FILES", 2)
+    folder = next((cache / f"v{surfaces.LAYOUT}").glob("forward"))
+    monkeypatch.setattr(kept, "_MOST_FILES", 2)
     for k in range(3):
-        _kept_forward.kept_forward(f"forward/{k}-fwd.fif", info, lambda: (fwd, []))
+        kept.kept_forward(f"forward/{k}-fwd.fif", info, lambda: (fwd, []))
     wanted = {f"{k}-fwd.{ending}" for k in (1, 2) for ending in ("fif", "json")}
     assert {path.name for path in folder.iterdir()} == wanted
-    monkeypatch.setattr(_kept_forward, "_MOST_BYTES", 10)
-    found, _ = _kept_forward.kept_forward("forward/large-fwd.fif", info, lambda: (fwd, []))
+    monkeypatch.setattr(kept, "_MOST_BYTES", 10)
+    found, _ = kept.kept_forward("forward/large-fwd.fif", info, lambda: (fwd, []))
     assert found is fwd
     assert not (folder / "large-fwd.fif").exists()
 

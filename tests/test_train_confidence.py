@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core_cases import SMALL, random_network
+from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.network import EvidenceNetwork
-from mne_mmnet.regions import Regions
 from mne_mmnet.training.confidence import (
     _TEMPERATURE_SEED,
     USUAL,

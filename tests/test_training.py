@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from core_cases import SMALL, make_people, random_network, ring
+from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.network import ORIENTS, EvidenceNetwork
-from mne_mmnet.regions import Regions
 from mne_mmnet.simulation import SimulationConfig
 from mne_mmnet.training import TrainingConfig, train
 from mne_mmnet.training.loop import Feed, Space, learning_rate, pose_batch

@@ -55,7 +55,7 @@ def test_failed_write_keeps_the_old(saved, monkeypatch):
     def fail(*args):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("mne_mmnet._files.os.replace", fail)
+    monkeypatch.setattr("mne_mmnet._support.files.os.replace", fail)
     with pytest.raises(OSError, match="No space"):
         save_model(random_network(1, 0.1), saved, domain=DOMAIN, provenance={})
     assert saved.with_suffix(".safetensors").read_bytes() == before

@@ -13,7 +13,7 @@ import pytest
 
 from core_cases import random_network
 from corruptions import damage, decode
-from mne_mmnet.dictionary import PatchScale
+from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.network import NetworkConfig
 from mne_mmnet.weights import read_model, save_model
 

@@ -18,7 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import mne_mmnet
 import template_cases as cases
 from mne_mmnet._cli import main
-from mne_mmnet._recordings import Averaging, read_average
+from mne_mmnet.recordings.averages import Averaging, read_average
 
 ROOT = Path(__file__).parents[1]
 

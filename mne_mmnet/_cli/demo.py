@@ -7,17 +7,17 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from .. import dictionary
-from .._io import write_stc
 from .._mne import source_graph
 from ..baselines.classical import minimum_norm
+from ..dictionary.patches import PatchScale, patch_matrices
+from ..dictionary.regions import Regions
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..metrics import local_maxima, localization_errors
 from ..places import find_sources
 from ..places.anatomy import name_regions, to_mni152
-from ..regions import Regions
+from ..recordings.files import write_stc
 from ..simulation.timecourses import power_law
-from ..template import find_template, make_template_bem, make_template_forward
+from ..template.make import find_template, make_template_bem, make_template_forward
 from ..viz import plot_sources
 from .localize import HALF_WINDOW
 from .recording import read_median_nerve
@@ -176,9 +176,7 @@ def _simulate(rng):
         sources = rng.choice(reachable, 2, replace=False)
         if np.linalg.norm(np.diff(positions[sources], axis=0)) > 50.0:
             break
-    (patches,) = dictionary.patch_matrices(
-        source_graph(fwd["src"]), [dictionary.PatchScale("gaussian", 6.0)]
-    )
+    (patches,) = patch_matrices(source_graph(fwd["src"]), [PatchScale("gaussian", 6.0)])
     peak_times = np.array([0.1, 0.18])
     currents = np.zeros((fwd["nsource"], n_times))
     for source, peak_time in zip(sources, peak_times, strict=True):

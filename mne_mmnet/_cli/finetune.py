@@ -4,9 +4,9 @@ from pathlib import Path
 
 import mne
 
-from .._files import check_writable
-from .._io import read_file
-from ..tuning import fine_tune
+from .._support.files import check_writable
+from ..recordings.files import read_file
+from ..training.fine_tuning.own_forward import fine_tune
 from ..weights import save_model
 
 

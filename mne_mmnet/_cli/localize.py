@@ -7,13 +7,13 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from .._files import whole_file
-from .._io import read_file, short_name, write_stc
 from .._mne import check_reference
-from .._recordings import Averaging, name_places, read_average, say_unplaced
+from .._support.files import whole_file
 from ..inverse import apply_mmnet_inverse
 from ..places import find_sources
-from ..template import find_template, make_template_forward
+from ..recordings.averages import Averaging, name_places, read_average, say_unplaced
+from ..recordings.files import read_file, short_name, write_stc
+from ..template.make import find_template, make_template_forward
 from ..viz import plot_sources
 from ..weights import read_card
 

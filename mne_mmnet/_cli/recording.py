@@ -9,7 +9,7 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 from scipy.spatial import cKDTree
 
-from ..template import find_template
+from ..template.make import find_template
 
 _SFREQ, _TMIN = 2048.0, -0.05
 _ARTEFACT = (-0.002, 0.005)

@@ -7,7 +7,7 @@ import numpy as np
 from mne.utils import _validate_type, logger
 from scipy import sparse
 
-from ..lead_errors import deep_fields
+from ..dictionary.lead_errors import deep_fields
 from .ch_types import refuse_other_types, units_of
 from .channels import count_channels, doubt_left_out, make_whitener, select_channels
 from .checks import _KINDS, check_compensation, check_finite, resolve_loose

@@ -4,9 +4,9 @@ import json
 import re
 from pathlib import Path
 
-from .._files import whole_file
-from .._io import short_name
+from .._support.files import whole_file
 from .._version import __version__
+from ..recordings.files import short_name
 
 BIDS_VERSION = "1.10.0"
 FOLDER = Path("derivatives", "mne-mmnet")

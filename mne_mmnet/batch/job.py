@@ -9,13 +9,13 @@ from pathlib import Path
 
 import mne
 
-from .._files import UnwritableError
-from .._io import read_file, short_name, write_stc
 from .._mne import check_reference
-from .._recordings import Averaging, name_places, read_average
+from .._support.files import UnwritableError
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..places import find_sources
-from ..template import make_template_forward
+from ..recordings.averages import Averaging, name_places, read_average
+from ..recordings.files import read_file, short_name, write_stc
+from ..template.make import make_template_forward
 from .bids import describe, write_sources
 from .records import ENDINGS, Record, write_record
 

@@ -4,7 +4,7 @@ import csv
 import json
 from dataclasses import asdict, dataclass, field, fields
 
-from .._files import is_scratch, whole_file
+from .._support.files import is_scratch, whole_file
 
 ENDINGS = ("-mmnet.json", "_desc-mmnet_stc.json")
 """Of records' names, beside plain results and in a BIDS dataset."""

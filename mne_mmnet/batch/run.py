@@ -9,8 +9,8 @@ from pathlib import Path
 
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._files import check_writable, remove_scratch
-from .._io import short_name
+from .._support.files import check_writable, remove_scratch
+from ..recordings.files import short_name
 from ..weights import read_card
 from .bids import FOLDER, check_root, find_recordings, place, write_description
 from .job import Job, Settings, run_job

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from .._files import whole_file
+from .._support.files import whole_file
 from ..places import SourceTable
 
 

@@ -8,9 +8,9 @@ import numpy as np
 from mne.utils import _check_option, _validate_type
 from scipy.spatial import KDTree
 
-from .._cortex import wall_vertices
-from .._files import whole_file
-from ..template import fetch_template
+from .._support.files import whole_file
+from ..template.cortex import wall_vertices
+from ..template.make import fetch_template
 from .table import check_values
 
 _MESHES = ("inflated", "pial", "white", "sphere")

@@ -7,8 +7,8 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from .._files import whole_file
 from .._mne import ESTIMATES
+from .._support.files import whole_file
 from ..inverse import MMNetOperator
 from ..places.anatomy import find_mni, name_labels, name_regions, to_head
 from ..places.layout import lay_out

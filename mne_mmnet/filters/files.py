@@ -5,7 +5,7 @@ from pathlib import Path
 import h5io
 import numpy as np
 
-from .._files import whole_file
+from .._support.files import whole_file
 
 _TITLE = "mne_mmnet"
 _FORMAT = 1

@@ -5,9 +5,9 @@ from .epochs import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
 from .operator import MMNetOperator as MMNetOperator
 from .operator import make_mmnet_operator as make_mmnet_operator
 from .raw import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
-from .report import Agreement as Agreement
-from .report import SolverReport as SolverReport
-from .report import Steadiness as Steadiness
+from .solver_report import Agreement as Agreement
+from .solver_report import SolverReport as SolverReport
+from .solver_report import Steadiness as Steadiness
 from .stream import Latency as Latency
 from .stream import MMNetStream as MMNetStream
 from .uncertainty import Uncertainty as Uncertainty

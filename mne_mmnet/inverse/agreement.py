@@ -3,8 +3,8 @@
 import mne
 import numpy as np
 
-from ..regions import Regions
-from .report import Agreement
+from ..dictionary.regions import Regions
+from .solver_report import Agreement
 from .threads import numpy_on_one_thread
 
 _LAMBDA2 = 1.0 / 9.0

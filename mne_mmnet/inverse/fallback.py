@@ -5,7 +5,7 @@ from dataclasses import fields
 import numpy as np
 import torch
 
-from .._devices import free_memory, recognise
+from .._support.devices import free_memory, recognise
 from ..solver import Certificate
 from .concerns import warn
 from .routes import Solution, Spread

@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import numpy as np
 
-from ..source_model import build_source_graph
+from ..dictionary.model import build_source_graph
 
 # how many are kept, and the largest source space: its graph takes some 100 bytes a neighbour
 _KEPT, _MOST_SOURCES = 3, 10_000

@@ -23,8 +23,8 @@ from ..weights import Model, ModelCard, read_model
 from .concerns import outside, say_foreign, say_outside
 from .fallback import Fallback, prepare_route
 from .neighbours import ChannelModel
-from .report import make_reports
 from .routes import ROUTES, CosineRoute, EvidenceRoute
+from .solver_report import make_reports
 from .threads import fitting_threads, numpy_on_one_thread
 from .torch_state import plain_torch
 

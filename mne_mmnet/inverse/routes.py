@@ -9,7 +9,8 @@ import torch
 from mne.utils import _check_option, logger
 
 from .._mne import locate_sources
-from ..lead_errors import SHARES
+from ..dictionary.lead_errors import SHARES
+from ..dictionary.model import SourceModel, build_source_model
 from ..network import CosineNetwork, EvidenceNetwork, confidence_levels, describe
 from ..objective import factor_dtype
 from ..solver import (
@@ -22,7 +23,6 @@ from ..solver import (
     peak_log_probability,
     pose,
 )
-from ..source_model import SourceModel, build_source_model
 from .graphs import source_graph_of
 from .threads import fitting_threads
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ..regions import Regions
-from .report import Steadiness
+from ..dictionary.regions import Regions
+from .solver_report import Steadiness
 
 # half widths (s) of the windows, as in the definition of steadiness (DESIGN §6)
 _HALF_WIDTHS = (0.01, 0.025, 0.05)

@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from .._devices import keep_triton_out
+from .._support.devices import keep_triton_out
 from .base import ScalarMajorant, per_sample
 
 # default: enough products for the Ritz values to miss at most this share of the spectrum

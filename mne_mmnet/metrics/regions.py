@@ -1,6 +1,6 @@
 """Where the most moment of an estimate lies, and whether that place is a steady one (DESIGN §6).
 
-What a region is says `mne_mmnet.regions`.
+What a region is says `mne_mmnet.dictionary.regions`.
 """
 
 from itertools import combinations
@@ -9,7 +9,7 @@ import numpy as np
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
 
-from ..regions import REGION_MM, Regions
+from ..dictionary.regions import REGION_MM, Regions
 
 
 def strongest_region_error(

@@ -2,7 +2,7 @@
 
 from dataclasses import asdict, dataclass
 
-from ..dictionary import PatchScale
+from ..dictionary.patches import PatchScale
 
 _DEFAULT_SCALES = (
     PatchScale("point"),

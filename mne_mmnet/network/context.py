@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
-from .._eigen import symmetric_eigen
+from .._support.eigen import symmetric_eigen
+from ..dictionary.model import SourceModel
 from ..objective import factor_dtype
-from ..source_model import SourceModel
 from .facts import HEADS, N_FACTS
 from .preview import N_FIT_FEATURES, N_PREVIEW_FEATURES, preview
 

@@ -4,8 +4,8 @@ import torch
 from torch import nn
 from torch.nn.functional import silu
 
+from ..dictionary.model import SourceGraph
 from ..objective import N_NOISE
-from ..source_model import SourceGraph
 from .config import NetworkConfig
 from .context import N_ATOM_FEATURES, N_GLOBAL_FEATURES, Context
 from .mixing import LookAround

@@ -2,8 +2,8 @@
 
 from torch import nn
 
+from ..dictionary.model import SourceGraph
 from ..objective.sparse import sparse_product
-from ..source_model import SourceGraph
 
 
 def mix(mixing, x):

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import torch
 
+from ..dictionary.model import SourceModel
 from ..majorant import EvidenceMajorant
 from ..objective import EvidenceObjective, screen
-from ..source_model import SourceModel
 from .curvature import relevance
 from .prior import assemble, base_log_cost, base_log_weight, noise_centre
 

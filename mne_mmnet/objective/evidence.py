@@ -9,7 +9,7 @@ Notation, in the whitened and power-normalised sensor space of dimension n::
 others it is e^{ℓ₁} I, so that they add (n − n_kept) ℓ₁ + c e^{−ℓ₁} to J, c the data power there.
 
 A_i = l̃_i l̃_iᵀ + E_r E_rᵀ is what the atom i sends to the sensors, and what the lead field of
-its region r gets wrong (:class:`mne_mmnet.source_model.SourceModel`).
+its region r gets wrong (:class:`mne_mmnet.dictionary.model.SourceModel`).
 
 The variances of the atoms (u) and of the three noise terms (ℓ: white, activity of the whole
 cortex, of places deep inside the head) enter in the same way, so they are handled as one vector
@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..source_model import SourceModel
+from ..dictionary.model import SourceModel
 from .factorisation import factor_dtype, inverse_factor, robust_cholesky
 from .products import gram, quadratics
 from .sparse import sparse_product

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import torch
 
-from .._devices import keep_triton_out
+from .._support.devices import keep_triton_out
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import pad
 
-from .._eigen import symmetric_eigen
+from .._support.eigen import symmetric_eigen
 
 # MKL's products take up to twice as long where the width of the result is no multiple of this
 _WIDTH = 4

@@ -6,8 +6,8 @@ from mne.utils import _validate_type, logger, verbose
 from scipy.spatial import KDTree
 
 from .._mne import ESTIMATES
+from ..dictionary.regions import LEAST, REGION_MM, Regions
 from ..inverse import MMNetOperator, Uncertainty
-from ..regions import LEAST, REGION_MM, Regions
 from .anatomy import find_mni, name_labels, name_regions, to_head
 from .dipoles import find_directions, make_dipole
 from .layout import lay_out

@@ -6,11 +6,11 @@ from mne.utils import _validate_type, logger, verbose
 
 from .._mne import ESTIMATES, electrode_positions
 from .._version import __version__
+from ..dictionary.regions import Regions
 from ..inverse import SolverReport
 from ..places import find_sources
 from ..places.layout import lay_out
 from ..places.lobes import name_lobe
-from ..regions import Regions
 from ..viz import plot_alignment, plot_objective, plot_sources
 from ..viz.colours import THRESHOLD
 from ..viz.projection import draw_projection

@@ -6,7 +6,7 @@ from html import escape
 
 import mne
 
-from .._files import whole_file
+from .._support.files import whole_file
 from .words import paragraph
 
 _STYLE = (

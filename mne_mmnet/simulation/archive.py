@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy import sparse
 
-from .._files import whole_file
+from .._support.files import whole_file
 
 # what the names of the layouts' arrays begin with in the file
 LAYOUT = "layout "

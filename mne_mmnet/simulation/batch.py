@@ -5,7 +5,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.linalg import helmert
 
-from ..lead_errors import deep_fields
+from ..dictionary.lead_errors import deep_fields
 from .cortex import draw_cortex
 from .noise import draw_field_noise
 from .people_archive import PeopleArchive

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._files import whole_file
+from .._support.files import whole_file
 from .._version import __version__
 from .neural_mass import NeuralMassConfig, simulate_neural_mass
 from .noise import draw_field_noise

@@ -10,10 +10,10 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, logger, verbose
 
-from .._cache import find_cached, keep_in_cache
-from .._files import check_writable
 from .._mne import describe_source_space, source_graph
-from ..template import make_template_bem, make_template_forward
+from .._support.cache import find_cached, keep_in_cache
+from .._support.files import check_writable
+from ..template.make import make_template_bem, make_template_forward
 from .archive import HeadArchive
 from .electrodes import electrode_info, standard_layouts, ten_ten_info
 from .variety import HeadVariety

@@ -14,12 +14,12 @@ from mne.transforms import apply_trans, invert_transform
 from mne.utils import logger, verbose
 from scipy.spatial import cKDTree
 
-from .. import _surfaces
-from .._cache import find_cached, keep_in_cache
-from .._cortex import leave_out_wall
-from .._files import check_writable
 from .._mne import describe_source_space, source_graph
-from ..template import fetch_template, find_template, make_template_bem
+from .._support.cache import find_cached, keep_in_cache
+from .._support.files import check_writable
+from ..template import surfaces
+from ..template.cortex import leave_out_wall
+from ..template.make import fetch_template, find_template, make_template_bem
 from .cortex import FineSources
 from .electrodes import electrode_info, standard_layouts
 from .grids import FINER, join_grids
@@ -69,7 +69,7 @@ class TemplateHead:
     def __init__(self, spacing, info, electrodes, medial_wall=False):
         fetch_template(verbose="error")
         subject, subjects_dir = find_template(verbose="error")
-        self.info, self.centre = info, _surfaces.CENTRE
+        self.info, self.centre = info, surfaces.CENTRE
         self.is_volume = spacing.startswith("vol")
         if self.is_volume:
             self.src = mne.setup_volume_source_space(
@@ -90,7 +90,7 @@ class TemplateHead:
         )
         inner = self.surfs[2]
         self.depths = [
-            _surfaces.distance_to_surface(space["rr"], inner["rr"], inner["tris"])
+            surfaces.distance_to_surface(space["rr"], inner["rr"], inner["tris"])
             if space["type"] != "surf"
             else _depth_in_use(space, inner)
             for space in [*self.src, *self.deep]
@@ -130,7 +130,7 @@ class TemplateHead:
         for surf in surfs:
             surf["sigma"] = np.float64(_conductivity(ratio)[_SHELLS.index(int(surf["id"]))])
         if thickness != 1.0:
-            surfs = _surfaces.reshape_skull(surfs, self.bem_ico, thickness)
+            surfs = surfaces.reshape_skull(surfs, self.bem_ico, thickness)
         for surf in surfs:
             surf["rr"] = deform(surf["rr"])
         return mne.make_bem_solution(surfs)
@@ -260,7 +260,7 @@ def _depth_in_use(space, inner):
     """Depth (m) of the vertices in use; the others, which no one asks for, count as deep."""
     depth = np.ones(len(space["rr"]))
     used = space["vertno"]
-    depth[used] = _surfaces.distance_to_surface(space["rr"][used], inner["rr"], inner["tris"])
+    depth[used] = surfaces.distance_to_surface(space["rr"][used], inner["rr"], inner["tris"])
     return depth
 
 

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 from scipy import sparse
 
-from .._files import whole_file
+from .._support.files import whole_file
 from .archive import DAMAGE, LAYOUT
 from .cortex import FineSources
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 
 import torch
 
-from .._eigen import symmetric_eigen
+from .._support.eigen import symmetric_eigen
+from ..dictionary.model import SourceModel
 from ..majorant import EvidenceMajorant
 from ..network import Context, EvidenceNetwork, compute_context
 from ..objective import (
@@ -17,7 +18,6 @@ from ..objective import (
     Sweeps,
     factor_dtype,
 )
-from ..source_model import SourceModel
 from .descent import Proposal, descend
 
 # factors by which the curvature is raised before the analytic majorant takes over

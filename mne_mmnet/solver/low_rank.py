@@ -4,7 +4,7 @@ import math
 
 import torch
 
-from .._eigen import thin_svd
+from .._support.eigen import thin_svd
 from ..objective import factor_dtype
 
 # below this many channels or samples there is no noise floor to read off the singular values

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 
-from .._devices import keep_triton_out
+from .._support.devices import keep_triton_out
 from ..baselines import Estimator
 from .bilevel_config import BilevelConfig
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import torch
 
-from .._files import whole_file
+from .._support.files import whole_file
 
 
 def write_checkpoint(path, state):

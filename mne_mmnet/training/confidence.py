@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from scipy.optimize import minimize
 
-from .._devices import keep_triton_out
+from .._support.devices import keep_triton_out
 from ..network import EvidenceNetwork, confidence_levels
 from ..solver import iterate, peak_logits
 from .checkpoint import load_optimiser, resuming, write_checkpoint

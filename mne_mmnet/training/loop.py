@@ -13,14 +13,14 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from .._devices import keep_triton_out
-from ..dictionary import mixing_matrix
-from ..lead_errors import SHARES
+from .._support.devices import keep_triton_out
+from ..dictionary.lead_errors import SHARES
+from ..dictionary.model import build_source_graph, build_source_model, to_torch_csr
+from ..dictionary.patches import mixing_matrix
+from ..dictionary.regions import REGION_MM, Regions
 from ..network import EvidenceNetwork, NetworkConfig, describe
-from ..regions import REGION_MM, Regions
 from ..simulation import PAIR, PatchSampler, PeopleArchive, simulate_batch
 from ..solver import iterate, normalise_data, pose
-from ..source_model import build_source_graph, build_source_model, to_torch_csr
 from .ahead import Ahead
 from .checkpoint import append_entry, load_optimiser, resuming, write_checkpoint
 from .config import TrainingConfig

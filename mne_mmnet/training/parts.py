@@ -4,7 +4,7 @@ import logging
 
 import torch
 
-from .._devices import free_memory, recognise
+from .._support.devices import free_memory, recognise
 
 logger = logging.getLogger("mne")
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from mne.utils import logger
 
-from .._files import whole_file
+from .._support.files import whole_file
 from .colours import GYRUS, REGION, TINT, TRUTH
 from .surfaces import VIEWS
 

@@ -11,7 +11,7 @@ import mne
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..template import fetch_template
+from ..template.make import fetch_template
 from .colours import GYRUS, REGION, SULCUS, TINT, TRUTH, blend
 
 VIEWS = ("lateral", "medial")

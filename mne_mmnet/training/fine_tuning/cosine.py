@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from ..baselines import CosineMMNet
-from ..simulation import Dataset, NeuralMassConfig, SereegaConfig, perturb_heads
-from .bilevel import train_bilevel
-from .bilevel_config import BilevelConfig
-from .samples import AlternatingStream, MontageStream
+from ...baselines import CosineMMNet
+from ...simulation import Dataset, NeuralMassConfig, SereegaConfig, perturb_heads
+from ..bilevel import train_bilevel
+from ..bilevel_config import BilevelConfig
+from ..samples import AlternatingStream, MontageStream
 
 _SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
 _CHUNK, _N_CHUNKS = 64, 15_000

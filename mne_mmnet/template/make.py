@@ -16,14 +16,14 @@ from mne.bem import ConductorModel
 from mne.transforms import Transform, invert_transform
 from mne.utils import ProgressBar, _check_option, _validate_type, logger, verbose
 
-from . import _surfaces
-from ._cache import find_cached, keep_in_cache
-from ._cortex import leave_out_wall, on_cortex
-from ._files import whole_file
-from ._fit_template import fit_template, scale_source_space, why_not_scaled
-from ._kept_forward import kept_forward, name_forward
-from ._mne import POSITIONS, bring_to_head, head_to_template, warn
-from ._template_electrodes import pick_electrodes, place_on_template, warn_far_electrodes
+from .._mne import POSITIONS, bring_to_head, head_to_template, warn
+from .._support.cache import find_cached, keep_in_cache
+from .._support.files import whole_file
+from . import surfaces
+from .cortex import leave_out_wall, on_cortex
+from .electrodes import pick_electrodes, place_on_template, warn_far_electrodes
+from .fit import fit_template, scale_source_space, why_not_scaled
+from .kept import kept_forward, name_forward
 
 __all__ = [
     "fetch_template",
@@ -91,11 +91,11 @@ def fetch_template(subjects_dir=None, *, verbose=None):
     ``fetch_template(subjects_dir)``.
     """
     if subjects_dir is None:
-        name = f"subjects/{_surfaces.SUBJECT}"
-        found = find_cached(name, _surfaces.is_template)
+        name = f"subjects/{surfaces.SUBJECT}"
+        found = find_cached(name, surfaces.is_template)
         return (found or keep_in_cache(name, _build)).parent
-    target = Path(subjects_dir).expanduser().absolute() / _surfaces.SUBJECT
-    if not _surfaces.is_template(target):
+    target = Path(subjects_dir).expanduser().absolute() / surfaces.SUBJECT
+    if not surfaces.is_template(target):
         _build(target)
     return target.parent
 
@@ -103,7 +103,7 @@ def fetch_template(subjects_dir=None, *, verbose=None):
 def _build(target):
     """Write the template subject to where its name fits."""
     logger.info(f"Writing the template subject {target} ...")
-    _surfaces.build_template(target.parent)
+    surfaces.build_template(target.parent)
     logger.info("[done]")
 
 
@@ -133,9 +133,9 @@ def find_template(subjects_dir=None, *, verbose=None):
         has_bem = (fsaverage / _FSAVERAGE_SOLUTION).is_file() or _has(fsaverage, _SHELLS)
         if has_bem and _has(fsaverage, _FSAVERAGE_SURF):
             return "fsaverage", subjects_dir
-        if _surfaces.is_template(subjects_dir / _surfaces.SUBJECT):
-            return _surfaces.SUBJECT, subjects_dir
-    return _surfaces.SUBJECT, fetch_template()
+        if surfaces.is_template(subjects_dir / surfaces.SUBJECT):
+            return surfaces.SUBJECT, subjects_dir
+    return surfaces.SUBJECT, fetch_template()
 
 
 def _has(directory, names):
@@ -219,9 +219,9 @@ def make_template_bem(
         return mne.read_bem_solution(found)
     surfs = mne.make_bem_model(subject, ico, conductivity, subjects_dir)
     if skull_thickness != 1.0:
-        surfs = _surfaces.reshape_skull(surfs, ico, skull_thickness)
+        surfs = surfaces.reshape_skull(surfs, ico, skull_thickness)
     if scales != _STANDARD[2]:
-        surfs = _surfaces.scale_shells(surfs, scales)
+        surfs = surfaces.scale_shells(surfs, scales)
     bem = mne.make_bem_solution(surfs)
     if not keep:
         return bem
@@ -264,7 +264,7 @@ def _check_source_space(src):
     """Check a source space of the user's."""
     for space in src:
         name = space.get("subject_his_id")
-        if name not in (None, "", "fsaverage", _surfaces.SUBJECT):
+        if name not in (None, "", "fsaverage", surfaces.SUBJECT):
             raise ValueError(
                 f"The source space belongs to subject {name!r}, not to the template head. Use "
                 "mne.make_forward_solution with that subject's own BEM and coregistration."
@@ -411,7 +411,7 @@ def make_template_forward(
             trans, scales = Transform("head", "mri", fitted.trans), fitted.scales
         bar.update(1)
         # the same cap on the template that is made here: the same solution
-        keep = bem is None and src is None and subject == _surfaces.SUBJECT
+        keep = bem is None and src is None and subject == surfaces.SUBJECT
         bem_given = bem is not None
         if bem is None:
             bem = make_template_bem(

@@ -6,8 +6,7 @@ from mne.io.constants import FIFF
 from mne.transforms import apply_trans, invert_transform
 from mne.utils import logger
 
-from . import _surfaces
-from ._mne import (
+from .._mne import (
     doubt_positions,
     electrode_positions,
     has_made_up_fiducials,
@@ -18,6 +17,7 @@ from ._mne import (
     summarize_names,
     warn,
 )
+from . import surfaces
 
 # m: an electrode this far from the scalp is worth a warning; MNE's measured montages reach 28 mm
 _FAR = 0.03
@@ -140,7 +140,7 @@ def warn_far_electrodes(fwd, bem):
         # mri_head_t maps MRI to head
         loc = apply_trans(invert_transform(fwd["mri_head_t"]), loc)
         scalp = bem["surfs"][0]
-        distances = _surfaces.distance_to_surface(loc, scalp["rr"], scalp["tris"])
+        distances = surfaces.distance_to_surface(loc, scalp["rr"], scalp["tris"])
         where = "the scalp of the template head"
     far = np.flatnonzero(distances > _FAR)
     if len(far):

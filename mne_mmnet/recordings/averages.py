@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 import mne
 
-from ._mne import electrode_positions, plain_name, summarize_names
+from .._mne import electrode_positions, plain_name, summarize_names
 
 # averages of other programs
 _EVOKED = {".mff": "read_evokeds_mff", ".avr": "read_evoked_besa", ".mul": "read_evoked_besa"}

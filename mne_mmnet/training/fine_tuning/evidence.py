@@ -11,11 +11,11 @@ from functools import partial
 import numpy as np
 import torch
 
-from .._devices import keep_triton_out, recognise
-from ..metrics import auc, confidence_interval, space_time_cosine
-from ..network import EvidenceNetwork
-from ..regions import Regions
-from ..simulation import (
+from ..._support.devices import keep_triton_out, recognise
+from ...dictionary.regions import Regions
+from ...metrics import auc, confidence_interval, space_time_cosine
+from ...network import EvidenceNetwork
+from ...simulation import (
     PAIR,
     HeadArchive,
     PeopleArchive,
@@ -23,12 +23,12 @@ from ..simulation import (
     SimulationConfig,
     perturb_heads,
 )
-from ..solver import iterate
-from .checkpoint import load_optimiser, resuming, write_checkpoint
-from .confidence import fit_calibration_to, score_peaks
-from .gradient import Gradient
-from .interrupt import Interrupt
-from .loop import Space, batch_loss, final_loss, part_loss, pose_batch
+from ...solver import iterate
+from ..checkpoint import load_optimiser, resuming, write_checkpoint
+from ..confidence import fit_calibration_to, score_peaks
+from ..gradient import Gradient
+from ..interrupt import Interrupt
+from ..loop import Space, batch_loss, final_loss, part_loss, pose_batch
 
 logger = logging.getLogger("mne")
 

@@ -7,9 +7,9 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type
 
-from ._mne import claim_label, restrict_to_label
-from .inverse import apply_mmnet_inverse_epochs
-from .inverse.arguments import resolve_operator
+from .._mne import claim_label, restrict_to_label
+from . import apply_mmnet_inverse_epochs
+from .arguments import resolve_operator
 
 try:
     from sklearn.base import BaseEstimator, TransformerMixin

@@ -9,14 +9,14 @@ import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 from scipy import linalg
 
-from ._mne import describe_source_space, prepare_forward, resolve_head
-from .inverse.operator import name_head, pick_device, settle_loose
-from .network import HEADS, ORIENTS
-from .simulation import HeadArchive, SimulationConfig
-from .training.command import list_versions
-from .training.fine_tune import FineTuneConfig, fine_tune_network, small_batches
-from .training.tune_cosine import tune_cosine
-from .weights import Model, ModelCard, read_model
+from ..._mne import describe_source_space, prepare_forward, resolve_head
+from ...inverse.operator import name_head, pick_device, settle_loose
+from ...network import HEADS, ORIENTS
+from ...simulation import HeadArchive, SimulationConfig
+from ...weights import Model, ModelCard, read_model
+from ..command import list_versions
+from .cosine import tune_cosine
+from .evidence import FineTuneConfig, fine_tune_network, small_batches
 
 # the sampler of patches keeps the distances of all pairs of sources
 _MOST_SOURCES = 10_000

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ._files import whole_file
+from .._support.files import whole_file
 
 # what an HDF5 file holds beside the numbers, and more
 _MARGIN = 1 << 20

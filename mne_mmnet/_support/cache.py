@@ -9,9 +9,11 @@ from pathlib import Path
 
 from mne.utils import warn
 
-from . import _surfaces
-from ._files import UnwritableError
+from .files import UnwritableError
 
+# Raise it whenever the template's files change (template/surfaces.py): the caches of other layouts
+# are left alone.
+LAYOUT = 2
 # folders that stand in for caches as long as this process lives
 _SPARE = {}
 
@@ -29,7 +31,7 @@ def cache_dir():
         import pooch
 
         root = pooch.os_cache("mne_mmnet")
-    return Path(root).expanduser().absolute() / f"v{_surfaces.LAYOUT}"
+    return Path(root).expanduser().absolute() / f"v{LAYOUT}"
 
 
 def find_cached(name, is_whole=Path.is_file):

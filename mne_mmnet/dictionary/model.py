@@ -7,9 +7,9 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from ._eigen import symmetric_eigen
-from .dictionary import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
+from .._support.eigen import symmetric_eigen
 from .distances import Neighbourhoods, cover, within
+from .patches import PatchScale, mixing_matrix, patch_matrices, synthesis_matrix
 
 # atoms weaker than this share of the strongest are not seen by the sensors: no current there
 _BLIND = 1e-9
@@ -141,7 +141,7 @@ def build_source_graph(adjacency, config, frames=None, orient="fixed", device="c
         Its ``scales``, ``tangential``, ``thinning``, ``near_extent``, ``far_extent`` and
         ``region_extent``.
     frames, orient
-        As in :func:`mne_mmnet.dictionary.synthesis_matrix`.
+        As in :func:`mne_mmnet.dictionary.patches.synthesis_matrix`.
     device : torch.device | str
         Where to put them; the synthesis stays on the CPU, in float64, until a lead field has been
         multiplied by it.

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
-from ._mne import TEMPLATES
+from .._mne import TEMPLATES
 
 N_VERTICES = 10242  # of a hemisphere of fsaverage5, which are the first ones of fsaverage's
 

@@ -8,8 +8,8 @@ import numpy as np
 from mne.io.constants import FIFF
 from mne.utils import warn
 
-from ._head_shape import fit_head
-from ._mne import electrode_positions, find_nominal
+from .._mne import electrode_positions, find_nominal
+from .head_shape import fit_head
 
 # fiducials and standard pose of fsaverage
 _MNE_DATA = Path(mne.__file__).parent / "data" / "fsaverage"

@@ -17,11 +17,10 @@ import mne
 import nibabel
 import numpy as np
 
-from ._cortex import N_VERTICES, wall_vertices
-from ._files import writing
+from .._support.cache import LAYOUT
+from .._support.files import writing
+from .cortex import N_VERTICES, wall_vertices
 
-# Raise it whenever the files below change: the caches of other layouts are left alone.
-LAYOUT = 2
 SUBJECT = "fsaverage5"
 MARKER = "mne_mmnet.json"
 

@@ -10,9 +10,9 @@ import mne
 import numpy as np
 from mne.utils import logger
 
-from ._cache import find_cached, keep_in_cache
-from ._files import whole_file
-from ._version import __version__
+from .._support.cache import find_cached, keep_in_cache
+from .._support.files import whole_file
+from .._version import __version__
 
 # bytes of the largest one that is kept, and how many: those that were not used longest make room
 _MOST_BYTES, _MOST_FILES = 8_000_000, 32

@@ -1,0 +1,1 @@
+"""What every part may use: files, the cache, untrusted bytes, devices, decompositions."""

@@ -1,0 +1,1 @@
+"""The source space as a graph: distances, regions and patches on it, the lead field on these."""

@@ -1,0 +1,1 @@
+"""Users' files: averages from what people have, estimates as files."""

@@ -1,0 +1,1 @@
+"""Fine-tuning: weights of both routes, for one's own forward model."""
