@@ -69,7 +69,9 @@ def small(name, model):
             CosineConfig.diagonal(n_sources=N_SOURCES, width=8, hidden=6)
         ),
         "mmnet+": lambda: CosineMMNet(
-            CosineConfig(n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4))
+            CosineConfig(
+                n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4), start_width=10
+            )
         ),
         "unrolling": lambda: DeepUnrolling(model.start, width=8, n_steps=4),
         "4dvarnet": lambda: FourDVarNet(N_SOURCES, width=8, hidden=6, n_steps=4),
@@ -121,6 +123,30 @@ def test_registry(archive):
             assert torch.equal(left, right)
     with pytest.raises(ValueError, match="choose from mmnet"):
         make_estimator("gradient-descent", stream.model)
+
+
+def test_pretraining_of_a_learned_start(archive):
+    """The start and Φ are trained at once, Φ on mixtures that don't train the start."""
+    stream, _ = streams(archive)
+    batch = stream.batch(0)
+    estimator = small("mmnet+", batch.model)
+    for share in (0.0, 1.0):
+        shares = torch.full((len(batch.data), 1, 1), share)
+        losses = denoising_loss(estimator, batch, shares)
+        _, start = estimator.objective(batch.model, batch.data)
+        image, *_ = estimator.regulariser(
+            (1.0 - share) * start.detach()
+            + share * batch.currents / batch.currents.square().mean((1, 2), keepdim=True).sqrt()
+        )
+        expected = 2.0 - cosine(image, batch.currents) - cosine(start, batch.currents)
+        torch.testing.assert_close(losses, expected)
+    gradients = torch.autograd.grad(losses.sum(), list(estimator.network.first.parameters()))
+    _, start = estimator.objective(batch.model, batch.data)
+    alone = torch.autograd.grad(
+        -cosine(start, batch.currents).sum(), list(estimator.network.first.parameters())
+    )
+    for found, wanted in zip(gradients, alone, strict=True):
+        torch.testing.assert_close(found, wanted)
 
 
 def test_four_d_var_net_is_its_equation(archive):

@@ -144,6 +144,35 @@ def test_certificate_at_convergence(metric, smoothing, weight, rng):
     assert (certificate.objective[:, -1] < certificate.objective[:, 0]).all()
 
 
+@pytest.mark.parametrize("data_kind", ["noise", "zeros"])
+@pytest.mark.parametrize("spread", [0.0, 0.3, 1e4])
+def test_certificate_of_a_learned_start(spread, data_kind, rng):
+    """Wherever the descent begins, it descends; a useless start is the minimum norm."""
+    model = CosineModel.build(draw_leadfield(rng, "generic", 12))
+    data = single(draw_data(rng, data_kind, 3, rng.standard_normal((12, N_SOURCES))))
+    network = random_network(3, spread, make_config(dilations=(1, 2), start_width=9))
+    last, certificate = run(network, model, data)
+    check_certificate(last, certificate)
+    x = torch.as_tensor(rng.standard_normal((2, N_SOURCES, 7)), dtype=torch.float32)
+    start = network.start(x)
+    if spread != 0.3:  # zeros, or too much for single precision
+        assert torch.equal(start, x)
+    else:
+        torch.testing.assert_close(start.square().mean((1, 2)), torch.ones(2))
+    assert untrained().start(x) is x
+
+
+def test_restricted_network_keeps_its_start(rng):
+    """Of some of the sources it answers as the whole one does where the others are zero."""
+    network = random_network(4, 0.3, make_config(dilations=(1, 2), start_width=9))
+    kept = np.arange(0, N_SOURCES, 3)
+    x = torch.zeros(2, N_SOURCES, 11)
+    x[:, kept] = torch.as_tensor(rng.standard_normal((2, len(kept), 11)), dtype=torch.float32)
+    image, *_ = network.first(x)
+    part, *_ = network.restrict(kept).first(x[:, kept])
+    torch.testing.assert_close(part, image[:, kept], rtol=1e-4, atol=1e-4)
+
+
 @pytest.mark.parametrize("metric", list(BOLD))
 @pytest.mark.parametrize("broken", [math.nan, math.inf, -math.inf])
 def test_broken_curvature_weights(metric, broken, rng):

@@ -298,7 +298,8 @@ def test_cosine_kind(tmp_path):
     from mne_mmnet.network import CosineConfig, CosineNetwork
 
     torch.manual_seed(0)
-    network = CosineNetwork(CosineConfig(n_sources=30, width=16, hidden=8))
+    config = CosineConfig(n_sources=30, width=16, hidden=8, dilations=(1, 2), start_width=12)
+    network = CosineNetwork(config)
     sizes = {}
     for name, half in (("single", False), ("half", True)):
         card = save_model(network, tmp_path / name, domain={}, provenance={}, half=half)

@@ -208,13 +208,15 @@ class CosineNetwork(nn.Module):
         Returns
         -------
         start : torch.Tensor of shape (n_batch, n_sources, n_times)
-            Of unit mean square; x itself where there is no network for it, or its answer is zero.
+            Of unit mean square; x itself where there is no network for it, or its answer is zero or
+            not finite.
         """
         if self.first is None:
             return x
         image, *_ = self.first(x)
         size = image.square().mean((1, 2), keepdim=True).sqrt()
-        return torch.where(size > 0, image / torch.where(size > 0, size, 1.0), x)
+        sound = (size > 0) & size.isfinite()
+        return torch.where(sound, image / torch.where(sound, size, 1.0), x)
 
     def restrict(self, sources):
         """Return the network of some of the sources; the others carry no current.

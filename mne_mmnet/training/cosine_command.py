@@ -86,6 +86,9 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
     parser.add_argument("--n-channels", type=int, nargs=2, default=(16, 128))
     parser.add_argument("--snr-db", type=float, nargs=2, default=(0.0, 15.0))
     parser.add_argument("--dilations", type=int, nargs="*", default=(), help="residual layers")
+    parser.add_argument(
+        "--start-width", type=int, default=0, help="channels of the network that starts it"
+    )
     parser.add_argument("--metric", choices=("structured", "diagonal"), default="structured")
     parser.add_argument(
         "--sources", nargs="+", choices=tuple(_SOURCES), default=list(_SOURCES), help="simulators"
@@ -218,8 +221,8 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     n_sources = archive.source_space["n_sources"]
     make_config = CosineConfig.diagonal if args.metric == "diagonal" else CosineConfig
     torch.manual_seed(config.seed)
-    shape = dict(n_sources=n_sources, n_steps=config.n_steps, dilations=tuple(args.dilations))
-    estimator = CosineMMNet(make_config(**shape))
+    shape = dict(n_steps=config.n_steps, dilations=args.dilations, start_width=args.start_width)
+    estimator = CosineMMNet(make_config(n_sources=n_sources, **shape))
     if args.initial is not None:
         initial, card = read_model(args.initial)
         if card.kind != "cosine" or initial.config != estimator.network.config:
