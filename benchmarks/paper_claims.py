@@ -229,7 +229,7 @@ def slopes(args, archive, name, kind):
             yield dict(weights=path.name) | row
 
 
-_CERTIFIED = ("mmnet", "mmnet-diagonal", "mmnet+")
+_CERTIFIED = ("mmnet", "mmnet-diagonal", "mmnet-dilated", "mmnet+")
 # what is measured, and of which methods
 CLAIMS = dict(
     stability=(stability, (*ESTIMATORS, "mmnet-none")),

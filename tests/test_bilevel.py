@@ -73,7 +73,13 @@ def small(name, model):
                 n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4), start_width=10
             )
         ),
+        "mmnet-dilated": lambda: CosineMMNet(
+            CosineConfig(n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4))
+        ),
         "unrolling": lambda: DeepUnrolling(model.start, width=8, n_steps=4),
+        "unrolling+": lambda: DeepUnrolling(
+            model.start, width=8, n_steps=4, start_width=10, dilations=(1, 2)
+        ),
         "4dvarnet": lambda: FourDVarNet(N_SOURCES, width=8, hidden=6, n_steps=4),
         "metacurvature": lambda: MetaCurvature(N_SOURCES, width=8, n_steps=4),
         "modgrad": lambda: ModGrad(N_SOURCES, width=8, hidden=8, n_steps=4),

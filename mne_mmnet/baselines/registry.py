@@ -15,14 +15,21 @@ def _sizes(model):
     return model.leadfield.shape[1], model.leadfield.shape[2]
 
 
+# not the paper's: residual layers give Φ the context in time that direct networks have, and a
+# second network of its kind improves the start
+_CONTEXT = (1, 2, 4, 8, 16)
+_PLUS = dict(dilations=_CONTEXT, start_width=256)
+
 _MAKERS = {
     "mmnet": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1])),
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
-    # not the paper's: residual layers give Φ the context in time that direct networks have
-    "mmnet+": lambda model: CosineMMNet(
-        CosineConfig(n_sources=_sizes(model)[1], dilations=(1, 2, 4, 8, 16))
+    "mmnet+": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1], **_PLUS)),
+    # what of it helps: one of its parts alone, and the other one elsewhere
+    "mmnet-dilated": lambda model: CosineMMNet(
+        CosineConfig(n_sources=_sizes(model)[1], dilations=_CONTEXT)
     ),
     "unrolling": lambda model: DeepUnrolling(model.start),
+    "unrolling+": lambda model: DeepUnrolling(model.start, **_PLUS),
     "4dvarnet": lambda model: FourDVarNet(_sizes(model)[1]),
     "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),
     "modgrad": lambda model: ModGrad(_sizes(model)[1]),

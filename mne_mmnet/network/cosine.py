@@ -208,15 +208,10 @@ class CosineNetwork(nn.Module):
         Returns
         -------
         start : torch.Tensor of shape (n_batch, n_sources, n_times)
-            Of unit mean square; x itself where there is no network for it, or its answer is zero or
-            not finite.
+            Of unit mean square; x itself where there is no network for it (see
+            :meth:`Autoencoder.denoise`).
         """
-        if self.first is None:
-            return x
-        image, *_ = self.first(x)
-        size = image.square().mean((1, 2), keepdim=True).sqrt()
-        sound = (size > 0) & size.isfinite()
-        return torch.where(sound, image / torch.where(sound, size, 1.0), x)
+        return x if self.first is None else self.first.denoise(x)
 
     def restrict(self, sources):
         """Return the network of some of the sources; the others carry no current.
