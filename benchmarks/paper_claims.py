@@ -14,6 +14,8 @@
   -ray and -none, where there are any).
 - ``paper_slopes.csv``: how tight each bound of the regulariser's slope and curvature is, and how
   far the majorant that rests on it moves in 1, 3 and 10 steps.
+- ``paper_truth.csv``: F at each method's start, at its estimate and at the truth, and what
+  becomes of the truth when F is descended from there.
 
 Recordings are those of the test sets, on heads never trained on. What was measured is kept in
 ``--root``; start the same command again after an interruption.
@@ -41,6 +43,7 @@ from paper_setup import (
     read_run,
     runs_of,
 )
+from paper_truth import measure_truth
 
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
 from mne_mmnet.majorant import sharp_structured_majorant
@@ -229,13 +232,26 @@ def slopes(args, archive, name, kind):
             yield dict(weights=path.name) | row
 
 
+def truth(args, archive, name, kind):
+    """Rows of :func:`paper_truth.measure_truth` of a trained method."""
+    path = best_run(args.root, name, kind, missing_ok=True)
+    if path is None:
+        return
+    estimator = load_run(path, name, archive)
+    for tested_on in KINDS:
+        for row in measure_truth(estimator, tested_on, batches(tested_on, args, archive)):
+            yield dict(method=name, trained_on=kind) | row
+
+
 _CERTIFIED = ("mmnet", "mmnet-diagonal", "mmnet-dilated", "mmnet+")
+_WITH_OBJECTIVE = (*_CERTIFIED, "4dvarnet", "metacurvature", "modgrad")
 # what is measured, and of which methods
 CLAIMS = dict(
     stability=(stability, (*ESTIMATORS, "mmnet-none")),
     curvature=(curvature, _CERTIFIED),
     bounds=(bounds, ("mmnet", "mmnet-diagonal", *VARIANTS)),
     slopes=(slopes, _CERTIFIED),
+    truth=(truth, _WITH_OBJECTIVE),
 )
 
 

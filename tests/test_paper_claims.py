@@ -208,6 +208,16 @@ def test_claims(paper, args, tmp_path, monkeypatch):
     drops = {row["bound"]: float(row["decrease_after_10"]) for row in slopes[:5]}
     assert drops["product of norms"] < drops["averaged operators"] < drops["semidefinite"]
     assert drops["Jacobian at x, descent proved along the ray"] > 3 * drops["semidefinite"]
+    truth = read("paper_truth.csv")
+    assert {row["method"] for row in truth} == {"mmnet", "mmnet-diagonal"}  # unrolling has no F
+    from_truth = [row for row in truth if row["begins_at"] == "the truth"]
+    assert len(from_truth) == len(truth) / 2
+    for row in from_truth:
+        assert row["cosine_first"] == "1.0000"
+        assert float(row["change"]) < 0
+        assert float(row["objective_last"]) <= float(row["objective_first"])
+    knows = {row["objective_first"] for row in truth if row["begins_at"] == "the method's start"}
+    assert not knows & {row["objective_first"] for row in from_truth}
 
 
 def test_curvature_is_swapped_and_put_back(paper, args):
