@@ -262,3 +262,35 @@ def test_ruff(command):
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("name", mne_mmnet.__all__)
+def test_shared_parameters_are_filled_in(name):
+    """No place for a shared description is left, neither ours nor MNE's."""
+    doc = inspect.getdoc(getattr(mne_mmnet, name)) or ""
+    assert "%(" not in doc
+
+
+def test_shared_parameters():
+    """The indentation is the place's; MNE's places, and what has no docstring, are left alone."""
+    from mne_mmnet._mne.docs import fill_shared
+
+    def described():
+        """Do.
+
+        %(label)s
+        %(verbose)s
+            %(use_cps)s
+        in a line: %(label)s
+        """
+
+    lines = inspect.cleandoc(fill_shared(described).__doc__).splitlines()
+    assert lines[2] == "label : mne.Label | mne.BiHemiLabel | None"
+    assert lines[3].startswith("    Restrict")
+    assert lines[5:] == [
+        "%(verbose)s",
+        "    use_cps : bool",
+        "        Whether to use the cortical patch statistics for the normals.",
+        "in a line: %(label)s",
+    ]
+    assert fill_shared(lambda: None).__doc__ is None

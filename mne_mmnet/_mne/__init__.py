@@ -13,6 +13,7 @@ from .checks import (
     is_average_reference,
     resolve_loose,
 )
+from .docs import fill_shared as fill_shared
 from .doubts import doubt_electrodes
 from .electrodes import electrode_positions, find_nominal
 from .frames import doubt_positions

@@ -8,6 +8,7 @@ from mne.utils import logger, verbose
 from .._mne import (
     check_evoked,
     check_reference,
+    fill_shared,
     make_residual,
     make_stc,
     noise_scale,
@@ -22,6 +23,7 @@ from .uncertainty import make_uncertainty
 
 
 @verbose
+@fill_shared
 def apply_mmnet_inverse(
     evoked,
     fwd,
@@ -63,34 +65,18 @@ def apply_mmnet_inverse(
         The response: EEG, MEG or both. EEG must be average-referenced (a pending projector is
         enough). The time window matters: variances are estimated from all samples of it, so crop
         to the response of interest.
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it. An operator has
-        settled ``noise_cov``, ``model``, ``loose``, ``head``, ``depth``, ``rank``, ``use_cps`` and
-        ``device``: giving them again is an error.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Noise covariance of single trials; data are multiplied by √nave on its account. MEG
         channels need one. With None the level of the noise, and how much of it comes from the
         brain, are estimated from the data, and ``evoked.nave`` is not used.
-    model : str | path-like | Model
-        Name of a pretrained model, path of a saved one, or what :func:`fine_tune` made.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones. None and "evidence" have
-        the data settle the orientation on surfaces (fixed where the forward solution is, and with
-        ``mmnet-cosine``) and free it elsewhere; other values have MNE's meaning: 0 is fixed, along
-        the normals, with signed estimates, 1 is free, "auto" is 0.2 on surfaces and 1 elsewhere.
-    head : "auto" | "own" | "template"
-        Whose lead field it is, which decides how far it is trusted: the subject's own, or that of
-        a template in the subject's place. "auto" tells from the source space's subject and the
-        electrodes' positions; say "own" where a recording was simulated with the lead field.
-    depth : "auto" | None | float
-        Exponent of the depth weighting, with MNE's meaning; "auto" leaves it to the learned
-        prior. See :func:`make_mmnet_operator`.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
-    pick_ori : None | "normal" | "vector"
-        None: the signed current where the orientation is fixed, its length elsewhere. "normal":
-        the signed current along the surface normal. "vector": the current vector.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restrict the returned estimate to a label. Sources outside it are still estimated.
+    %(pick_ori)s
+    %(label)s
     return_residual : bool
         Whether to return the part of the data that is not explained, as an evoked.
     return_report : bool
@@ -98,12 +84,9 @@ def apply_mmnet_inverse(
         shorter windows: that takes longer than the estimate itself.
     return_uncertainty : bool
         Whether to return how sure the estimate is (not with ``mmnet-cosine``).
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    n_steps : int | None
-        Number of majorization-minimization steps. None is what the model was made for.
-    device : str
-        "auto" (CUDA if there is one, else MPS, else CPU), "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns

@@ -7,7 +7,7 @@ import mne
 import numpy as np
 from mne.utils import _check_option, _validate_type
 
-from .._mne import claim_label, restrict_to_label
+from .._mne import claim_label, fill_shared, restrict_to_label
 from . import apply_mmnet_inverse_epochs
 from .arguments import resolve_operator
 
@@ -24,6 +24,7 @@ _MODES = ("auto", "mean", "max", *_FLIPPING)
 
 
 # the output has three dimensions, which no data frame holds
+@fill_shared
 class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=None):
     """Turn epochs into the time courses of cortical labels, for decoding pipelines.
 
@@ -32,8 +33,7 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
     info : mne.Info
         Channels, bad channels and projectors of the epochs. Arrays have their channels in its
         order.
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Noise covariance of single trials. To keep test data out of it, make it from baselines of
         training data, or from another recording.
@@ -43,15 +43,12 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         How a label's sources are summed up, as in :func:`mne.extract_label_time_course`. "auto" is
         "mean_flip" where currents are signed (fixed orientation, or ``pick_ori="normal"``) and
         "mean" where they are lengths. Not used without labels.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse`, like all that follow.
+    %(model)s
     loose : None | "evidence" | float | "auto" | dict
         None has the data settle the orientation on surfaces: lengths of currents. 0 gives signed
         ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(head)s
+    %(depth)s
     rank : None | "info" | "full" | dict
         Rank of the noise covariance.
     pick_ori : None | "normal"
@@ -60,12 +57,9 @@ class SourceTransformer(TransformerMixin, BaseEstimator, auto_wrap_output_keys=N
         Number of averages that each epoch is.
     batch_size : int | None
         Epochs that are solved together. None chooses a size that takes about half a GB.
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
 
     Attributes
     ----------

@@ -6,7 +6,7 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
-from .._mne import make_stc, noise_scale
+from .._mne import fill_shared, make_stc, noise_scale
 from .arguments import check_n_steps, resolve_operator
 from .batches import make_solver
 from .concerns import Tally
@@ -16,6 +16,7 @@ _BATCH_FLOATS = 12_000_000
 
 
 @verbose
+@fill_shared
 def apply_mmnet_inverse_epochs(
     epochs,
     fwd,
@@ -46,37 +47,25 @@ def apply_mmnet_inverse_epochs(
     epochs : mne.BaseEpochs
         The epochs, average-referenced (a pending projector is enough). They need not be
         preloaded, and are read batch by batch.
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Noise covariance of single trials. With None the noise of each epoch is estimated from it.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse`, like ``loose`` and ``depth``.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is, which decides how far it is trusted: the subject's own, or that of
-        a template in the subject's place. "auto" tells from the source space's subject and the
-        electrodes' positions; say "own" where a recording was simulated with the lead field.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
-    pick_ori : None | "normal" | "vector"
-        As in :func:`apply_mmnet_inverse`.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restrict the returned estimates to a label, before they take memory.
+    %(pick_ori)s
+    %(label)s
     nave : int
         Number of averages that each epoch is: the noise covariance counts for a single one.
     return_generator : bool
         Whether to return a generator instead of a list, so that only a batch is in memory.
     batch_size : int | None
         Epochs that are solved together. None chooses a size that takes about half a GB.
-    use_cps : bool
-        As in :func:`apply_mmnet_inverse`, like the next two.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns

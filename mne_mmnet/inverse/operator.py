@@ -15,6 +15,7 @@ from .._mne import (
     PreparedForward,
     complete_forward,
     doubt_electrodes,
+    fill_shared,
     prepare_forward,
     resolve_head,
     warn,
@@ -183,6 +184,7 @@ class MMNetOperator:
 
 
 @verbose
+@fill_shared
 def make_mmnet_operator(
     info,
     fwd,
@@ -209,26 +211,13 @@ def make_mmnet_operator(
     noise_cov : mne.Covariance | None
         Noise covariance; MEG channels need one. With None the solver estimates the noise level
         from the data.
-    model : str | path-like | Model
-        Name of a pretrained model, path of a saved one, or what :func:`fine_tune` made.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones. None and "evidence" have
-        the data settle the orientation on surfaces (fixed where the forward solution is, and with
-        ``mmnet-cosine``) and free it elsewhere; other values have MNE's meaning: 0 is fixed, along
-        the normals, with signed estimates, 1 is free, "auto" is 0.2 on surfaces and 1 elsewhere.
-    head : "auto" | "own" | "template"
-        Whose lead field it is, which decides how far it is trusted: the subject's own, or that of
-        a template in the subject's place. "auto" tells from the source space's subject and the
-        electrodes' positions; say "own" where a recording was simulated with the lead field.
-    depth : "auto" | None | float
-        Exponent of the depth weighting, with MNE's meaning: prior variances grow as the lead
-        field's squared norm to the power −depth, None being 0. "auto" leaves it to the learned
-        prior, whose reference is an exponent of 1.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(device)s
     %(verbose)s
 
     Returns

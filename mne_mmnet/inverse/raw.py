@@ -4,7 +4,7 @@ import mne
 import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
-from .._mne import make_stc
+from .._mne import fill_shared, make_stc
 from .arguments import check_n_steps, resolve_operator
 from .batches import make_solver
 from .concerns import Tally
@@ -16,6 +16,7 @@ _LARGEST_OVERLAP = 0.9
 
 
 @verbose
+@fill_shared
 def apply_mmnet_inverse_raw(
     raw,
     fwd,
@@ -51,25 +52,16 @@ def apply_mmnet_inverse_raw(
     raw : mne.io.BaseRaw
         The recording, average-referenced (a pending projector is enough). It need not be
         preloaded, and is read piece by piece.
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Noise covariance. With None the noise of each window is estimated from it.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse`, like ``loose`` and ``depth``.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is, which decides how far it is trusted: the subject's own, or that of
-        a template in the subject's place. "auto" tells from the source space's subject and the
-        electrodes' positions; say "own" where a recording was simulated with the lead field.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
-    pick_ori : None | "normal" | "vector"
-        As in :func:`apply_mmnet_inverse`.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restrict the returned estimate to a label. Other currents are never kept.
+    %(pick_ori)s
+    %(label)s
     start, stop : int | None
         First sample, and the one after the last, as in :func:`mne.minimum_norm.apply_inverse_raw`.
     nave : int
@@ -84,12 +76,9 @@ def apply_mmnet_inverse_raw(
     buffer_size : int | None
         Samples that are read and localised together. None chooses a size that takes about
         half a GB.
-    use_cps : bool
-        As in :func:`apply_mmnet_inverse`, like the next two.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns
