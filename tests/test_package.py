@@ -6,6 +6,7 @@ import importlib
 import inspect
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import numpydoc.validate
@@ -16,34 +17,10 @@ import mne_mmnet
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mne_mmnet"
 
-# DESIGN §3, top to bottom: a part imports only from parts above it (or itself)
-ORDER = (
-    "_version",
-    "_support",
-    "dictionary",
-    "objective",
-    "majorant",
-    "network",
-    "solver",
-    "weights",
-    "metrics",
-    "_mne",
-    "recordings",
-    "template",
-    "lead_fields",
-    "inverse",
-    "filters",
-    "components",
-    "places",
-    "export",
-    "batch",
-    "simulation",
-    "baselines",
-    "training",
-    "viz",
-    "report",
-    "_cli",
-)
+# top to bottom: a room imports only from rooms above it (or itself)
+ORDER = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["mne_mmnet"][
+    "rooms"
+]
 # what the training core needs must run where MNE is not installed
 NO_MNE = {
     "_support",

@@ -25,11 +25,46 @@ def test_reference_is_complete():
 
 
 @pytest.fixture
-def results(tmp_path, monkeypatch):
-    """Tables of results, of a folder of their own."""
-    spec = importlib.util.spec_from_file_location("results", TUTORIALS / "site" / "results.py")
+def rooms():
+    """The extension that draws the rooms."""
+    return load_extension("rooms")
+
+
+def load_extension(name):
+    spec = importlib.util.spec_from_file_location(name, TUTORIALS / "site" / f"{name}.py")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
+    return module
+
+
+def test_rooms(rooms, tmp_path):
+    """Every room is drawn with what it is for; arrows go up, and none follows from others."""
+    order = rooms.read_order()
+    folders = {path.parent.name for path in rooms.PACKAGE.glob("*/__init__.py")}
+    assert set(order) == folders | {"weights"}
+    pairs = rooms.arrows(order)
+    assert ("inverse", "solver") in pairs
+    assert ("inverse", "network") not in pairs
+    assert all(order.index(other) < order.index(room) for room, other in pairs)
+    rooms.draw(tmp_path / "rooms.svg")
+    picture = (tmp_path / "rooms.svg").read_text(encoding="utf-8")
+    assert all(f"<!-- {room} -->" in picture for room in order)
+
+
+def test_rooms_page_names_what_is_there():
+    """Files and folders that the page sends a reader to exist."""
+    page = (TUTORIALS / "site" / "rooms.rst").read_text(encoding="utf-8")
+    named = re.findall(r"``([\w/]+(?:\.py|/))``", page)
+    assert len(named) > 15
+    for name in named:
+        root = TUTORIALS.parent
+        assert (root / "mne_mmnet" / name).exists() or (root / name).exists(), name
+
+
+@pytest.fixture
+def results(tmp_path, monkeypatch):
+    """Tables of results, of a folder of their own."""
+    module = load_extension("results")
     monkeypatch.setattr(module, "FOLDER", tmp_path)
     (tmp_path / "some.csv").write_text(
         "# python some.py; 2026-01-01\n"

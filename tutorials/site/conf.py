@@ -29,6 +29,7 @@ extensions = [
     "numpydoc",
     "sphinx_gallery.gen_gallery",
     "results",
+    "rooms",
 ]
 templates_path = ["templates"]
 exclude_patterns = ["_build", "**/sg_execution_times.rst", "sg_execution_times.rst"]
