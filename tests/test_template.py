@@ -446,8 +446,8 @@ def test_on_cortex_of_finer_surfaces(subjects_dir, tmp_path):
             mne.write_surface(surf / f"{hemi}.{kind}", rr, tris, overwrite=True)
     src = mne.setup_source_space("fsaverage", "all", subjects_dir=tmp_path, add_dist=False)
     before = src.copy()
-    cortex = np.split(on_cortex(src), 2)
-    for space, old, mine, wall in zip(src, before, cortex, cortex.wall_vertices(), strict=True):
+    found, walls = np.split(on_cortex(src), 2), cortex.wall_vertices()
+    for space, old, mine, wall in zip(src, before, found, walls, strict=True):
         assert mne.utils.object_diff(space, old) == ""
         coarse = ~np.isin(np.arange(10242), wall)
         assert_array_equal(mine[:10242], coarse)
