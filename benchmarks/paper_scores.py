@@ -13,6 +13,8 @@ from paper_setup import (
     evaluation_set,
     load_one,
     make_fwd,
+    read_config,
+    read_run,
 )
 
 from mne_mmnet.baselines import ESTIMATORS
@@ -166,6 +168,17 @@ def _where(name, trained_on, condition):
     )
 
 
+def _training(args, name, trained_on):
+    """How much a method was trained, for the table: recordings, and minutes of core or GPU."""
+    directory = trained_on and best_run(args.root, name, trained_on, missing_ok=True)
+    if not directory:
+        return dict(recordings_seen="", minutes_of_training="")
+    state = read_run(directory)
+    last = state["history"][-1]
+    seen = last["batch"] * read_config(state)["batch_size"]
+    return dict(recordings_seen=seen, minutes_of_training=f"{last['seconds'] / 60:.3g}")
+
+
 def _interval(row, metric, values):
     low, high = confidence_interval(values)
     row[metric] = f"{values.mean():.4g}"
@@ -182,6 +195,7 @@ def collect(args, times):
     for name, trained_on, condition, found in read_scores(args):
         row = _where(name, trained_on, condition)
         row.update(n_samples=len(found["scores"]), parameters=found["parameters"])
+        row.update(_training(args, name, trained_on))
         row["ms_a_sample"] = f"{times[name]:.3g}" if name in times else ""
         for metric in found["scores"][0]:
             _interval(row, metric, _values(found, metric))

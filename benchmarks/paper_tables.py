@@ -62,10 +62,11 @@ def write_rst(path, comment, rows, differences):
             wanted = row.get("reference", trained_on).endswith(trained_on)
             return where == place and row["trained_on"] in (trained_on, "none") and wanted
 
-        table = [["method", "parameters", "ms a sample", *HEADLINE]]
+        table = [["method", "parameters", "recordings seen", "ms a sample", *HEADLINE]]
         for row in filter(here, rows):
             size, spent = row["parameters"] or "–", row["ms_a_sample"] or "–"
-            table.append([row["method"], str(size), spent, *_cells(row)])
+            seen = str(row["recordings_seen"] or "–")
+            table.append([row["method"], str(size), seen, spent, *_cells(row)])
         lines += _table(table)
         table = [["minus mmnet (paired)", *HEADLINE]]
         table += [[row["method"], *_cells(row)] for row in filter(here, differences)]

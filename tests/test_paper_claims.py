@@ -143,6 +143,7 @@ def test_scores_and_tables(paper, args, tmp_path):
     assert path.stat().st_mtime_ns == before
     rows, differences = paper.scores.collect(args, {}), paper.scores.collect_differences(args)
     assert {row["method"] for row in rows} == {"mmnet", "unrolling"}
+    assert {row["recordings_seen"] for row in rows} == {24}  # three batches of eight
     assert {row["method"] for row in differences} == {"unrolling"}
     descent = paper.scores.collect_descent(args)
     (mine,) = (row for row in descent if row["method"] == "mmnet")
