@@ -14,6 +14,7 @@ from mne.utils import _check_option, _validate_type, logger, verbose
 from .._mne import check_like, check_values
 from ..inverse.epochs import each_epoch
 from ..inverse.raw import check_range
+from .channels import fit_filters, for_units
 from .container import MMNetFilters
 from .power import power_of_covariance, power_of_csd
 from .readout import Readout
@@ -50,8 +51,10 @@ def apply_mmnet_filters(
 ):
     """Apply filters to data of any kind.
 
-    Channels are found by name, in any order and among any others. Complex data (spectra,
-    time–frequency coefficients, analytic signals) have complex currents.
+    Channels are found by name, in any order and among any others. Where some are missing or bad,
+    the filters are computed anew without them, under the same source variances, and the log says
+    so. Complex data (spectra, time–frequency coefficients, analytic signals) have complex
+    currents.
 
     Parameters
     ----------
@@ -66,7 +69,8 @@ def apply_mmnet_filters(
     filters : MMNetFilters
         Of :func:`make_mmnet_filters`.
     info : mne.Info | None
-        The channels of an array, in its order, or the projectors of a covariance.
+        The channels of an array, in its order and in the unit that it declares (``unit_mul``), or
+        the projectors of a covariance.
     label : mne.Label | mne.BiHemiLabel | None
         Restrict the currents to a label, before they take memory.
     pick_ori : None | "normal" | "vector"
@@ -104,8 +108,8 @@ def apply_mmnet_filters(
     TypeError
         If an argument has the wrong type, or spectra are not complex.
     ValueError
-        If channels, projectors or reference of the data are not those of the filters, or values
-        are not finite; the message says what to do.
+        If fewer than half of the channels are there, types, projectors or reference of the data
+        are not those of the filters, or values are not finite; the message says what to do.
     RuntimeError
         If ``pick_ori="normal"`` and the source space has no normals.
 
@@ -122,6 +126,7 @@ def apply_mmnet_filters(
     _check_option("return_as", return_as, ("list", "generator", "array"))
     _check_option("pick_ori", pick_ori, (None, "normal", "vector"))
     _check_given(inst, info, start, stop, buffer_size, return_as)
+    filters = _fit(filters, inst, info)
     if isinstance(inst, mne.Covariance):
         return power_of_covariance(inst, filters, info, label, pick_ori)
     if isinstance(inst, CrossSpectralDensity):
@@ -170,6 +175,16 @@ def _check_given(inst, info, start, stop, buffer_size, return_as):
             f'return_as="{return_as}" is for epochs, spectra and time–frequency data. Use '
             "stc.data for an array."
         )
+
+
+def _fit(filters, inst, info):
+    """Fit filters to the channels of the data."""
+    if isinstance(inst, mne.Covariance):
+        return fit_filters(filters, inst["names"], inst["bads"])
+    if isinstance(inst, CrossSpectralDensity):
+        return fit_filters(filters, inst.ch_names)
+    info = inst.info if info is None else info
+    return for_units(fit_filters(filters, info["ch_names"], info["bads"]), info)
 
 
 def _apply_array(data, info, filters, readout):

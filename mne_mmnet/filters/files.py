@@ -8,7 +8,7 @@ import numpy as np
 from .._support.files import whole_file
 
 _TITLE = "mne_mmnet"
-_FORMAT = 1
+_FORMAT = 2
 # what an HDF5 file holds beside the numbers, and more
 _MARGIN = 1 << 20
 

@@ -200,7 +200,7 @@ def solve_moments(operator, moments, origins, n_steps=None, apply_nave=None, kno
             report = _finish_report(operator, one, report, solution.currents[k], known)
             logger.info(f"    {report}")
             filters.append(
-                _make(operator, solution.kernel[k], nave, origins[len(filters)], report)
+                _make(operator, solution, k, one.nave, nave, origins[len(filters)], report)
             )
     return filters
 
@@ -218,10 +218,15 @@ def _finish_report(operator, moments, report, currents, known):
     return replace(report, concerns=tuple(concerns.values()), domain_score=score)
 
 
-def _make(operator, kernel, nave, origin, report):
+def _make(operator, solution, k, made_of, nave, origin, report):
     prepared = operator.prepared
+    # from whitened data to sensors
+    colour = np.linalg.pinv(prepared.whitener) / noise_scale(prepared, made_of)
+    covariance = colour @ solution.covariance[k] @ colour.T
     return MMNetFilters(
-        kernel=kernel @ prepared.whitener,
+        kernel=solution.kernel[k] @ prepared.whitener,
+        # single precision is not quite symmetric
+        covariance=(covariance + covariance.T) / 2.0,
         ch_names=prepared.ch_names,
         ch_types=prepared.ch_types,
         projector=prepared.projector.copy(),

@@ -48,8 +48,7 @@ def follow_stream(stream, localize, *, window, step=None, patience=10.0, silence
         A connected stream, with its channels picked, named and referenced; or whatever has its
         ``get_data``, ``n_new_samples``, ``connected``, ``connect``, ``disconnect`` and ``info``.
     localize : callable
-        Of an array (n_channels, n_times) in the units of the stream: ``MMNetStream(...).push``, or
-        a function that calls :func:`apply_mmnet_filters`.
+        Of an array (n_channels, n_times) in the units of the stream: ``MMNetStream(...).push``.
     window : float
         Length of a window, s; at most the stream's buffer.
     step : float | None
