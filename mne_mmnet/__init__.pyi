@@ -6,6 +6,7 @@ from .export import make_nifti as make_nifti
 from .export import make_surface_image as make_surface_image
 from .export import read_template_labels as read_template_labels
 from .export import source_mni as source_mni
+from .export import write_cifti as write_cifti
 from .export import write_dipoles as write_dipoles
 from .export import write_gifti as write_gifti
 from .export import write_source_table as write_source_table
