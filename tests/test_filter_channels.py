@@ -229,6 +229,17 @@ def test_meg(rng):
     assert np.linalg.norm(fwd["source_rr"][stc.data[:, 25].argmax()] - fwd["source_rr"][10]) < 0.02
 
 
+@pytest.mark.filterwarnings(OUTSIDE)
+def test_lower_rank(epochs):
+    """Where the rank is lower than that of the channels, what is left of it is not known."""
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD, make_cov(INFO, rank=20))
+    assert filters.n_rank == 20
+    fewer = evoked.copy().drop_channels(evoked.ch_names[:2])
+    with pytest.raises(ValueError, match="2 channels .* of rank 20.*without these channels"):
+        apply_mmnet_filters(fewer, filters)
+
+
 def test_too_few(epochs):
     """Other channels altogether, and channels of another type."""
     evoked = epochs.average()

@@ -36,7 +36,7 @@ def fit_filters(filters, names, bads=()):
     Raises
     ------
     ValueError
-        If there are too few of them.
+        If there are too few of them, or the filters are for data of lower rank than these.
     """
     good = set(names) - set(bads)
     kept = np.flatnonzero([name in good for name in filters.ch_names])
@@ -79,6 +79,14 @@ def _leave_out(filters, kept):
             "name: rename them with rename_channels, or make the filters from data with these "
             "channels."
         )
+    values, vectors = np.linalg.eigh(filters.projector)
+    removed = vectors[:, values < 0.5]
+    if filters.n_rank < len(filters.ch_names) - removed.shape[1]:
+        raise ValueError(
+            f"{summarize_names(others)} missing or bad in the data, and the filters are for data "
+            f"of rank {filters.n_rank}, of which these were a part. Make the filters from data "
+            "without these channels."
+        )
     logger.info(
         f"The filters are computed anew, under the same source variances, without "
         f"{summarize_names(others)}"
@@ -88,13 +96,11 @@ def _leave_out(filters, kept):
     sigma = scale[:, np.newaxis] * filters.covariance[np.ix_(kept, kept)] * scale
     cross = filters.kernel @ filters.covariance[:, kept] * scale
     # what the projectors remove is not known of the data: contrasts that are free of it
-    values, vectors = np.linalg.eigh(filters.projector)
-    removed = _left_of(vectors[:, values < 0.5], kept)
+    removed = _left_of(removed, kept)
     contrasts = _complement(scale[:, np.newaxis] * removed)
-    values, vectors = np.linalg.eigh(contrasts.T @ sigma @ contrasts)
-    n_rank = min(filters.n_rank, len(values))
-    vectors = contrasts @ vectors[:, -n_rank:]
-    kernel = cross @ (vectors / values[-n_rank:]) @ vectors.T * scale
+    own = contrasts.T @ sigma @ contrasts
+    kernel = np.linalg.solve(own, (cross @ contrasts).swapaxes(1, 2)).swapaxes(1, 2)
+    kernel = kernel @ contrasts.T * scale
     projector = np.eye(len(kept)) - removed @ removed.T
     return replace(
         filters,
@@ -103,7 +109,7 @@ def _leave_out(filters, kept):
         ch_types=tuple(filters.ch_types[k] for k in kept),
         projector=projector,
         covariance=projector @ filters.covariance[np.ix_(kept, kept)] @ projector,
-        n_rank=n_rank,
+        n_rank=len(own),
     )
 
 

@@ -230,6 +230,7 @@ def _restore(record):
     kernel = np.asarray(record["kernel"], float)
     n_sources, n_orient, n_channels = kernel.shape
     for name, shape in {
+        "kernel": kernel.shape,
         "projector": (n_channels, n_channels),
         "covariance": (n_channels, n_channels),
         "frames": (n_sources, n_orient, 3),
@@ -239,6 +240,8 @@ def _restore(record):
     }.items():
         if np.shape(record[name]) != shape:
             raise ValueError(f"{name} has shape {np.shape(record[name])}, not {shape}")
+        if np.asarray(record[name]).dtype.kind == "f" and not np.isfinite(record[name]).all():
+            raise ValueError(f"{name} is not finite")
     if sum(map(len, record["vertices"])) != n_sources:
         raise ValueError("vertices and kernel differ in number")
     report, origin = dict(record["report"]), dict(record["origin"])

@@ -153,6 +153,8 @@ def make_mmnet_filters(
         moments = moments_of_covariance(inst, prepared, nave, info)
     else:
         moments = moments_of_csd(inst, None, prepared, info)
+    if not moments.data.any():
+        raise ValueError("The data are zero: there is nothing to make filters of.")
     origin = _describe(inst, moments, n_epochs)
     known = None if known_info is None else operator.doubt_recording(known_info)
     (filters,) = solve_moments(operator, [moments], [origin], n_steps, apply_nave, known)
@@ -274,6 +276,11 @@ def _info_of(inst, info, fwd):
     # what all conditions have, without what is bad in one
     bads = {name for evoked in inst for name in evoked.info["bads"]}
     names = set.intersection(*(set(evoked.ch_names) for evoked in inst))
+    if not names:
+        raise ValueError(
+            "The responses have no channel in common. Channels are matched by name; rename them "
+            "with rename_channels, or make filters of each."
+        )
     return pick_common(inst[0].info, names, bads)
 
 

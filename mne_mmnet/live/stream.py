@@ -109,7 +109,8 @@ class MMNetStream:
             seen of the channels and the size of the currents.
         """
         started = time.perf_counter()
-        currents, concerns = self._windows.localize(data)
+        with mne.use_log_level("warning"):  # else a line a window
+            currents, concerns = self._windows.localize(data)
         self._stopwatch.add(time.perf_counter() - started)
         self.concerns = tuple(concerns.values())
         self._windows.say({k: text for k, text in concerns.items() if k not in self._said})
