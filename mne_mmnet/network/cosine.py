@@ -235,6 +235,8 @@ class CosineNetwork(nn.Module):
         config = replace(self.config, n_sources=len(sources))
         tensors = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
         for name, axis in _SOURCE_AXIS.items():
+            if name not in tensors:  # of a start that was not learned
+                continue
             whole = tensors[name]
             hidden = torch.arange(self.config.n_sources, whole.shape[axis])
             kept = torch.cat([torch.as_tensor(sources, dtype=torch.long), hidden])
