@@ -5,10 +5,11 @@
 # is a multiple of the chunk's (10 samples by default), the chunk that starts over holds the whole
 # recording and the first samples once more, all at one moment:
 #
-#     2 s of 250 Hz, listened to for 7 s                  samples received   largest chunk
-#     recording of 500 samples, chunks of 10              about 3300         510
-#     recording of 501 samples, chunks of 10              about 1750          10
+#     2 s of 250 Hz, listened to for 7 s (1750 are due)     samples received   most at once
+#     recording of 500 samples, chunks of 10                about 3380         510
+#     recording of 501 samples, chunks of 10                about 1880         130, at the start
 #
+# (At the start comes what gathered before the connection, with either.)
 # Nearly half of what is received was never due. The surplus is dated back by the recording's
 # length, so that time stamps repeat, buffers are overrun, and what listens believes to be late.
 #

@@ -71,7 +71,7 @@ print("filters:    ", filtering.latency)
 
 # %%
 # The moment within 15 mm of the source. Filters stay with the sources of the first second, and
-# show noise where these are silent; the solver looks for others.
+# show noise where these are silent; the solver finds nothing there.
 
 fig, ax = plt.subplots(figsize=(7, 3), layout="constrained")
 for way, values in power.items():

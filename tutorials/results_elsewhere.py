@@ -106,7 +106,7 @@ plotting.plot_surf(
 
 # %%
 # And another three to brainspace, whose meshes are made of points and triangles (run with
-# brainspace 0.1.22 and VTK 9.7, where its ``color_bar=True`` fails)::
+# brainspace 0.3.0 and VTK 9.7.2, where its ``color_bar=True`` fails)::
 #
 #     meshes = [build_polydata(p.coordinates, p.faces) for p in surface.mesh.parts.values()]
 #     values = np.concatenate(list(surface.data.parts.values()))[:, 0]
