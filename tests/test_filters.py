@@ -480,6 +480,11 @@ def test_wrong_units_are_said(epochs, kind):
         with pytest.warns(RuntimeWarning, match=message) as record:
             apply_mmnet_filters(inst, filters, info=info)
         assert len(record) == 1
+    if kind == "raw":
+        microvolts = np.cov(1e6 * epochs.get_data()[0])
+        cov = mne.Covariance(microvolts, INFO["ch_names"], [], INFO["projs"], N_TIMES)
+        with pytest.warns(RuntimeWarning, match="divide data in µV by 1e6"):
+            apply_mmnet_filters(cov, filters)
 
 
 def test_bad_arguments(epochs):
