@@ -6,6 +6,7 @@ from .export import make_nifti as make_nifti
 from .export import make_surface_image as make_surface_image
 from .export import read_template_labels as read_template_labels
 from .export import source_mni as source_mni
+from .export import write_cifti as write_cifti
 from .export import write_dipoles as write_dipoles
 from .export import write_gifti as write_gifti
 from .export import write_source_table as write_source_table
@@ -19,9 +20,7 @@ from .filters import make_mmnet_filters as make_mmnet_filters
 from .filters import make_mmnet_resolution_matrix as make_mmnet_resolution_matrix
 from .filters import read_mmnet_filters as read_mmnet_filters
 from .inverse import Agreement as Agreement
-from .inverse import Latency as Latency
 from .inverse import MMNetOperator as MMNetOperator
-from .inverse import MMNetStream as MMNetStream
 from .inverse import SolverReport as SolverReport
 from .inverse import Steadiness as Steadiness
 from .inverse import Uncertainty as Uncertainty
@@ -30,9 +29,11 @@ from .inverse import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
 from .inverse import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
 from .inverse import make_mmnet_operator as make_mmnet_operator
 from .inverse.decoding import SourceTransformer as SourceTransformer
-from .inverse.live import LiveWindow as LiveWindow
-from .inverse.live import follow_stream as follow_stream
 from .lead_fields import make_forward_from_arrays as make_forward_from_arrays
+from .live import Latency as Latency
+from .live import LiveWindow as LiveWindow
+from .live import MMNetStream as MMNetStream
+from .live import follow_stream as follow_stream
 from .places import FoundSource as FoundSource
 from .places import SourceTable as SourceTable
 from .places import find_sources as find_sources

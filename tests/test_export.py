@@ -16,6 +16,7 @@ from mne_mmnet import (
     make_surface_image,
     read_template_labels,
     source_mni,
+    write_cifti,
     write_dipoles,
     write_gifti,
     write_source_table,
@@ -114,7 +115,7 @@ def test_nifti(fwd, stc, tmp_path):
     # volume of the cortex' shell, and nothing outside the head
     share = (data[..., 0] != 0).mean()
     assert 0.05 < share < 0.4
-    fine = make_nifti(stc, fwd, resolution=3.0, reach=2.0, times=[0.0], scale=1.0)
+    fine = make_nifti(stc, fwd, resolution=3.0, reach=2.0, times=[0.05], scale=1.0)
     assert fine.shape == (61, 73, 61, 1)
     assert (fine.get_fdata() != 0).mean() < share
     with pytest.raises(ValueError, match="resolution must be a length"):
@@ -158,6 +159,65 @@ def test_gifti(stc, tmp_path):
     assert points.shape == (10242, 3)
     assert triangles.max() == 10241
     assert points[:, 0].mean() > 20
+
+
+def test_cifti(stc, tmp_path):
+    """Nibabel reads the sources' vertices, times and values, and the kind of file."""
+    path = write_cifti(stc, tmp_path / "x.dtseries.nii")
+    image = nibabel.load(path)
+    assert isinstance(image, nibabel.Cifti2Image)
+    assert image.nifti_header.get_intent()[0] == "ConnDenseSeries"
+    rows, models = (image.header.get_axis(k) for k in (0, 1))
+    np.testing.assert_allclose(rows.time, stc.times, rtol=1e-12)
+    assert rows.unit == "SECOND"
+    np.testing.assert_allclose(image.get_fdata().T, 1e9 * stc.data, rtol=1e-6)
+    names = ("CIFTI_STRUCTURE_CORTEX_LEFT", "CIFTI_STRUCTURE_CORTEX_RIGHT")
+    assert models.nvertices == dict.fromkeys(names, 10242)
+    parts = {name: (part, model) for name, part, model in models.iter_structures()}
+    assert tuple(parts) == names
+    for (part, model), vertices, half in zip(
+        parts.values(), stc.vertices, np.split(stc.data, [len(stc.vertices[0])]), strict=True
+    ):
+        np.testing.assert_array_equal(model.vertex, vertices)
+        np.testing.assert_allclose(image.get_fdata()[:, part].T, 1e9 * half, rtol=1e-6)
+    # maps, of one hemisphere, vectors by their lengths
+    right = mne.VectorSourceEstimate(
+        stc.data[len(stc.vertices[0]) :, None] * np.eye(3)[1][:, None],
+        [stc.vertices[0][:0], stc.vertices[1]],
+        stc.tmin,
+        stc.tstep,
+        "fsaverage5",
+    )
+    image = nibabel.load(
+        write_cifti(right, tmp_path / "x.dscalar.nii", times=[0.0541, 0.05], scale=1.0)
+    )
+    assert image.nifti_header.get_intent()[0] == "ConnDenseScalar"
+    rows, models = (image.header.get_axis(k) for k in (0, 1))
+    assert list(rows.name) == ["0.054 s", "0.05 s"]
+    assert set(models.name) == {names[1]}
+    np.testing.assert_allclose(
+        image.get_fdata(), np.abs(right.magnitude().data[:, [1, 0]]).T, rtol=1e-6
+    )
+    assert sorted(x.name for x in tmp_path.iterdir()) == ["x.dscalar.nii", "x.dtseries.nii"]
+
+
+def test_cifti_of_a_subject(tmp_path):
+    """The mesh is the subject's, and its vertices are counted."""
+    rr, triangles = np.random.default_rng(0).standard_normal((50, 3)), np.arange(6).reshape(2, 3)
+    (tmp_path / "ann" / "surf").mkdir(parents=True)
+    for hemi, n in (("lh", 50), ("rh", 40)):
+        mne.write_surface(tmp_path / "ann" / "surf" / f"{hemi}.sphere", rr[:n], triangles)
+    stc = mne.SourceEstimate(
+        np.ones((5, 1)), [np.array([0, 49]), np.array([1, 2, 39])], 0, 1, "ann"
+    )
+    path = write_cifti(stc, tmp_path / "x.dscalar.nii", subjects_dir=tmp_path)
+    models = nibabel.load(path).header.get_axis(1)
+    assert list(models.nvertices.values()) == [50, 40]
+    np.testing.assert_array_equal(models.vertex, [0, 49, 1, 2, 39])
+    stc.vertices[1][-1] = 40
+    with pytest.raises(ValueError, match="vertex 40 of rh, the surface of 'ann' has 40"):
+        write_cifti(stc, tmp_path / "y.dscalar.nii", subjects_dir=tmp_path)
+    assert not (tmp_path / "y.dscalar.nii").exists()
 
 
 def test_dipoles(fwd, stc, tmp_path):
@@ -224,6 +284,7 @@ def test_bad_input(fwd, stc, tmp_path):
         lambda x: make_nifti(x, fwd),
         make_surface_image,
         lambda x: write_gifti(x, tmp_path / "x"),
+        lambda x: write_cifti(x, tmp_path / "x.dtseries.nii"),
     ):
         with pytest.raises(TypeError, match="must be real"):
             write(spectrum)
@@ -234,12 +295,33 @@ def test_bad_input(fwd, stc, tmp_path):
     cloud = mne.VolSourceEstimate(np.ones((len(vertices[0]), 1)), vertices, 0, 1)
     with pytest.raises(TypeError, match="stc must be an instance"):
         write_gifti(cloud, tmp_path / "x")
+    with pytest.raises(TypeError, match="stc must be an instance"):
+        write_cifti(cloud, tmp_path / "x.dtseries.nii")
+    with pytest.raises(ValueError, match=r"end in .dtseries.nii or .dscalar.nii, got .*x.nii"):
+        write_cifti(stc, tmp_path / "x.nii")
+    with pytest.raises(ValueError, match="has all samples.*stc.crop"):
+        write_cifti(stc, tmp_path / "x.dtseries.nii", times=[0.05])
     nameless = mne.SourceEstimate(stc.data, stc.vertices, 0, 1)
     with pytest.raises(ValueError, match="whose it is"):
         write_gifti(nameless, tmp_path / "x")
     foreign = mne.SourceEstimate(stc.data, stc.vertices, 0, 1, "nobody")
     with pytest.raises(FileNotFoundError, match="subjects_dir"):
         write_gifti(foreign, tmp_path / "x", subjects_dir=tmp_path)
+    # milliseconds
+    for write in (
+        lambda: make_nifti(stc, fwd, times=[50.0]),
+        lambda: make_surface_image(stc, times=[np.nan]),
+        lambda: write_cifti(stc, tmp_path / "x.dscalar.nii", times=50),
+        lambda: write_source_table(stc, fwd, tmp_path / "x.tsv", times=[50.0]),
+    ):
+        with pytest.raises(ValueError, match="no sample at .* goes from 0.05 to 0.058 s"):
+            write()
+    # of fsaverage, with 163842 vertices, called fsaverage5
+    fine = mne.SourceEstimate(np.ones((1, 1)), [np.array([20000]), np.array([], int)], 0, 1)
+    fine.subject = "fsaverage5"
+    for write in (make_surface_image, lambda x: write_cifti(x, tmp_path / "x.dscalar.nii")):
+        with pytest.raises(ValueError, match="vertex 20000 of lh.*has 10242 vertices"):
+            write(fine)
     assert not list(tmp_path.iterdir())
 
 

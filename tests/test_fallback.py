@@ -293,7 +293,7 @@ def allow(most, monkeypatch):
             raise NO_MEMORY
         return pose_batch(network, space, batch)
 
-    for module in ("loop", "confidence", "fine_tune"):
+    for module in ("loop", "confidence", "fine_tuning.evidence"):
         monkeypatch.setattr(f"mne_mmnet.training.{module}.pose_batch", pose)
 
 

@@ -11,7 +11,6 @@ import pytest
 from mne_cases import make_fwd, make_info
 from mne_mmnet import (
     MMNetStream,
-    apply_mmnet_filters,
     follow_stream,
     make_mmnet_filters,
     make_mmnet_operator,
@@ -106,8 +105,53 @@ def test_reconnects():
         take(20, lost, np.copy, window=0.04, silence=0.1, patience=0.2, clock=lost.now)
 
 
+class Forgetful(Stream):
+    """A stream that is as it was at first once it was connected again, as MNE-LSL's are."""
+
+    picked = 20
+
+    @property
+    def info(self):
+        return mne.pick_info(INFO, np.arange(self.picked))
+
+    def connect(self):
+        super().connect()
+        self.picked = 32
+
+    def get_data(self, winsize):
+        data, stamps = super().get_data(winsize)
+        return data[: self.picked], stamps
+
+
+def test_what_was_done_to_a_stream():
+    """A reconnected stream is prepared as it was, or refused: other channels are not localised."""
+    lost = Forgetful(dead_from=0.1, back_from=0.3)
+    options = dict(window=0.04, silence=0.1, clock=lost.now)
+    with pytest.raises(RuntimeError, match="came back with other channels, units. Pass prepare="):
+        take(1000, lost, np.copy, **options)
+
+    def prepare(again):
+        again.picked = 20
+
+    stream = Forgetful(dead_from=0.1, back_from=0.3)
+    options["clock"] = stream.now
+    for one in follow_stream(stream, np.copy, prepare=prepare, **options):
+        assert one.currents.shape == (20, 10)
+        if one.n_reconnected:
+            break
+    assert one.n_reconnected == 1
+
+
 def test_bad_input():
     """Errors at once, not with the first window."""
+    with pytest.raises(TypeError, match="prepare must be a function"):
+        follow_stream(Stream(), np.copy, window=0.1, prepare=1, clock=time.monotonic)
+    apart, short = Stream(), Stream()
+    apart.connected, short.n_buffer = False, 20
+    with pytest.raises(RuntimeError, match="not connected"):
+        follow_stream(apart, np.copy, window=0.1, clock=time.monotonic)
+    with pytest.raises(ValueError, match="window has 25 samples, the stream's buffer 20"):
+        follow_stream(short, np.copy, window=0.1, clock=time.monotonic)
     with pytest.raises(TypeError, match="localize must be a function"):
         follow_stream(Stream(), 1, window=0.1, clock=time.monotonic)
     with pytest.raises(TypeError, match="clock must be a function"):
@@ -127,13 +171,8 @@ def test_player_as_amplifier(rng, kind):
     epochs = simulate(rng, n_epochs=40)
     raw = mne.io.RawArray(np.hstack(epochs.get_data()), make_info(32, reference=False))
     operator = make_mmnet_operator(epochs.info, FWD)
-    filters = make_mmnet_filters(epochs.average(), operator)
-    push = MMNetStream(operator, epochs.info).push
-    if kind == "filters":
-
-        def push(data):
-            return apply_mmnet_filters(data, filters, info=epochs.info)
-
+    made = operator if kind == "stream" else make_mmnet_filters(epochs.average(), operator)
+    push = MMNetStream(made, epochs.info).push
     seen = []
 
     def localize(data):
@@ -153,3 +192,42 @@ def test_player_as_amplifier(rng, kind):
         assert_close(one.currents, push(sent), 1e-4)
         assert -5 / SFREQ < one.latency < 1.0  # the player dates a chunk ahead
     assert found[0].n_dropped == 0
+
+
+@pytest.mark.skipif(importlib.util.find_spec("mne_lsl") is None, reason="mne-lsl is missing")
+@pytest.mark.filterwarnings("ignore")
+def test_amplifier_that_comes_back(rng):
+    """MNE-LSL forgets picks and references with the connection; prepare= repeats them."""
+    from mne_lsl.player import PlayerLSL
+    from mne_lsl.stream import StreamLSL
+
+    epochs = simulate(rng, n_epochs=40)
+    raw = mne.io.RawArray(np.hstack(epochs.get_data()), make_info(32, reference=False))
+    raw.reorder_channels(raw.ch_names[::-1])
+    name = f"test-{uuid.uuid4().hex}"
+
+    def prepare(again):
+        again.pick(INFO["ch_names"][:31])
+        again.set_eeg_reference("average")
+
+    player = PlayerLSL(raw, chunk_size=5, name=name, source_id=name).start()
+    stream = StreamLSL(2.0, name=name).connect(timeout=10.0)
+    prepare(stream)
+    filters = make_mmnet_filters(epochs.average(), FWD)
+    push, names = MMNetStream(filters, stream.info).push, list(stream.info["ch_names"])
+    try:
+        found = 0
+        for one in follow_stream(stream, push, window=0.1, silence=0.3, prepare=prepare):
+            found += 1
+            if found == 3:
+                player.stop()
+                player = PlayerLSL(raw, chunk_size=5, name=name, source_id=name).start()
+                stream.disconnect()  # what a long silence leads to
+            if one.n_reconnected and found > 6:
+                break
+        assert one.n_reconnected == 1
+        assert stream.info["ch_names"] == names
+    finally:
+        player.stop()
+        if stream.connected:
+            stream.disconnect()

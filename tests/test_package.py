@@ -50,6 +50,7 @@ NO_TORCH = {
     "recordings",
     "template",
     "lead_fields",
+    "live",
     "export",
     "components",
     "places",

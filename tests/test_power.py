@@ -157,6 +157,12 @@ def test_operator_for_each_frequency(tfr):
         apply_mmnet_inverse_tfr_epochs(tfr, [operator] * 2)
     with pytest.raises(TypeError, match="each of a list of fwd"):
         apply_mmnet_inverse_tfr_epochs(tfr, [FWD] * 3)
+    broken = tfr.copy()
+    broken.data[2, 30, 1, 7] = np.nan
+    with pytest.raises(
+        ValueError, match=f"NaN or infinite values in 1 channel .{tfr.ch_names[30]}"
+    ):
+        apply_mmnet_inverse_tfr_epochs(broken, operator)
 
 
 @pytest.mark.filterwarnings("ignore:.*MEG is outside")
@@ -187,8 +193,9 @@ def test_bad_covariances(cov, epochs, tfr):
     few = mne.pick_channels_cov(cov, INFO["ch_names"][:20])
     with pytest.raises(ValueError, match="lack 12 channels.*Make the operator"):
         make_mmnet_filters(few, operator)
-    with pytest.raises(ValueError, match="lack 12 channels.*Make the filters"):
-        apply_mmnet_filters(few, make_mmnet_filters(cov, operator))
+    fewer = mne.pick_channels_cov(cov, INFO["ch_names"][:12])
+    with pytest.raises(ValueError, match="12 good ones of the 32 channels.*make the filters"):
+        apply_mmnet_filters(fewer, make_mmnet_filters(cov, operator))
     # with a forward solution those are left out
     assert len(make_mmnet_filters(few, FWD, info=INFO).ch_names) == 20
     renamed = cov.copy()

@@ -81,11 +81,19 @@ print(image.shape, nibabel.aff2axcodes(image.affine))
 # Surfaces
 # --------
 #
-# GIFTI files name the structures that Connectome Workbench asks for; with ``wb_command
-# -cifti-create-dense-timeseries`` they become CIFTI.
+# GIFTI files hold the mesh, and values spread over all of it.
 
 for path in mne_mmnet.write_gifti(stc, out / "tones", times=[peak]):
     print(path.name)
+
+# %%
+# CIFTI files hold the sources alone, as grayordinates: a series with a time axis
+# (``.dtseries.nii``), or a map for each of some times (``.dscalar.nii``).
+
+path = mne_mmnet.write_cifti(stc, out / "tones.dtseries.nii")
+rows, models = (nibabel.load(path).header.get_axis(k) for k in (0, 1))
+print(f"{len(rows)} samples from {rows.start} s by {rows.step} s; {len(models)} sources")
+print(models.nvertices)
 
 # %%
 # And three lines hand an estimate over to nilearn:
@@ -97,12 +105,15 @@ plotting.plot_surf(
 )
 
 # %%
-# Brainspace takes meshes and values as they are::
+# And another three to brainspace, whose meshes are made of points and triangles (run with
+# brainspace 0.3.0 and VTK 9.7.2, where its ``color_bar=True`` fails)::
 #
-#     from brainspace.mesh.mesh_creation import build_polydata
-#     from brainspace.plotting import plot_hemispheres
-#     left, right = (build_polydata(p.coordinates, p.faces) for p in surface.mesh.parts.values())
-#     plot_hemispheres(left, right, np.concatenate(list(surface.data.parts.values()))[:, 0])
+#     meshes = [build_polydata(p.coordinates, p.faces) for p in surface.mesh.parts.values()]
+#     values = np.concatenate(list(surface.data.parts.values()))[:, 0]
+#     plot_hemispheres(*meshes, values, cmap="inferno")
+#
+# with ``from brainspace.mesh.mesh_creation import build_polydata`` and ``from brainspace.plotting
+# import plot_hemispheres``.
 #
 # Labels
 # ------

@@ -4,10 +4,11 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 `simulation` needs to know how a forward solution or a covariance is laid out.
 """
 
-from .ch_types import no_eeg_message, refuse_bipolar
+from .ch_types import no_eeg_message, refuse_bipolar, refuse_other_types, units_of
 from .channels import MIN_CHANNELS, select_channels
 from .checks import (
     check_evoked,
+    check_finite,
     check_pick_ori,
     check_reference,
     is_average_reference,
@@ -61,6 +62,7 @@ __all__ = [
     "PreparedForward",
     "bring_to_head",
     "check_evoked",
+    "check_finite",
     "check_like",
     "check_pick_ori",
     "check_projectors",
@@ -93,6 +95,7 @@ __all__ = [
     "prepare_data",
     "prepare_forward",
     "refuse_bipolar",
+    "refuse_other_types",
     "resolve_head",
     "resolve_loose",
     "restrict_to_label",
@@ -101,6 +104,7 @@ __all__ = [
     "summarize_names",
     "template_scales",
     "template_scalp",
+    "units_of",
     "warn",
     "whiten_data",
     "wrap_stc",

@@ -116,6 +116,11 @@ def check_like(info, data, ch_names, projector, owner):
     check_projectors(info["projs"], ch_names, projector, owner)
     verified = check_reference(info, None, ch_names) != "unverified"
     if data is not None:
+        if data.ndim < 2 or data.shape[-2] != len(info["ch_names"]):
+            raise ValueError(
+                f"The data have the shape {data.shape}, and their info {len(info['ch_names'])} "
+                "channels. Leave channels out with drop_channels or pick, not in the array."
+            )
         check_values(info, data, picks, ch_names, verified)
     return picks, verified
 

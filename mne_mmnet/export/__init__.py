@@ -1,5 +1,6 @@
 """Results that leave Python: tables, volumes, surfaces, dipoles, parcellations."""
 
+from .cifti import write_cifti as write_cifti
 from .dipoles import write_dipoles as write_dipoles
 from .parcellation import read_template_labels as read_template_labels
 from .surface import make_surface_image as make_surface_image

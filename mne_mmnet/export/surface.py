@@ -11,7 +11,7 @@ from scipy.spatial import KDTree
 from .._support.files import whole_file
 from ..template.cortex import wall_vertices
 from ..template.make import fetch_template
-from .table import check_values
+from .table import check_values, pick_samples
 
 _MESHES = ("inflated", "pial", "white", "sphere")
 _HEMIS = {"lh": ("left", "CortexLeft"), "rh": ("right", "CortexRight")}
@@ -141,34 +141,89 @@ def write_gifti(stc, prefix, *, mesh="pial", times=None, scale=1e9, subjects_dir
     return files
 
 
-def _spread(stc, mesh, times, scale, subjects_dir):
-    """Meshes (points in mm, triangles), and values of all their vertices, by hemisphere."""
-    _validate_type(stc, (mne.SourceEstimate, mne.VectorSourceEstimate), "stc")
-    _check_option("mesh", mesh, _MESHES)
-    values = check_values(stc)
+def surface_files(stc, kinds, subjects_dir):
+    """Find surfaces of the subject of an estimate.
+
+    Parameters
+    ----------
+    stc : mne.SourceEstimate | mne.VectorSourceEstimate
+        The estimate.
+    kinds : list of str
+        Which surfaces.
+    subjects_dir : path-like | None
+        Of the user.
+
+    Returns
+    -------
+    files : dict
+        Paths by hemisphere, in the order of ``kinds``.
+
+    Raises
+    ------
+    ValueError
+        If the estimate does not say whose it is.
+    FileNotFoundError
+        If there are no surfaces.
+    """
     if stc.subject is None:
         raise ValueError("stc does not say whose it is. Set stc.subject.")
     if subjects_dir is None and stc.subject == _TEMPLATE:
         subjects_dir = fetch_template()
     subjects_dir = mne.get_config("SUBJECTS_DIR") if subjects_dir is None else subjects_dir
     folder = Path(subjects_dir or ".") / stc.subject / "surf"
-    samples = range(values.shape[1])
-    if times is not None:
-        samples = [int(np.abs(stc.times - t).argmin()) for t in np.atleast_1d(times)]
-    halves = np.split(scale * values[:, list(samples)], [len(stc.vertices[0])])
+    files = {hemi: [folder / f"{hemi}.{kind}" for kind in kinds] for hemi in _HEMIS}
+    for path in (path for hemi in _HEMIS for path in files[hemi]):
+        if subjects_dir is None or not path.is_file():
+            raise FileNotFoundError(
+                f"There is no {path.name} of subject {stc.subject!r} in {folder}. Give "
+                "subjects_dir."
+            )
+    return files
+
+
+def _spread(stc, mesh, times, scale, subjects_dir):
+    """Meshes (points in mm, triangles), and values of all their vertices, by hemisphere."""
+    _validate_type(stc, (mne.SourceEstimate, mne.VectorSourceEstimate), "stc")
+    _check_option("mesh", mesh, _MESHES)
+    values = check_values(stc)
+    files = surface_files(stc, [mesh, "sphere"], subjects_dir)
+    values = scale * values[:, pick_samples(stc, times)]
+    halves = np.split(values, [len(stc.vertices[0])])
     meshes, data = {}, {}
     for hemi, vertices, half in zip(_HEMIS, stc.vertices, halves, strict=True):
-        for kind in (mesh, "sphere"):
-            if subjects_dir is None or not (folder / f"{hemi}.{kind}").is_file():
-                raise FileNotFoundError(
-                    f"There is no {hemi}.{kind} of subject {stc.subject!r} in {folder}. Give "
-                    "subjects_dir."
-                )
-        meshes[hemi] = mne.read_surface(folder / f"{hemi}.{mesh}")
-        sphere, _ = mne.read_surface(folder / f"{hemi}.sphere")
+        surface, sphere = files[hemi]
+        meshes[hemi] = mne.read_surface(surface)
+        sphere, _ = mne.read_surface(sphere)
+        check_vertices(vertices, len(sphere), hemi, stc.subject)
         data[hemi] = np.zeros((len(sphere), half.shape[1]))
         if len(vertices):
             data[hemi][:] = half[KDTree(sphere[vertices]).query(sphere)[1]]
         if stc.subject == _TEMPLATE:
             data[hemi][wall_vertices()[hemi == "rh"]] = 0.0
     return meshes, data
+
+
+def check_vertices(vertices, n_vertices, hemi, subject):
+    """Refuse vertices that a mesh doesn't have.
+
+    Parameters
+    ----------
+    vertices : array of int
+        Of the estimate.
+    n_vertices : int
+        Of the mesh.
+    hemi : "lh" | "rh"
+        The hemisphere.
+    subject : str
+        Whose the mesh is.
+
+    Raises
+    ------
+    ValueError
+        If there are such.
+    """
+    if len(vertices) and vertices[-1] >= n_vertices:
+        raise ValueError(
+            f"stc has sources at vertex {vertices[-1]} of {hemi}, the surface of {subject!r} has "
+            f"{n_vertices} vertices: it is another one. Set stc.subject, or give subjects_dir."
+        )

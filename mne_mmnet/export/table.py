@@ -83,6 +83,40 @@ def check_forward(fwd, subject):
     return fwd, subject
 
 
+def pick_samples(stc, times):
+    """Find the samples nearest to some times.
+
+    Parameters
+    ----------
+    stc : mne.SourceEstimate
+        The estimate.
+    times : list of float | None
+        In s. None is all.
+
+    Returns
+    -------
+    samples : list of int
+        Which.
+
+    Raises
+    ------
+    ValueError
+        If there is none within a sample of a time.
+    """
+    if times is None:
+        return list(range(len(stc.times)))
+    samples = []
+    for time in np.atleast_1d(times):
+        distance = np.abs(stc.times - time)
+        samples.append(int(distance.argmin()))
+        if not distance[samples[-1]] <= stc.tstep:
+            raise ValueError(
+                f"There is no sample at {time:g} s: the estimate goes from {stc.times[0]:g} to "
+                f"{stc.times[-1]:g} s."
+            )
+    return samples
+
+
 def check_values(stc):
     """Return the sizes of an estimate's currents, all finite and real.
 
@@ -164,9 +198,7 @@ def write_source_table(
         names = None if mni is None else name_regions(mni, nearest=False)
     elif atlas is not None:
         raise ValueError(f'atlas must be "auto", a list of labels or None, got {atlas!r}.')
-    samples = range(values.shape[1])
-    if times is not None:
-        samples = [int(np.abs(stc.times - t).argmin()) for t in np.atleast_1d(times)]
+    samples = pick_samples(stc, times)
     header = ["source_space", "hemisphere", "vertex", "x", "y", "z", "mni_x", "mni_y", "mni_z"]
     header += ["region", *(f"t={stc.times[k]:.6g}s" for k in samples)]
     with whole_file(path) as scratch, open(scratch, "w", newline="", encoding="utf-8") as file:

@@ -7,7 +7,7 @@ from scipy.spatial import KDTree
 
 from ..places.anatomy import find_mni, to_head
 from ..places.layout import lay_out
-from .table import check_forward, check_values
+from .table import check_forward, check_values, pick_samples
 
 # mm, MNI152: the box of the template that comes with FSL and SPM
 _BOX = np.array([[-90.0, 90.0], [-126.0, 90.0], [-72.0, 108.0]])
@@ -79,15 +79,13 @@ def make_nifti(
         neighbours = tree.query(mni, k=min(2, len(mni)))[0]
         reach = np.median(neighbours[:, -1]) if len(mni) > 1 else 2 * resolution
         reach = max(reach, resolution)
-    samples = range(values.shape[1])
-    if times is not None:
-        samples = [int(np.abs(stc.times - t).argmin()) for t in np.atleast_1d(times)]
+    samples = pick_samples(stc, times)
     axes = [np.arange(low, high + 0.5 * resolution, resolution) for low, high in _BOX]
     grid = np.stack(np.meshgrid(*axes, indexing="ij"), axis=-1)
     distance, nearest = tree.query(grid.reshape(-1, 3), distance_upper_bound=reach)
     inside = np.isfinite(distance)
     data = np.zeros((len(inside), len(samples)), np.float32)
-    data[inside] = scale * values[nearest[inside]][:, list(samples)]
+    data[inside] = scale * values[nearest[inside]][:, samples]
     affine = np.diag([resolution, resolution, resolution, 1.0])
     affine[:3, 3] = _BOX[:, 0]
     image = nibabel.Nifti1Image(data.reshape(*grid.shape[:3], -1), affine)

@@ -11,9 +11,11 @@ from mne.time_frequency import (
 )
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._mne import check_like, check_values
+from .._mne import check_like, check_values, warn
+from ..inverse.concerns import doubt_amplitude
 from ..inverse.epochs import each_epoch
 from ..inverse.raw import check_range
+from .channels import fit_filters, for_units
 from .container import MMNetFilters
 from .power import power_of_covariance, power_of_csd
 from .readout import Readout
@@ -31,6 +33,8 @@ _CONTAINERS = (
     CrossSpectralDensity,
     np.ndarray,
 )
+# samples whose size is looked at
+_LOOKED_AT = 1000
 _SEVERAL = (mne.BaseEpochs, AverageTFR, EpochsTFR, Spectrum, EpochsSpectrum)
 
 
@@ -50,8 +54,10 @@ def apply_mmnet_filters(
 ):
     """Apply filters to data of any kind.
 
-    Channels are found by name, in any order and among any others. Complex data (spectra,
-    time–frequency coefficients, analytic signals) have complex currents.
+    Channels are found by name, in any order and among any others. Where some are missing or bad,
+    the filters are computed anew without them, under the same source variances, and the log says
+    so. Complex data (spectra, time–frequency coefficients, analytic signals) have complex
+    currents.
 
     Parameters
     ----------
@@ -66,7 +72,8 @@ def apply_mmnet_filters(
     filters : MMNetFilters
         Of :func:`make_mmnet_filters`.
     info : mne.Info | None
-        The channels of an array, in its order, or the projectors of a covariance.
+        The channels of an array, in its order and in the unit that it declares (``unit_mul``), or
+        the projectors of a covariance.
     label : mne.Label | mne.BiHemiLabel | None
         Restrict the currents to a label, before they take memory.
     pick_ori : None | "normal" | "vector"
@@ -104,10 +111,16 @@ def apply_mmnet_filters(
     TypeError
         If an argument has the wrong type, or spectra are not complex.
     ValueError
-        If channels, projectors or reference of the data are not those of the filters, or values
-        are not finite; the message says what to do.
+        If fewer than half of the channels are there, types, projectors or reference of the data
+        are not those of the filters, or values are not finite; the message says what to do.
     RuntimeError
         If ``pick_ori="normal"`` and the source space has no normals.
+
+    Warns
+    -----
+    RuntimeWarning
+        If currents are larger than any cortex carries, or data smaller than any amplifier
+        measures, as where the unit is wrong.
 
     Notes
     -----
@@ -119,9 +132,12 @@ def apply_mmnet_filters(
     """
     _validate_type(inst, _CONTAINERS, "inst")
     _validate_type(filters, MMNetFilters, "filters")
+    if isinstance(inst, np.ndarray):
+        _check_numbers(inst)
     _check_option("return_as", return_as, ("list", "generator", "array"))
     _check_option("pick_ori", pick_ori, (None, "normal", "vector"))
     _check_given(inst, info, start, stop, buffer_size, return_as)
+    filters = _fit(filters, inst, info)
     if isinstance(inst, mne.Covariance):
         return power_of_covariance(inst, filters, info, label, pick_ori)
     if isinstance(inst, CrossSpectralDensity):
@@ -150,6 +166,17 @@ def apply_mmnet_filters(
     return stcs[0] if type(inst) is Spectrum and inst.data.ndim == 2 else stcs
 
 
+def _check_numbers(data):
+    """Refuse arrays that hold no numbers, or hide some."""
+    if np.ma.isMaskedArray(data):
+        raise TypeError(
+            "The data are a masked array. Pass np.ma.filled(data, np.nan) and mark channels with "
+            "gaps as bad, or leave these samples out."
+        )
+    if data.dtype.kind not in "fciu":
+        raise TypeError(f"The data must be numbers, got an array of {data.dtype}.")
+
+
 def _check_given(inst, info, start, stop, buffer_size, return_as):
     """Refuse arguments that belong to another kind of data."""
     _validate_type(info, (mne.Info, None), "info")
@@ -172,6 +199,16 @@ def _check_given(inst, info, start, stop, buffer_size, return_as):
         )
 
 
+def _fit(filters, inst, info):
+    """Fit filters to the channels of the data."""
+    if isinstance(inst, mne.Covariance):
+        return fit_filters(filters, inst["names"], inst["bads"])
+    if isinstance(inst, CrossSpectralDensity):
+        return fit_filters(filters, inst.ch_names)
+    info = inst.info if info is None else info
+    return for_units(fit_filters(filters, info["ch_names"], info["bads"]), info)
+
+
 def _apply_array(data, info, filters, readout):
     n_channels = len(info["ch_names"])
     if data.ndim < 2 or data.shape[-2] != n_channels:
@@ -184,13 +221,18 @@ def _apply_array(data, info, filters, readout):
     out = np.empty((*before, *readout.shape, n_times), readout.dtype(data))
     for index in np.ndindex(before):
         readout(data[index][picks], out[index])
+    first = (0,) * len(before)
+    _say_size(data[first][picks], out[first], filters)
     return out
 
 
 def _apply_evoked(evoked, filters, readout):
     picks, _ = check_like(evoked.info, evoked.data, filters.ch_names, filters.projector, "filters")
     place = dict(tmin=float(evoked.times[0]), tstep=1.0 / evoked.info["sfreq"])
-    return readout.wrap(readout(evoked.data[picks]), place)
+    data = evoked.data[picks]
+    currents = readout(data)
+    _say_size(data, currents, filters)
+    return readout.wrap(currents, place)
 
 
 def _apply_epochs(epochs, filters, readout):
@@ -205,7 +247,10 @@ def _each_epoch(epochs, filters, readout):
     n_epochs = 0
     for data in each_epoch(epochs):
         check_values(epochs.info, data, picks, filters.ch_names, verified)
-        yield readout(data[picks])
+        currents = readout(data[picks])
+        if n_epochs == 0:
+            _say_size(data[picks], currents, filters)
+        yield currents
         n_epochs += 1
     logger.info(f"Applied filters to {n_epochs} epochs")
 
@@ -243,10 +288,24 @@ def _apply_raw(raw, filters, readout, start, stop, buffer_size):
         if out is None:
             out = np.empty((*readout.shape, stop - start), readout.dtype(data))
         data = data if verified else data[picks]
-        readout(data, out[..., first - start : last - start])
+        part = out[..., first - start : last - start]
+        readout(data, part)
+        if first == start:
+            _say_size(data, part, filters)
     place = dict(tmin=float(raw.times[start]), tstep=1.0 / raw.info["sfreq"])
     logger.info(f"Applied filters to {stop - start} samples")
     return readout.wrap(out, place)
+
+
+def _say_size(data, currents, filters):
+    """Warn of the size of currents, seen in some samples; transforms have units of their own."""
+    if np.iscomplexobj(data):
+        return
+    some = slice(None, None, 1 + data.shape[-1] // _LOOKED_AT)
+    largest = np.abs(currents[..., some]).max(initial=0.0)
+    data = data[:, some]
+    for text in doubt_amplitude(filters.ch_types, data, largest, data, found=False).values():
+        warn(text)
 
 
 def _stack(stcs):

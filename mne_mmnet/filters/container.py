@@ -73,6 +73,9 @@ class MMNetFilters:
         Their types: "eeg", "mag" or "grad".
     projector : array of shape (n_channels, n_channels)
         The average reference and all other projectors, which the kernel contains.
+    covariance : array of shape (n_channels, n_channels)
+        Of the projected data under the variances found, in V², T² and T²/m², Σ in sensors: what
+        fewer channels than these need for filters of their own.
     frames : array of shape (n_sources, n_orient, 3)
         Direction of each row of the kernel, unit vectors in the forward solution's coordinate
         frame.
@@ -111,6 +114,7 @@ class MMNetFilters:
     ch_names: tuple
     ch_types: tuple
     projector: np.ndarray
+    covariance: np.ndarray
     frames: np.ndarray
     normals: np.ndarray
     vertices: list
@@ -226,7 +230,9 @@ def _restore(record):
     kernel = np.asarray(record["kernel"], float)
     n_sources, n_orient, n_channels = kernel.shape
     for name, shape in {
+        "kernel": kernel.shape,
         "projector": (n_channels, n_channels),
+        "covariance": (n_channels, n_channels),
         "frames": (n_sources, n_orient, 3),
         "normals": (n_sources, 3),
         "ch_names": (n_channels,),
@@ -234,6 +240,8 @@ def _restore(record):
     }.items():
         if np.shape(record[name]) != shape:
             raise ValueError(f"{name} has shape {np.shape(record[name])}, not {shape}")
+        if np.asarray(record[name]).dtype.kind == "f" and not np.isfinite(record[name]).all():
+            raise ValueError(f"{name} is not finite")
     if sum(map(len, record["vertices"])) != n_sources:
         raise ValueError("vertices and kernel differ in number")
     report, origin = dict(record["report"]), dict(record["origin"])

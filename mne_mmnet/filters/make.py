@@ -153,6 +153,8 @@ def make_mmnet_filters(
         moments = moments_of_covariance(inst, prepared, nave, info)
     else:
         moments = moments_of_csd(inst, None, prepared, info)
+    if not moments.data.any():
+        raise ValueError("The data are zero: there is nothing to make filters of.")
     origin = _describe(inst, moments, n_epochs)
     known = None if known_info is None else operator.doubt_recording(known_info)
     (filters,) = solve_moments(operator, [moments], [origin], n_steps, apply_nave, known)
@@ -200,7 +202,7 @@ def solve_moments(operator, moments, origins, n_steps=None, apply_nave=None, kno
             report = _finish_report(operator, one, report, solution.currents[k], known)
             logger.info(f"    {report}")
             filters.append(
-                _make(operator, solution.kernel[k], nave, origins[len(filters)], report)
+                _make(operator, solution, k, one.nave, nave, origins[len(filters)], report)
             )
     return filters
 
@@ -218,10 +220,15 @@ def _finish_report(operator, moments, report, currents, known):
     return replace(report, concerns=tuple(concerns.values()), domain_score=score)
 
 
-def _make(operator, kernel, nave, origin, report):
+def _make(operator, solution, k, made_of, nave, origin, report):
     prepared = operator.prepared
+    # from whitened data to sensors
+    colour = np.linalg.pinv(prepared.whitener) / noise_scale(prepared, made_of)
+    covariance = colour @ solution.covariance[k] @ colour.T
     return MMNetFilters(
-        kernel=kernel @ prepared.whitener,
+        kernel=solution.kernel[k] @ prepared.whitener,
+        # single precision is not quite symmetric
+        covariance=(covariance + covariance.T) / 2.0,
         ch_names=prepared.ch_names,
         ch_types=prepared.ch_types,
         projector=prepared.projector.copy(),
@@ -269,6 +276,11 @@ def _info_of(inst, info, fwd):
     # what all conditions have, without what is bad in one
     bads = {name for evoked in inst for name in evoked.info["bads"]}
     names = set.intersection(*(set(evoked.ch_names) for evoked in inst))
+    if not names:
+        raise ValueError(
+            "The responses have no channel in common. Channels are matched by name; rename them "
+            "with rename_channels, or make filters of each."
+        )
     return pick_common(inst[0].info, names, bads)
 
 

@@ -5,8 +5,9 @@ import numpy as np
 from mne.time_frequency import CrossSpectralDensity
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._mne import check_projectors, match_channels
+from .._mne import check_projectors, match_channels, warn
 from ..inverse.arguments import check_n_steps, resolve_operator
+from ..inverse.concerns import doubt_amplitude
 from .container import FilterOrigin
 from .make import frequencies_of, make_mmnet_filters, pick_common, solve_moments
 from .moments import check_matrix, moments_of_csd
@@ -268,6 +269,9 @@ def power_of_covariance(cov, filters, info, label, pick_ori):
             "itself."
         )
     data = readout.power(picked)
+    largest = np.sqrt(data.max(initial=0.0))
+    for text in doubt_amplitude(filters.ch_types, picked[:, :1], largest, None, False).values():
+        warn(text)
     tstep = 1.0 if info is None else 1.0 / info["sfreq"]  # MNE's, which means nothing
     return readout.wrap(data[:, np.newaxis], dict(tmin=0.0, tstep=tstep))
 

@@ -5,6 +5,7 @@ import numpy as np
 from mne.utils import _check_option, _validate_type, verbose
 
 from .._mne import match_channels
+from .channels import fit_filters
 from .container import MMNetFilters
 from .readout import Readout
 
@@ -42,7 +43,7 @@ def make_mmnet_resolution_matrix(filters, fwd, *, pick_ori="vector", verbose=Non
     TypeError
         If an argument has the wrong type.
     ValueError
-        If channels or source space are not those of the filters.
+        If the source space is not that of the filters, or most of their channels are missing.
     RuntimeError
         If ``pick_ori="normal"`` and the source space has no normals.
 
@@ -64,6 +65,7 @@ def make_mmnet_resolution_matrix(filters, fwd, *, pick_ori="vector", verbose=Non
             f"{filters.n_sources}, or other ones. Use a forward solution on the same source space."
         )
     names = fwd["sol"]["row_names"]
+    filters = fit_filters(filters, names, fwd["info"]["bads"])
     picks = match_channels(names, fwd["info"]["bads"], filters.ch_names, "filters")
     if filters.n_orient == 1:
         pick_ori = None

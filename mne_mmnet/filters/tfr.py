@@ -122,7 +122,9 @@ def apply_mmnet_inverse_tfr_epochs(
         prepared = operator.prepared
         noise_scale(prepared, nave)
         if k == 0 or operator is not each[k - 1]:
-            check_like(info, data, prepared.ch_names, prepared.projector, "operator")
+            # channels in front of times
+            moved = np.moveaxis(data, 1, -2)
+            check_like(info, moved, prepared.ch_names, prepared.projector, "operator")
         # (n_epochs, n_channels, (n_tapers,) n_times)
         one = np.moveaxis(data[..., k, :], 1, 0).reshape(data.shape[1], -1)
         moments.append(moments_of_coefficients(one, info, prepared, nave))

@@ -1,4 +1,4 @@
-"""What users call: an operator, and sources from evoked responses, epochs, raw data, streams."""
+"""What users call: an operator, and sources from evoked responses, epochs and raw data."""
 
 from .apply import apply_mmnet_inverse as apply_mmnet_inverse
 from .epochs import apply_mmnet_inverse_epochs as apply_mmnet_inverse_epochs
@@ -8,6 +8,4 @@ from .raw import apply_mmnet_inverse_raw as apply_mmnet_inverse_raw
 from .solver_report import Agreement as Agreement
 from .solver_report import SolverReport as SolverReport
 from .solver_report import Steadiness as Steadiness
-from .stream import Latency as Latency
-from .stream import MMNetStream as MMNetStream
 from .uncertainty import Uncertainty as Uncertainty

@@ -183,7 +183,7 @@ def find_concerns(
             concerns["explained"] += f" Or: {doubts.pop('disorder')}"
         concerns |= doubts
     found = stands_out and "explained" not in concerns
-    concerns |= _doubt_amplitude(prepared, data, largest, sensors, found)
+    concerns |= doubt_amplitude(prepared.ch_types, data, largest, sensors, found)
     if text := doubt_rank(data, prepared.whitener, prepared.ch_names, n_times):
         concerns["rank"] = text
     share = 0.0 if level is None else np.mean(np.asarray(level) < _LEVEL)
@@ -196,8 +196,27 @@ def find_concerns(
     return concerns, float(max(distances))
 
 
-def _doubt_amplitude(prepared, data, largest, sensors, found):
-    """Say that currents are too large for any cortex, or too small where something was found."""
+def doubt_amplitude(ch_types, data, largest, sensors, found):
+    """Say that currents are too large for any cortex, or too small where something was found.
+
+    Parameters
+    ----------
+    ch_types : tuple of str
+        Of the channels.
+    data : array of shape (n_rank, n_times)
+        The data that were localised, of any unit.
+    largest : float
+        Largest current of the estimate, A·m.
+    sensors : array of shape (n_channels, n_times) | None
+        The data of these channels in V, T and T/m, where they are at hand.
+    found : bool
+        Whether the data stand out from the noise.
+
+    Returns
+    -------
+    concerns : dict of str
+        Text by kind: "amplitude" or "tiny".
+    """
     if largest > _LARGEST_CURRENT:
         power = np.square(data).sum()
         offset = data.shape[1] * np.square(data.mean(axis=1)).sum()
@@ -206,7 +225,7 @@ def _doubt_amplitude(prepared, data, largest, sensors, found):
                 f"{100 * offset / power:.0f} % of the data's power is their mean over the window: "
                 "apply a baseline or a high-pass"
             )
-        elif set(prepared.ch_types) == {"eeg"}:
+        elif set(ch_types) == {"eeg"}:
             remedy = (
                 "MNE's unit is V: divide data in µV by 1e6, and check the forward solution's unit"
             )
@@ -221,7 +240,7 @@ def _doubt_amplitude(prepared, data, largest, sensors, found):
                 f"carries. {remedy}."
             )
         }
-    is_eeg = np.array(prepared.ch_types) == "eeg"
+    is_eeg = np.array(ch_types) == "eeg"
     volts = np.inf
     if sensors is not None and is_eeg.any():
         volts = np.abs(np.asarray(sensors)[is_eeg]).max(initial=0.0)

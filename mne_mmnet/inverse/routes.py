@@ -68,6 +68,8 @@ class Solution(NamedTuple):
         Where it was asked for.
     kernel : array of shape (n_batch, n_rows, n_orient, n_rank) | None
         Currents of whitened data, A·m, under the variances found: where it was asked for.
+    covariance : array of shape (n_batch, n_rank, n_rank) | None
+        Of the whitened data that the kernel is for, under these variances: with the kernel.
     """
 
     currents: np.ndarray
@@ -76,6 +78,7 @@ class Solution(NamedTuple):
     noise_level: np.ndarray | None
     spread: Spread | None = None
     kernel: np.ndarray | None = None
+    covariance: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -219,15 +222,23 @@ class EvidenceRoute:
             spread = None
             if uncertainty:
                 spread = self._spread(problem, last.point, amplitude.numpy())
-            filters = None if kernel is None else self._kernel(problem, last.point, rows, kernel)
+            filters = covariance = None
+            if kernel is not None:
+                filters, covariance = self._kernel(problem, last.point, rows, kernel)
+                # of data of zeros it has no unit
+                power = np.square(np.where(amplitude > 0, amplitude, 1.0))
+                covariance *= power[:, None, None]
             noise = last.point.v[:, self.model.n_atoms].cpu().double().exp().numpy()
         if self.noise_is_known:
             noise = noise * amplitude.numpy() ** 2
         currents, residual = (np.concatenate(parts, axis=-1) for parts in (kept, rest))
-        return Solution(currents, residual, certificate, noise, spread, filters)
+        return Solution(currents, residual, certificate, noise, spread, filters, covariance)
 
     def _kernel(self, problem, point, rows, ratio):
-        """K = S̃ Γ L̃ᵀ (ratio · noise + L̃ Γ L̃ᵀ)⁻¹ from unit vectors; the data's scale cancels."""
+        """K = S̃ Γ L̃ᵀ Σ⁻¹ from unit vectors, where the data's scale cancels, and Σ in that scale.
+
+        Σ = ratio · noise + L̃ Γ L̃ᵀ.
+        """
         if ratio != 1.0:  # the same as with Γ / ratio and the noise as it was
             v = point.v.clone()
             v[:, : self.model.n_atoms] -= math.log(ratio)
@@ -237,7 +248,9 @@ class EvidenceRoute:
         kernel = problem.objective.posterior_mean(point, eye)
         kernel = kernel if rows is None else kernel[:, rows]
         weights = self.orient_weights if rows is None else self.orient_weights[rows]
-        return self.unit * weights[:, :, None] * kernel.cpu().double().numpy()
+        kernel = self.unit * weights[:, :, None] * kernel.cpu().double().numpy()
+        covariance = ratio * problem.objective.data_covariance(point)
+        return kernel, covariance.cpu().double().numpy()
 
     def _predict(self, currents):
         """Compute the data that currents (n_batch, n_sources, n_orient, n_times) make."""

@@ -231,7 +231,8 @@ class CosineNetwork(nn.Module):
         """
         config = replace(self.config, n_sources=len(sources))
         tensors = {name: tensor.detach().clone() for name, tensor in self.state_dict().items()}
-        for name, axis in _SOURCE_AXIS.items():
+        for name in _SOURCE_AXIS.keys() & tensors.keys():  # a start need not be learned
+            axis = _SOURCE_AXIS[name]
             whole = tensors[name]
             hidden = torch.arange(self.config.n_sources, whole.shape[axis])
             kept = torch.cat([torch.as_tensor(sources, dtype=torch.long), hidden])

@@ -230,6 +230,27 @@ class EvidenceObjective:
         dual = point.whiten.mT @ (point.whiten @ inside)
         return self._synthesise(point.v, dual)
 
+    def data_covariance(self, point):
+        """Σ in the whole whitened sensor space.
+
+        Parameters
+        ----------
+        point : EvidencePoint
+            ``self.evaluate(v)``.
+
+        Returns
+        -------
+        sigma : torch.Tensor of shape (n_batch, n_rank, n_rank)
+            Where the dictionary does not reach, white noise alone.
+        """
+        basis, dtype = self.model.basis.to(point.whiten.dtype), point.whiten.dtype
+        level = point.v[:, self.model.n_atoms, None, None].to(dtype).exp()
+        inside = self._covariance(point.v.exp())
+        inside.diagonal(dim1=-2, dim2=-1).sub_(level[:, 0])
+        sigma = basis.mT @ inside @ basis
+        sigma.diagonal(dim1=-2, dim2=-1).add_(level[:, 0])
+        return sigma
+
     def _synthesise(self, v, dual):
         """Source maps S̃ diag(e^u) L̃ᵀ d of sensor maps d, (n_batch, n_sources, n_orient, n)."""
         model = self.model

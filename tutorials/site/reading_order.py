@@ -8,6 +8,7 @@ ORDER = (
     "comparing_methods",
     "diagnostics",
     "filters",
+    "live",
     "band_power",
     "epochs_connectivity",
     "volume_sources",
