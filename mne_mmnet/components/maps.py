@@ -4,13 +4,14 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, logger, verbose
 
-from .._mne import check_like, check_values, make_stc, prepare_data
+from .._mne import check_like, check_values, fill_shared, make_stc, prepare_data
 from ..inverse.arguments import check_n_steps, resolve_operator
 from ..inverse.concerns import Tally, find_concerns
 from ..inverse.epochs import default_batch
 
 
 @verbose
+@fill_shared
 def localize_maps(
     maps,
     info,
@@ -44,33 +45,23 @@ def localize_maps(
     info : mne.Info
         The channels, in the order of the maps. EEG must be average-referenced (a pending projector
         is enough).
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Covariance of the maps' noise; MEG channels need one. With None its level is estimated from
         each map.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse`, like all others.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
-    pick_ori : None | "normal" | "vector"
-        As in :func:`apply_mmnet_inverse`.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restrict the returned estimates to a label.
+    %(pick_ori)s
+    %(label)s
     return_reports : bool
         Whether to return the certificates too. Their ``explained`` is the share of a map that the
         sources explain, which is low for muscles, bad electrodes and mixtures.
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns

@@ -7,7 +7,7 @@ import numpy as np
 from mne.time_frequency import CrossSpectralDensity
 from mne.utils import _validate_type, logger, verbose
 
-from .._mne import noise_scale
+from .._mne import fill_shared, noise_scale
 from ..inverse import MMNetOperator
 from ..inverse.arguments import check_n_steps, resolve_operator
 from ..inverse.concerns import find_concerns, say
@@ -25,6 +25,7 @@ _TYPES = (mne.Evoked, mne.BaseEpochs, mne.io.BaseRaw, mne.Covariance, CrossSpect
 
 
 @verbose
+@fill_shared
 def make_mmnet_filters(
     inst,
     fwd,
@@ -62,8 +63,7 @@ def make_mmnet_filters(
         is not phase-locked included (for what is, give ``epochs.average()``); of continuous data
         the covariance about their mean, without what is annotated as bad; of a cross-spectral
         density the real part, averaged over its frequencies.
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Noise covariance of single trials; MEG channels need one. Of a band or a frequency it must
         be the covariance of the noise in that band, transformed in the same way. With None the
@@ -71,14 +71,10 @@ def make_mmnet_filters(
     info : mne.Info | None
         Types, positions and projectors of the channels of a covariance or cross-spectral density,
         which know names only. Not needed with an operator.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse`, like the next five. ``mmnet-cosine`` has no filters.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
     nave : int
         Number of averages that an epoch, the continuous data or a covariance is; evoked responses
@@ -87,12 +83,9 @@ def make_mmnet_filters(
         Number of averages of the data that the filters are for: 1 for single trials, whose noise
         is so much larger than that of an average. None is as in ``inst``, so that the filters
         return the estimate of :func:`apply_mmnet_inverse` on what they were made of.
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns

@@ -5,7 +5,7 @@ import numpy as np
 from mne.time_frequency import CrossSpectralDensity
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._mne import check_projectors, match_channels, warn
+from .._mne import check_projectors, fill_shared, match_channels, warn
 from ..inverse.arguments import check_n_steps, resolve_operator
 from ..inverse.concerns import doubt_amplitude
 from .container import FilterOrigin
@@ -15,6 +15,7 @@ from .readout import Readout
 
 
 @verbose
+@fill_shared
 def apply_mmnet_inverse_cov(
     cov,
     info,
@@ -43,34 +44,25 @@ def apply_mmnet_inverse_cov(
         Covariance of the data, of the time or band of interest; not of the noise.
     info : mne.Info
         Types, positions and projectors of its channels.
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Noise covariance, of the same band and made in the same way. With None the level of the
         noise is estimated from the data covariance.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse`, like the next four.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
     nave : int
         Number of averages that the data were.
     pick_ori : None | "normal"
         None sums the power over directions, "normal" takes that along the surface normal.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restrict the returned estimate to a label.
+    %(label)s
     return_filters : bool
         Whether to return the filters too, with the certificate.
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns
@@ -129,6 +121,7 @@ def apply_mmnet_inverse_cov(
 
 
 @verbose
+@fill_shared
 def apply_mmnet_inverse_csd(
     csd,
     info,
@@ -160,32 +153,23 @@ def apply_mmnet_inverse_csd(
         The density.
     info : mne.Info
         Types, positions and projectors of its channels.
-    fwd : mne.Forward | MMNetOperator
-        The forward solution, or what :func:`make_mmnet_operator` made of it.
+    %(fwd_operator)s
     noise_cov : mne.Covariance | None
         Noise covariance, in the unit of the density: such as the real part of that of an
         empty-room recording. With None the level of the noise is estimated at each frequency.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse_cov`, like all others.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
     pick_ori : None | "normal"
         None sums the power over directions, "normal" takes that along the surface normal.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restrict the returned estimate to a label.
+    %(label)s
     return_filters : bool
         Whether to return the filters of each frequency too, with their certificates.
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns

@@ -4,7 +4,7 @@ import numpy as np
 from mne.time_frequency import EpochsTFR
 from mne.utils import _validate_type, logger, verbose
 
-from .._mne import check_like, noise_scale
+from .._mne import check_like, fill_shared, noise_scale
 from ..inverse import MMNetOperator
 from ..inverse.arguments import check_n_steps, resolve_operator
 from .container import FilterOrigin
@@ -15,6 +15,7 @@ from .spectra import complex_data, currents_of_tfr
 
 
 @verbose
+@fill_shared
 def apply_mmnet_inverse_tfr_epochs(
     epochs_tfr,
     fwd,
@@ -50,30 +51,22 @@ def apply_mmnet_inverse_tfr_epochs(
         Noise covariance of such coefficients: the real part of their cross-spectral density in a
         baseline (:func:`mne.time_frequency.csd_tfr`). One of the signals themselves has another
         level. With None the level of the noise is estimated at each frequency.
-    model : str | path-like | Model
-        As in :func:`apply_mmnet_inverse`, like the next four.
-    loose : None | "evidence" | float | "auto" | dict
-        Prior variance of tangential currents relative to normal ones.
-    head : "auto" | "own" | "template"
-        Whose lead field it is.
-    depth : "auto" | None | float
-        Exponent of the depth weighting.
+    %(model)s
+    %(loose)s
+    %(head)s
+    %(depth)s
     %(rank_none)s
     pick_ori : None | "normal" | "vector"
         None: the complex current where the orientation is fixed, its length (real) elsewhere.
         "normal", "vector": complex.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restrict the returned estimates to a label.
+    %(label)s
     nave : int
         Number of averages that each epoch is.
     return_generator : bool
         Whether to return a generator, which holds the estimates of one frequency at a time.
-    use_cps : bool
-        Whether to use the cortical patch statistics for the normals.
-    n_steps : int | None
-        Number of majorization-minimization steps.
-    device : str
-        "auto", "cpu", "cuda" or "mps".
+    %(use_cps)s
+    %(n_steps)s
+    %(device)s
     %(verbose)s
 
     Returns

@@ -5,6 +5,7 @@ import time
 import mne
 from mne.utils import _validate_type
 
+from .._mne import fill_shared
 from ..filters import MMNetFilters
 from ..inverse import MMNetOperator
 from .filtered import FilteredWindows
@@ -12,6 +13,7 @@ from .latency import Stopwatch
 from .solved import SolvedWindows
 
 
+@fill_shared
 class MMNetStream:
     """Currents of window after window of an incoming recording.
 
@@ -30,8 +32,7 @@ class MMNetStream:
         Number of averages that a window is. Filters know theirs.
     pick_ori : None | "normal" | "vector"
         As in :func:`apply_mmnet_inverse`.
-    n_steps : int | None
-        As in :func:`apply_mmnet_inverse`; not with filters.
+    %(n_steps)s
 
     Attributes
     ----------
