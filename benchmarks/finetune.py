@@ -19,7 +19,6 @@ intervals. Writes
 ``benchmarks/results/finetune.csv``.
 """
 
-import argparse
 import os
 import platform
 import time
@@ -30,6 +29,7 @@ import mne
 import numpy as np
 import torch
 from common import make_info, write_rows
+from runner import RESULTS, made_by, make_parser, tell
 
 import mne_mmnet
 from mne_mmnet._mne import describe_head, prepare_forward
@@ -48,7 +48,6 @@ from mne_mmnet.training.fine_tuning.own_forward import make_archive
 from mne_mmnet.training.loop import Space
 from mne_mmnet.training.parts import Parts
 
-RESULTS = Path(__file__).parent / "results" / "finetune.csv"
 RADIUS, CENTRE = 0.070, (0.0, 0.0, 0.04)  # m
 SKULL, SHARES = 0.03, (0.90, 0.93, 0.96, 1.0)
 N_HEADS, SEED, BATCH = 5, 90_210, 4
@@ -147,13 +146,11 @@ def simulation_of(n_channels, head, **options):
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "finetune.csv")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--n-batches", type=int, default=50, help=f"of {BATCH} test recordings")
     parser.add_argument("--people-folder", help="where lead fields are kept; default: the cache")
-    parser.add_argument("--model", default="mmnet-base")
     parser.add_argument("--cases", nargs="+", default=["child", "template"])
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     mne.set_log_level("warning")
@@ -201,11 +198,9 @@ def main():
                 minutes=f"{minutes:.1f}",
             )
             rows.append(row)
-            print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    comment = (
-        f"python benchmarks/finetune.py --minutes {args.minutes:g} --n-batches {args.n_batches}; "
-        f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores, 1 thread"
-    )
+            tell(row)
+    machine = f"{platform.machine()}, {os.cpu_count()} cores, 1 thread"
+    comment = made_by(args, "minutes n_batches", args.model, f"seed {SEED}", machine)
     write_rows(args.out, comment, rows)
 
 
