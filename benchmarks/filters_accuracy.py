@@ -232,7 +232,8 @@ def rest_methods(recording, inversion):
     info, free, fixed = raw.info, inversion.free, inversion.fwd
     filtered = raw.copy().filter(*BAND)
     cov = mne.compute_raw_covariance(filtered)
-    pieces = raw.get_data()[:, : N_REST // 512 * 512].reshape(64, -1, 512).swapaxes(0, 1)
+    pieces = raw.get_data()[:, : N_REST // 512 * 512]
+    pieces = pieces.reshape(len(pieces), -1, 512).swapaxes(0, 1)
     hertz = np.arange(BAND[0], BAND[1] + 0.5)
     csd = csd_array_morlet(pieces, SFREQ, hertz, ch_names=info["ch_names"], n_cycles=7).mean()
     noise_csd = csd_array_morlet(

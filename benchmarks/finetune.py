@@ -19,8 +19,6 @@ intervals. Writes
 ``benchmarks/results/finetune.csv``.
 """
 
-import os
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -28,7 +26,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import make_info, write_rows
+from common import machine, make_info, referenced, write_rows
 from runner import RESULTS, made_by, make_parser, tell
 
 import mne_mmnet
@@ -84,8 +82,7 @@ def make_child(rng=None):
         space["rr"] = (space["rr"] - middle) * size + CENTRE
     trans = mne.transforms.Transform("head", "mri")
     fwd = mne.make_forward_solution(info, trans, src, sphere, meg=False, mindist=0.0)
-    evoked = mne.EvokedArray(np.zeros((len(names), 1)), info).set_eeg_reference(projection=True)
-    return evoked.info, fwd
+    return referenced(info), fwd
 
 
 def child_people():
@@ -104,13 +101,15 @@ def child_people():
         own=nominal,
         fitted=nominal,
         deep=np.zeros((N_HEADS, len(own.electrodes), 1, 3), np.float32),
-        electrodes=own.electrodes,
-        groups=own.groups,
-        positions=own.positions,
-        normals=own.normals,
-        adjacency=own.adjacency,
+        **shared(own),
     )
     return info, fwd, people
+
+
+def shared(archive):
+    """Electrodes and sources, of which another archive of the same has the same."""
+    names = "electrodes", "groups", "positions", "normals", "adjacency"
+    return {name: getattr(archive, name) for name in names}
 
 
 def template_people(folder):
@@ -123,11 +122,7 @@ def template_people(folder):
     people = replace(people.pick_electrodes(picks), groups=np.zeros(len(picks), int))
     template = HeadArchive(
         gains=people.standard[None],
-        electrodes=people.electrodes,
-        groups=people.groups,
-        positions=people.positions,
-        normals=people.normals,
-        adjacency=people.adjacency,
+        **shared(people),
         source_space=people.source_space,
     )
     return template, people
@@ -199,8 +194,8 @@ def main():
             )
             rows.append(row)
             tell(row)
-    machine = f"{platform.machine()}, {os.cpu_count()} cores, 1 thread"
-    comment = made_by(args, "minutes n_batches", args.model, f"seed {SEED}", machine)
+    notes = args.model, f"seed {SEED}", f"{machine()}, 1 thread"
+    comment = made_by(args, "minutes n_batches", *notes)
     write_rows(args.out, comment, rows)
 
 

@@ -207,20 +207,17 @@ def strata(records):
         "angle to the radial direction, °": ("angle", (0, 30, 60, 90.1)),
         "potential that 50 nA·m make at the scalp, µV": ("peak_uv", (0, 3, 4.5, 6, 20)),
     }
-    added = {}
-    for title, (key, edges) in cuts.items():
-        for low, high in pairwise(edges):
-            members = [r for r in everywhere if low <= r[key] < high]
-            if len(members) > 1:
-                added[title, f"{low:g} to {high:.0f}"] = members
-    # what can be seen without the truth: do the methods agree, is the region small?
     one = [r for k, v in records.items() if k[0] in ("where", "snr", "head") for r in v]
-    for title, key, edges in (
-        ("eLORETA's strongest location from mmnet's, mm", "apart", (0, 20, 40, 200)),
-        ("radius of the 90 % region, mm", "radius 90", (0, 40, 80, 200)),
-    ):
+    groups = [(title, key, edges, everywhere) for title, (key, edges) in cuts.items()]
+    # what can be seen without the truth: do the methods agree, is the region small?
+    groups += [
+        ("eLORETA's strongest location from mmnet's, mm", "apart", (0, 20, 40, 200), one),
+        ("radius of the 90 % region, mm", "radius 90", (0, 40, 80, 200), one),
+    ]
+    added = {}
+    for title, key, edges, candidates in groups:
         for low, high in pairwise(edges):
-            members = [r for r in one if low <= r[key] < high]
+            members = [r for r in candidates if low <= r[key] < high]
             if len(members) > 1:
                 added[title, f"{low:g} to {high:.0f}"] = members
     return records | added

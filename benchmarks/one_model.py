@@ -41,6 +41,7 @@ import numpy as np
 import transfer_suite
 from common import write_rows
 from intervals import mean_columns
+from people_scores import strongest_error
 from runner import Store, answers, deciding, made_by, make_parser, measured, run, slug
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
@@ -221,21 +222,12 @@ class Setting:
                 positions,
                 true_positions=self.setup.fine_positions,
             ).mean(),
-            strongest_peak_error_mm=strongest_peak_error(estimate, case, positions),
+            strongest_peak_error_mm=np.mean(
+                [strongest_error(abs(estimate[:, peak]), case, positions) for peak in case.peaks]
+            ),
             earth_movers_distance_mm=earth_movers_distance(power, truth, common),
             auc=roc_auc(power, case.active.astype(int), common)[2],
         )
-
-
-def strongest_peak_error(estimate, case, positions):
-    """Mean distance (mm) of the strongest location to the nearest centre, at each peak's time."""
-    errors = []
-    for peak in case.peaks:
-        size = np.abs(estimate[:, peak])
-        # of equal values the farthest counts, as in mne_mmnet.metrics
-        best = positions[size == size.max()]
-        errors.append(localization_errors(best, case.centres).max())
-    return np.mean(errors)
 
 
 def make_settings(folder):

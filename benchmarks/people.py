@@ -36,9 +36,9 @@ from against import Revision
 from peers import PEERS, check_peers, sloreta_loose
 from people_report import report
 from people_run import KEYS, Answers, add_options, addresses
-from people_scores import SCORES, Estimate, score
+from people_scores import SCORES, Estimate, score, solve
 from people_suite import PARTS, People
-from runner import Store, attempt, choose, make_parser, quiet, run, slug
+from runner import Store, choose, make_parser, quiet, run, slug
 
 import mne_mmnet
 from mne_mmnet.weights import read_card
@@ -133,26 +133,11 @@ def make_methods(model):
     return methods | {name: _peer(name) for name in (*SHOWN, BEST_CLASSICAL)}
 
 
-def solve(method, case, inversion):
-    """Run one method on one case; where it failed, a map of zeros is scored."""
-
-    def answer():
-        estimate = method(case, inversion)
-        if estimate.size.shape != case.truth.shape:
-            raise ValueError(f"estimate of shape {estimate.size.shape}")
-        if not (np.isfinite(estimate.size).all() and np.isfinite(estimate.normal).all()):
-            raise ValueError("estimate is not finite")
-        return estimate
-
-    estimate, result = attempt(answer)
-    scores = score(estimate or Estimate.zeros(case.truth.shape), case, inversion)
-    return result | dict(scores=scores)
-
-
 def make(args):
     """Make the worker of a process."""
     methods = make_methods(args.model)
-    return Answers(args, {name: functools.partial(solve, methods[name]) for name in args.names})
+    ask = {name: functools.partial(solve, score, methods[name]) for name in args.names}
+    return Answers(args, ask)
 
 
 def main():

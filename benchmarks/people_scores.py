@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from runner import attempt
 from scipy.spatial.distance import cdist
 from transfer_suite import SFREQ
 
@@ -76,6 +77,38 @@ class Estimate:
         return cls(np.zeros(shape), np.zeros(shape))
 
 
+def solve(score, method, case, inversion):
+    """Run one method on one case; where it failed, a map of zeros is scored.
+
+    Parameters
+    ----------
+    score : callable
+        From an :class:`Estimate`, the case and the inversion to scores.
+    method : callable
+        From the case and the inversion to an estimate.
+    case, inversion : object
+        As the method and the scores take them.
+
+    Returns
+    -------
+    result : dict
+        Of :class:`runner.Store`.
+    """
+
+    def answer():
+        estimate = method(case, inversion)
+        if estimate.size.shape != case.truth.shape:
+            raise ValueError(f"estimate of shape {estimate.size.shape}")
+        if not (np.isfinite(estimate.size).all() and np.isfinite(estimate.normal).all()):
+            raise ValueError("estimate is not finite")
+        return estimate
+
+    estimate, result = attempt(answer)
+    return result | dict(
+        scores=score(estimate or Estimate.zeros(case.truth.shape), case, inversion)
+    )
+
+
 def score(estimate, case, inversion):
     """Score an estimate.
 
@@ -145,9 +178,16 @@ def peak_errors(size, case, inversion):
         found = local_maxima(one, inversion.adjacency)
         farthest = np.linalg.norm(positions - centre, axis=1).max()
         nearest.append(min(farthest, localization_errors(centre, positions[found])[0]))
-        # of equal values the farthest counts, as in mne_mmnet.metrics
-        strongest.append(localization_errors(positions[one == one.max()], case.centres).max())
+        strongest.append(strongest_error(one, case, positions))
     return np.array(nearest), np.array(strongest)
+
+
+def strongest_error(one, case, positions):
+    """Distance (mm) from the strongest location of one map to the nearest centre.
+
+    Of equal values the farthest counts, as in mne_mmnet.metrics.
+    """
+    return localization_errors(positions[one == one.max()], case.centres).max()
 
 
 def _window_error(power, case, positions):

@@ -36,6 +36,8 @@ from transfer_suite import (
     N_TIMES,
     SFREQ,
     SNRS_DB,
+    Case,
+    add_noise,
     draw_courses,
     draw_patches,
     montage_info,
@@ -265,24 +267,6 @@ class Recording:
     factors: dict
 
 
-@dataclass(frozen=True)
-class Case:
-    """A recording as it is inverted with one head; positions in mm, currents in A·m.
-
-    ``truth``, ``seeds`` and ``active`` are on the grid of the inversion, ``centres`` of patches
-    where they really are; ``peaks`` are samples.
-    """
-
-    evoked: mne.Evoked
-    noise_cov: mne.Covariance | None
-    centres: np.ndarray
-    peaks: np.ndarray
-    truth: np.ndarray
-    seeds: np.ndarray
-    active: np.ndarray
-    factors: dict
-
-
 def draw_recording(people, part, montage, person, number, draw_courses=draw_courses):
     """Simulate one recording.
 
@@ -325,8 +309,7 @@ def draw_recording(people, part, montage, person, number, draw_courses=draw_cour
     electrodes = 1e3 * np.array([channel["loc"][:3] for channel in info["chs"]])
     noise = draw_noise(rng, gain, electrodes, N_BASELINE + N_TIMES, background)
     noise = high_pass(noise - noise.mean(axis=0))
-    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
-    data = signal + noise[:, N_BASELINE:]
+    data = add_noise(signal, noise, snr_db)
     return Recording(
         data=data,
         baseline=noise[:, :N_BASELINE],

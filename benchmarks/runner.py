@@ -222,8 +222,16 @@ def answers(records):
         One a record that did not fail.
     counts : str
         How many there are, for the comment of a table.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none; says why the first one failed.
     """
     found = [r["factors"] | r["scores"] for r in records if r["failure"] is None]
+    if not found:
+        reason = records[0]["failure"] if records else "nothing was asked"
+        raise RuntimeError(f"There is no result to tabulate. The first of them: {reason}")
     counts = f"{len(found)} results"
     if failed := len(records) - len(found):
         counts += f", {failed} FAILED and left out"

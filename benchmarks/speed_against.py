@@ -25,7 +25,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from against import Served, export, serve
-from common import make_info, write_rows
+from common import make_info, referenced, write_rows
 
 RESULTS = Path(__file__).parent / "results"
 MONTAGES = {64: "biosemi64", 128: "biosemi128"}
@@ -44,9 +44,7 @@ CALLS = (
 
 def cap_info(n_channels):
     """Measurement info of a cap with the average reference as a projector."""
-    info = make_info(MONTAGES[n_channels], SFREQ)
-    zeros = mne.EvokedArray(np.zeros((len(info["chs"]), 1)), info)
-    return zeros.set_eeg_reference(projection=True).info
+    return referenced(make_info(MONTAGES[n_channels], SFREQ))
 
 
 def draw(fwd, n_times, seed):

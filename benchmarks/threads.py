@@ -12,13 +12,12 @@ streams the share of windows within twice the median. Writes ``threads.csv``.
 import argparse
 import contextlib
 import os
-import platform
 import time
 from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
-from common import write_rows
+from common import machine, write_rows
 
 RESULTS = Path(__file__).parent / "results" / "threads.csv"
 SETTINGS = {"default": None, "1 thread": "1", "2 threads": "2"}
@@ -82,15 +81,15 @@ def started(context, function, *args):
         process.join()
 
 
-def summarise(kind, beside, spent, seed=0):
+def summarise(kind, beside, spent):
     """One row: medians, and the default's over the better one's, paired by turn."""
+    from mne_mmnet.metrics import confidence_interval
+
     times = {name: np.array(found) for name, found in spent.items()}  # (n_turns, n_calls)
     median = {name: np.median(found) for name, found in times.items()}
     best = min(("1 thread", "2 threads"), key=median.get)
     ratio = np.log(np.median(times["default"], 1) / np.median(times[best], 1))
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(ratio), size=(2000, len(ratio)))
-    low, high = np.exp(np.percentile(ratio[draws].mean(1), [2.5, 97.5]))
+    low, high = np.exp(confidence_interval(ratio))
     row = dict(kind=kind, beside="a busy process" if beside else "nothing", n=len(ratio))
     row |= {f"{name}, ms": f"{1e3 * value:.4g}" for name, value in median.items()}
     row["default over the better"] = f"{np.exp(ratio.mean()):.2f} ({low:.2f} … {high:.2f})"
@@ -128,7 +127,7 @@ def main(argv=None):
                     print(rows[-1], flush=True)
     comment = (
         f"python benchmarks/threads.py --turns {args.turns}; {time.strftime('%Y-%m-%d')}; "
-        f"{platform.machine()}, {os.cpu_count()} cores"
+        f"{machine()}"
     )
     write_rows(args.out, comment, rows)
 

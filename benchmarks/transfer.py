@@ -29,10 +29,9 @@ import numpy as np
 from common import write_rows
 from intervals import difference_columns, mean_columns
 from peers import PEERS, check_peers
-from people_scores import peak_errors
+from people_scores import Estimate, peak_errors, solve
 from runner import (
     Store,
-    attempt,
     choose,
     leave_out_other_data,
     made_by,
@@ -63,36 +62,26 @@ KEYS = ("montage", "snr_db", "case")
 
 
 def make_methods(model):
-    """Name every method: functions of (evoked, noise_cov, setup) that return currents."""
+    """Name every method: functions of (case, setup) that return an :class:`Estimate`."""
 
     def mmnet(evoked, noise_cov, setup):
         return mne_mmnet.apply_mmnet_inverse(evoked, setup.fwd, noise_cov, model=model).data
 
-    def without(evoked, noise_cov, setup):
-        return mne_mmnet.apply_mmnet_inverse(evoked, setup.fwd, model=model).data
+    def without(evoked, _, setup):
+        return mmnet(evoked, None, setup)
 
-    return dict(zip(OURS, (mmnet, without), strict=True)) | PEERS
+    def ready(method):
+        return lambda case, setup: Estimate.of(
+            method(case.evoked.copy(), case.noise_cov.copy(), setup), setup
+        )
 
-
-def solve(method, case, setup):
-    """Run one method on one case; where it failed, a map of zeros is scored."""
-
-    def answer():
-        estimate = np.asarray(method(case.evoked.copy(), case.noise_cov.copy(), setup))
-        if estimate.shape != case.truth.shape:
-            raise ValueError(f"estimate of shape {estimate.shape}")
-        if not np.isfinite(estimate).all():
-            raise ValueError("estimate is not finite")
-        return estimate
-
-    estimate, result = attempt(answer)
-    estimate = np.zeros(case.truth.shape) if estimate is None else estimate
-    scores, per_patch = score_case(estimate, case, setup)
-    return result | dict(scores=scores | dict(seconds=result["seconds"]), per_patch=per_patch)
+    methods = dict(zip(OURS, (mmnet, without), strict=True)) | PEERS
+    return {name: ready(method) for name, method in methods.items()}
 
 
 def score_case(estimate, case, setup):
-    """Score one estimate: all metrics, and the two distances patch by patch."""
+    """Score one estimate by all metrics; also patch by patch the two distances."""
+    estimate = estimate.normal
     scores = score(
         estimate,
         case.truth,
@@ -115,7 +104,8 @@ def score_case(estimate, case, setup):
         estimate, case.truth, case.centres, case.peaks, setup.positions
     )
     scores["strongest_region_error_mm"] = float(region.mean())
-    return scores | {name: float(np.mean(values)) for name, values in per_patch.items()}, per_patch
+    means = {name: float(np.mean(values)) for name, values in per_patch.items()}
+    return scores | means | dict(per_patch=per_patch)
 
 
 def chance_error(setup):
@@ -148,9 +138,12 @@ class Worker:
         for name, method in self.methods.items():
             if due(name, case.factors):
                 if name not in self.warm:  # imports and caches are not the method's time
-                    solve(method, case, setup)
+                    solve(score_case, method, case, setup)
                     self.warm.add(name)
-                yield name, case.factors, solve(method, case, setup)
+                result = solve(score_case, method, case, setup)
+                scores = result["scores"] | dict(seconds=result["seconds"])
+                per_patch = scores.pop("per_patch")
+                yield name, case.factors, result | dict(scores=scores, per_patch=per_patch)
 
 
 def collect(stores, wanted, chance):

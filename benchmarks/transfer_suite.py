@@ -61,14 +61,14 @@ class HeadDraw:
 
 @dataclass(frozen=True)
 class Case:
-    """One recording and the truth about it; positions in mm, currents in A·m.
+    """A recording as it is inverted, and the truth about it; positions in mm, currents in A·m.
 
-    ``centres`` are on the fine grid; ``truth``, ``seeds`` and ``active`` on the grid of the
-    inversion; ``peaks`` are samples; ``factors`` is what the case was drawn from.
+    ``centres`` of patches are where they really are; ``truth``, ``seeds`` and ``active`` on the
+    grid of the inversion; ``peaks`` are samples; ``factors`` is what the case was drawn from.
     """
 
     evoked: mne.Evoked
-    noise_cov: mne.Covariance
+    noise_cov: mne.Covariance | None
     centres: np.ndarray
     peaks: np.ndarray
     truth: np.ndarray
@@ -77,14 +77,14 @@ class Case:
     factors: dict
 
 
-def montage_info(montage):
+def montage_info(montage, sfreq=SFREQ):
     """Electrodes of a montage; ``"10-20"`` has 19."""
     if montage != "10-20":
-        return make_info(montage, SFREQ)
+        return make_info(montage, sfreq)
     # renamed in MNE 1.13; the places are the same
     known = mne.channels.get_builtin_montages()
     name = "colin27_1020" if "colin27_1020" in known else "standard_1020"
-    info = mne.create_info(list(_TEN_TWENTY), SFREQ, "eeg")
+    info = mne.create_info(list(_TEN_TWENTY), sfreq, "eeg")
     info.set_montage(mne.channels.make_standard_montage(name))
     return info
 
@@ -218,8 +218,7 @@ def draw_case(setup, snr_db, number):
     signal -= signal.mean(axis=0)
     noise = draw_noise(rng, gain, setup.electrodes, N_BASELINE + N_TIMES, background)
     noise -= noise.mean(axis=0)
-    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
-    evoked = mne.EvokedArray(signal + noise[:, N_BASELINE:], setup.info)
+    evoked = mne.EvokedArray(add_noise(signal, noise, snr_db), setup.info)
     evoked.set_eeg_reference(projection=True)
 
     drawn = setup.heads[head]
@@ -257,6 +256,12 @@ def draw_patches(rng, n_sources, n_patches):
     """Draw sources at the centres, standard deviations (mm; 0: one source) and moments (A·m)."""
     centres = rng.choice(n_sources, n_patches, replace=False)
     return centres, draw_extents(rng, n_patches), 1e-9 * rng.uniform(20.0, 60.0, n_patches)
+
+
+def add_noise(signal, noise, snr_db):
+    """Scale noise, in place, to a ratio of mean powers; return the signal in the last of it."""
+    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
+    return signal + noise[:, -signal.shape[1] :]
 
 
 def draw_extents(rng, n_patches):

@@ -2,14 +2,12 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mne_mmnet.template import surfaces
+from benchmark_cases import FOLDER, benchmark_modules, coarse_heads
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 STUB = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -28,20 +26,8 @@ serve(localiser(localise))
 
 @pytest.fixture(scope="module", autouse=True)
 def _benchmarks():
-    """Their modules, as long as these tests run: some are named like others'."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(BENCHMARKS))
-    reshape = surfaces.reshape_skull
-    # coarse heads, which are solved at once
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surfaces, "reshape_skull", lambda surfs, _, t: reshape(surfs, 2, t))
+    with benchmark_modules(), coarse_heads():
         yield
-    sys.path.remove(str(BENCHMARKS))
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and (
-            Path(sys.modules[name].__file__).parent == BENCHMARKS
-        ):
-            del sys.modules[name]
 
 
 def make_people(folder):
@@ -139,7 +125,7 @@ def test_against(people, recording):
 
     inversion = people.inversion("template", "10-20", 0)
     case = make_case(recording, inversion)
-    command = [sys.executable, "-c", STUB, str(BENCHMARKS)]
+    command = [sys.executable, "-c", STUB, str(FOLDER)]
     with Revision(command=command) as other:
         found = other.localise(case.evoked, case.noise_cov, inversion, loose=0.2)
         np.testing.assert_array_equal(found["data"], case.evoked.data)
