@@ -89,13 +89,14 @@ class Served:
     ----------
     command : list of str
         What runs :func:`serve`.
-    environment : dict of str to str
-        Of that process, beside what there is.
+    environment : dict of str to (str | None)
+        Of that process, beside what there is; None is not set.
     """
 
     def __init__(self, command, environment=None):
-        self._command, self.environment = command, os.environ | (environment or {})
-        self._process = None
+        known = os.environ | (environment or {})
+        self.environment = {name: value for name, value in known.items() if value is not None}
+        self._command, self._process = command, None
 
     def ask(self, request):
         """Return the reply to a request, both as JSON has them.

@@ -27,6 +27,7 @@ from itertools import pairwise
 
 import mne
 import numpy as np
+import runner
 import transfer_suite
 from drawing import COLOURS, MARKERS, save, strip
 from limits_suite import (
@@ -42,16 +43,6 @@ from limits_suite import (
 )
 from matplotlib.figure import Figure
 from mne.minimum_norm import apply_inverse, make_inverse_operator
-from runner import (
-    Store,
-    answers,
-    deciding,
-    fingerprint,
-    made_by,
-    make_parser,
-    measured,
-    run,
-)
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
 from transfer_suite import SEED
@@ -184,9 +175,9 @@ class Worker:
         seed = [SEED, list(GROUPS).index(_SAME.get(group, group)), drawn, number]
         recording = draw(bench, np.random.default_rng(seed), levels[place])
         factors = dict(group=group, place=place, number=number)
-        factors["fingerprint"] = fingerprint(recording.evoked.data)
+        factors["fingerprint"] = runner.fingerprint(recording.evoked.data)
         if due("limits", factors):
-            yield "limits", factors, measured(measure, group, bench, recording)
+            yield "limits", factors, runner.measured(measure, group, bench, recording)
 
 
 def by_level(found):
@@ -384,7 +375,7 @@ def _draw_panel(axes, members, group, title, label, columns):
 
 def main():
     """Run the benchmark."""
-    parser = make_parser(__file__, __doc__, model=False, work="limits")
+    parser = runner.make_parser(__file__, __doc__, model=False, work="limits")
     parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--share", type=float, default=1.0, help="of the recordings")
     args = parser.parse_args()
@@ -394,12 +385,14 @@ def main():
         for place in range(len(GROUPS[group][1]))
         for number in range(max(2, round(args.share * GROUPS[group][2])))
     ]
-    store = Store(args.work / "limits.jsonl", ("group", "place", "number"), deciding(MODEL))
-    run(Worker, args, wanted, dict(limits=store))
+    store = runner.Store(
+        args.work / "limits.jsonl", ("group", "place", "number"), runner.deciding(MODEL)
+    )
+    runner.run(Worker, args, wanted, dict(limits=store))
     records = store.select(wanted)
-    found, counts = answers(records)
+    found, counts = runner.answers(records)
     rows = table(by_level(found))
-    comment = made_by(
+    comment = runner.made_by(
         args,
         "share",
         f"seed {SEED}",

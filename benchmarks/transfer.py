@@ -26,19 +26,11 @@ import functools
 from itertools import product
 
 import numpy as np
+import runner
 from common import write_rows
 from intervals import difference_columns, mean_columns
 from peers import PEERS, check_peers
 from people_scores import Estimate, peak_errors, solve
-from runner import (
-    Store,
-    choose,
-    leave_out_other_data,
-    made_by,
-    make_parser,
-    run,
-    slug,
-)
 from scipy.spatial.distance import cdist
 from transfer_figures import figure_factors, figure_overview
 from transfer_suite import MONTAGES, SEED, SFREQ, SNRS_DB, Setup, draw_case
@@ -152,7 +144,7 @@ def collect(stores, wanted, chance):
         name: {key: store.records[key] for key in wanted if key in store.records}
         for name, store in stores.items()
     }
-    leave_out_other_data(list(found.values()))
+    runner.leave_out_other_data(list(found.values()))
     for records in found.values():
         for record in records.values():
             scores = record["scores"]
@@ -219,7 +211,7 @@ def lead(found, montages, snrs):
 def report(found, args):
     """Write tables and figures, and say how often mmnet leads."""
     out, montages, snrs = args.out, args.montages, args.snrs
-    comment = made_by(
+    comment = runner.made_by(
         args,
         "model",
         f"seed {SEED}",
@@ -243,7 +235,7 @@ def report(found, args):
 
 def main():
     """Run the benchmark."""
-    parser = make_parser(__file__, __doc__, work="transfer")
+    parser = runner.make_parser(__file__, __doc__, work="transfer")
     parser.add_argument("--montages", nargs="+", choices=MONTAGES, default=list(MONTAGES))
     parser.add_argument("--snrs", nargs="+", type=int, choices=SNRS_DB, default=list(SNRS_DB))
     parser.add_argument("--n-samples", type=int, default=25, help="cases a montage and SNR")
@@ -254,16 +246,16 @@ def main():
     args = parser.parse_args()
     methods = (*OURS, *PEERS)
     groups = dict(all=methods, peers=tuple(PEERS), ours=OURS)
-    args.names = choose(parser, args.methods, groups, methods)
+    args.names = runner.choose(parser, args.methods, groups, methods)
     check_peers(args.names)
     sha256 = dict.fromkeys(OURS, read_card(args.model).sha256)
     stores = {
-        name: Store(args.work / f"{slug(name)}.jsonl", KEYS, sha256.get(name), LEAD)
+        name: runner.Store(args.work / f"{runner.slug(name)}.jsonl", KEYS, sha256.get(name), LEAD)
         for name in methods
     }
     wanted = [(m, s, k) for k, m, s in product(range(args.n_samples), args.montages, args.snrs)]
     if args.names:
-        run(Worker, args, wanted, {name: stores[name] for name in args.names})
+        runner.run(Worker, args, wanted, {name: stores[name] for name in args.names})
     if not args.no_report:
         # the source spaces of all montages are the same
         chance = chance_error(Setup(args.montages[0], args.work / "heads"))

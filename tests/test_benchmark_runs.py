@@ -25,7 +25,7 @@ RUNS = {
     ),
     "filters_accuracy": (["--people", "2"], "filters_trials filters_rest"),
     "transfer": (
-        "--n-samples 2 --montages 10-20 biosemi64 --snrs 5 --methods mmnet MNE MxNE LCMV".split(),
+        "--n-samples 1 --montages biosemi64 --snrs 5 10 --methods mmnet MNE MxNE LCMV".split(),
         "transfer transfer_lead",
     ),
     "limits": (["--share", "0.01", "--groups", "where", "count", "noise"], "limits"),
@@ -48,6 +48,7 @@ def folder(tmp_path_factory):
 def _shorten(patch, folder):
     """Take two levels of a source space, one recording a person, and few steps."""
     import filters_accuracy
+    import finetune
     import limits_suite
     import majorant
     import meg
@@ -63,7 +64,7 @@ def _shorten(patch, folder):
     patch.setitem(people_suite.N_RECORDINGS, "main", 1)
     patch.setattr(transfer_suite.Setup, "fine", "ico3")
     patch.setattr(transfer_suite.Setup, "coarse", "ico2")
-    patch.setattr(transfer_suite, "HEADS", folder / "heads")
+    patch.setattr(transfer_suite, "HEADS", folder / "transfer" / "heads")
     patch.setattr(transfer_suite, "MONTAGES", ("10-20", "biosemi64"))
     for suite in (people_suite, transfer_suite):  # one source of a grid of 40 mm is near, at least
         patch.setattr(suite, "_TOLERANCE", 30.0)
@@ -74,7 +75,10 @@ def _shorten(patch, folder):
     patch.setattr(majorant, "SHOWN", (1, 2, 4))
     patch.setattr(majorant, "TARGETS", {"analytic": 4})
     patch.setattr(majorant, "_REFERENCE", 8)
+    patch.setattr(finetune, "N_HEADS", 1)
     patch.setattr(one_model, "SNRS_DB", (5,))
+    patch.setattr(one_model, "_VOLUME_MM", 25.0)
+    patch.setattr(one_model, "_FINE_VOLUME_MM", 20.0)
     patch.setattr(one_model, "SURFACES", ("ico2", "oct4"))
     patch.setattr(meg, "SELECTIONS", {"EEG": meg.SELECTIONS["EEG"], "MEG": meg.SELECTIONS["MEG"]})
     sensors = meg.make_forward

@@ -47,6 +47,10 @@ class Calls(ast.NodeVisitor):
 
     visit_Lambda = visit_FunctionDef
 
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        self.resolve(node)
+
     def visit_Call(self, node):
         self.generic_visit(node)
         function = self.resolve(node.func)
@@ -120,8 +124,9 @@ def test_misfits_are_noticed():
                 bind(node, function)
         else:
             bind(node, function)
-    with pytest.raises(AttributeError, match="gone"):
-        calls.visit(ast.parse("mne_mmnet.gone()"))
+    for source in ("mne_mmnet.gone()", "remembered = mne_mmnet.gone"):
+        with pytest.raises(AttributeError, match="gone"):
+            calls.visit(ast.parse(source))
     source = "def f():\n    from mne_mmnet.training.command import read_heads"
     with pytest.raises(AttributeError, match="read_heads"):
         calls.visit(ast.parse(source))
