@@ -107,7 +107,7 @@ class Served:
             If it failed there, or the process ended; says why.
         """
         if self._process is None or self._process.poll() is not None:
-            self.close()
+            self._end()
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -134,6 +134,9 @@ class Served:
 
     def close(self):
         """End the process."""
+        self._end()
+
+    def _end(self):
         if self._process is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()

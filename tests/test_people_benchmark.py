@@ -163,3 +163,21 @@ def test_export(tmp_path):
     assert (tree / "mne_mmnet" / "answer.py").read_text() == "ANSWER = 42\n"
     assert (tree / "mne_mmnet" / "pretrained" / "__init__.py").exists()
     assert export("HEAD", tmp_path / "exports", repository) == tree
+
+
+def test_late_replies_are_nobody_elses(monkeypatch):
+    """A request that was given up is not answered in the next one's place."""
+    import runner
+    from against import Served
+
+    monkeypatch.setattr(runner, "TIME_LIMIT", 2)
+    echo = (
+        "import json, sys, time\n"
+        "for line in sys.stdin:\n"
+        "    seconds = json.loads(line)\n"
+        "    time.sleep(seconds)\n"
+        "    print(json.dumps(dict(slept=seconds)), flush=True)\n"
+    )
+    with Served([sys.executable, "-c", echo]) as other:
+        assert runner.attempt(other.ask, 3)[1]["failure"].startswith("TimeoutError")
+        assert other.ask(0) == dict(slept=0)
