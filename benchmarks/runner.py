@@ -19,6 +19,7 @@ import logging
 import os
 import shlex
 import signal
+import sys
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -117,13 +118,15 @@ def tell(row):
 
 @functools.cache
 def deciding(model, *files):
-    """Digest of what decides results beside the data: weights, all code, files that there are."""
+    """Digest of what decides results beside the data: weights, code in use, given files."""
     digest = hashlib.sha256(read_card(model).sha256.encode())
     for path in files:
         digest.update(Path(path).read_bytes() if path is not None else b"-")
-    for folder in (Path(mne_mmnet.__file__).parent, Path(__file__).parent):
-        for path in sorted(folder.rglob("*.py")):
-            digest.update(path.read_bytes())
+    here, package = Path(__file__).resolve().parent, Path(mne_mmnet.__file__).resolve().parent
+    loaded = (getattr(module, "__file__", None) for module in tuple(sys.modules.values()))
+    own = {Path(file).resolve() for file in loaded if file and Path(file).resolve().parent == here}
+    for path in sorted({*own, *package.rglob("*.py")}):
+        digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
