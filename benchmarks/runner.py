@@ -65,7 +65,7 @@ def make_parser(script, doc, *, out=RESULTS, model=True, work=None):
         parser.add_argument("--model", default="mmnet-base", help="name or path")
     if work is not None:
         parser.add_argument("--work", type=Path, default=CACHE / work, help="keeps results")
-        parser.add_argument("--jobs", type=int, default=1, help="processes")
+        parser.add_argument("--jobs", type=int, default=1, help="processes; times are longer then")
         parser.add_argument("--again", action="store_true", help="also what has been computed")
         parser.add_argument("--retry", action="store_true", help="also what has failed")
     parser.add_argument("--out", type=Path, default=out)
