@@ -37,38 +37,25 @@ the full model are paired; 95 % bootstrap intervals with people as clusters. Wri
 ``ablation.csv``.
 """
 
-import argparse
+import functools
 import math
-import time
-import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
-import mne
 import numpy as np
 import torch
-from calibration import FOLDER, RESULTS, people_interval
 from common import write_rows
+from intervals import mean_columns
+from people_run import add_options, ask
 from people_scores import Estimate, score
-from people_suite import (
-    COVARIANCES,
-    HEADS,
-    MONTAGES,
-    N_RECORDINGS,
-    SEED,
-    SNRS_DB,
-    People,
-    draw_recording,
-    make_case,
-)
+from people_suite import HEADS, SNRS_DB
+from runner import made_by, make_parser
 
 from mne_mmnet import make_mmnet_operator
 from mne_mmnet._mne import noise_scale, prepare_data
 from mne_mmnet.dictionary.lead_errors import SHARES
 from mne_mmnet.inverse.operator import name_head
-from mne_mmnet.metrics import confidence_interval
 from mne_mmnet.network import NetworkConfig, describe
 from mne_mmnet.network.prior import assemble, base_log_cost, base_log_weight, noise_centre
 from mne_mmnet.objective import N_NOISE, U_MIN
@@ -259,7 +246,7 @@ def solve(operator, variant, evoked):
     return vectors / noise_scale(prepared, evoked.nave), report
 
 
-def measure(case, inversion, model, variants):
+def measure(model, variants, case, inversion):
     """Scores of all variants on one recording."""
     info, operators, found = case.evoked.info, {}, {}
     for name, variant in variants.items():
@@ -272,7 +259,7 @@ def measure(case, inversion, model, variants):
         found[name] = {metric: scores[metric] for metric in METRICS} | dict(
             ms=1e3 * report.seconds, retries=int(report.retries.sum())
         )
-    return found
+    return dict(variants=found)
 
 
 def table(records):
@@ -280,71 +267,48 @@ def table(records):
     rows = []
     for head in HEADS:
         for snr_db in ("all", *SNRS_DB):
-            cell = [
-                (found, factors["person"])
-                for factors, found in records
-                if factors["head"] == head and snr_db in ("all", factors["snr_db"])
-            ]
-            people = [person for _, person in cell]
-            for name in cell[0][0] if cell else ():
+            cell = [r for r in records if r["head"] == head and snr_db in ("all", r["snr_db"])]
+            people = [r["person"] for r in cell]
+            for name in cell[0]["variants"] if cell else ():
+                of = functools.partial(column, cell)
                 row = dict(head=head, snr_db=snr_db, variant=name, n=len(cell))
                 for metric in METRICS:
-                    full, values = (
-                        np.array([found[which][metric] for found, _ in cell])
-                        for which in (FULL, name)
-                    )
+                    full, values = of(FULL, metric), of(name, metric)
                     row |= mean_columns(metric, values, people)
                     row |= mean_columns(f"{metric}_minus_full", values - full, people)
-                row["retries"] = f"{np.mean([found[name]['retries'] for found, _ in cell]):.2f}"
-                row["median_ms"] = f"{np.median([found[name]['ms'] for found, _ in cell]):.0f}"
+                row["retries"] = f"{of(name, 'retries').mean():.2f}"
+                row["median_ms"] = f"{np.median(of(name, 'ms')):.0f}"
                 rows.append(row)
     return rows
 
 
-def mean_columns(name, values, people=None):
-    """Mean and interval, as columns of a table; with people, these are its clusters."""
-    low, high = confidence_interval(values) if people is None else people_interval(values, people)
-    return {name: f"{values.mean():.4g}", f"{name}_ci": f"{low:.4g} … {high:.4g}"}
+def column(records, variant, name):
+    """One number of a variant, of all records."""
+    return np.array([record["variants"][variant][name] for record in records])
+
+
+def make(args):
+    """Make what is asked of every recording."""
+    return functools.partial(measure, args.model, make_variants(read_model(args.model).network))
 
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="mmnet-base", help="name or path")
-    parser.add_argument(
-        "--montages", nargs="+", choices=MONTAGES, default=["biosemi32", "biosemi64"]
-    )
-    parser.add_argument("--people", type=int, default=12, help="the first so many")
-    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
-    parser.add_argument("--covariance", choices=COVARIANCES, default=COVARIANCES[0])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser = make_parser(__file__, __doc__, work="ablation")
+    add_options(parser, people=12, montages=("biosemi32", "biosemi64"))
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
-
-    network, card = read_model(args.model)
-    variants, people, records = make_variants(network), People(args.folder), []
-    for person in range(args.people):
-        for montage in args.montages:
-            for number in range(N_RECORDINGS["main"]):
-                recording = draw_recording(people, "main", montage, person, number)
-                for head in args.heads:
-                    inversion = people.inversion(head, montage, person)
-                    case = make_case(recording, inversion, args.covariance)
-                    found = measure(case, inversion, args.model, variants)
-                    records.append((case.factors, found))
-        print(f"person {person}: {len(records)} inversions done", flush=True)
-    comment = (
-        f"python benchmarks/ablation.py --model {args.model} --people {args.people} --montages "
-        f"{' '.join(args.montages)} --heads {' '.join(args.heads)} --covariance "
-        f"'{args.covariance}'; {card.sha256[:12]}; people.py's recordings, seed {SEED}; "
-        f"{time.strftime('%F')}; parts removed without retraining; full: "
-        f"{network.config.n_steps} steps; different lead fields for simulation and "
-        "inversion; SNR: mean power of signal over noise; means and 95 % bootstrap intervals, "
-        "people as clusters"
+    found, notes = ask(make, args)
+    n_steps = read_model(args.model).network.config.n_steps
+    comment = made_by(
+        args,
+        "model people montages heads covariance",
+        *notes,
+        f"parts removed without retraining; full: {n_steps} steps",
+        "different lead fields for simulation and inversion",
+        "SNR: mean power of signal over noise",
+        "means and 95 % bootstrap intervals, people as clusters",
     )
-    rows = table(records)
+    rows = table(found)
     write_rows(args.out / "ablation.csv", comment, rows)
     print("head".ljust(9), "variant".ljust(39), *(metric.rjust(26) for metric in METRICS))
     for row in rows:

@@ -82,7 +82,75 @@ def _made(path):
     return path
 
 
-class Revision:
+class Served:
+    """A process that answers lines of JSON, as long as it is needed; started anew if it ended.
+
+    Parameters
+    ----------
+    command : list of str
+        What runs :func:`serve`.
+    environment : dict of str to (str | None)
+        Of that process, beside what there is; None is not set.
+    """
+
+    def __init__(self, command, environment=None):
+        known = os.environ | (environment or {})
+        self.environment = {name: value for name, value in known.items() if value is not None}
+        self._command, self._process = command, None
+
+    def ask(self, request):
+        """Return the reply to a request, both as JSON has them.
+
+        Raises
+        ------
+        RuntimeError
+            If it failed there, or the process ended; says why.
+        """
+        if self._process is None or self._process.poll() is not None:
+            self._end()
+            self._process = subprocess.Popen(
+                self._command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
+                env=self.environment,
+            )
+        try:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+            line = self._process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        except BaseException:  # a late reply would be taken for the next one's
+            self._process.kill()
+            self._process.wait()
+            raise
+        if not line:
+            raise RuntimeError(f"The other process ended ({self._process.wait()}).")
+        reply = json.loads(line)
+        if "error" in reply:
+            raise RuntimeError(reply["error"])
+        return reply
+
+    def close(self):
+        """End the process."""
+        self._end()
+
+    def _end(self):
+        if self._process is not None:
+            with contextlib.suppress(BrokenPipeError):
+                self._process.stdin.close()
+            self._process.wait()
+            self._process.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class Revision(Served):
     """A commit of this package, at work in a process of its own.
 
     Parameters
@@ -96,17 +164,15 @@ class Revision:
     """
 
     def __init__(self, revision=None, *, command=None, folder=CACHE):
-        environment = dict(os.environ)
+        environment = {}
         if command is None:
             tree = export(revision, folder)
             environment["PYTHONPATH"] = str(tree)
             # -P: nothing beside this file may be taken for a library
             command = [sys.executable, "-P", __file__, "--serve", "--tree", str(tree)]
+        super().__init__(command, environment)
         self._folder = tempfile.TemporaryDirectory(prefix="mne_mmnet-against-")
         self._known, self._n_heads = {}, 0
-        self._process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
-        )
 
     def localise(self, evoked, noise_cov, inversion, **options):
         """Run ``apply_mmnet_inverse`` of that commit.
@@ -142,9 +208,7 @@ class Revision:
         request = {name: str(path) for name, path in files.items()} | dict(
             data=str(folder / "request.npz"), out=str(folder / "reply.npz"), options=options
         )
-        reply = self._ask(request)
-        if "error" in reply:
-            raise RuntimeError(reply["error"])
+        self.ask(request)
         with np.load(folder / "reply.npz") as file:
             return {name: file[name] for name in file.files}
 
@@ -164,57 +228,50 @@ class Revision:
                 path.unlink()
         return self._known[id(inversion)][1]
 
-    def _ask(self, request):
-        try:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-            line = self._process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if not line:
-            raise RuntimeError(f"The other commit's process ended ({self._process.wait()}).")
-        return json.loads(line)
-
     def close(self):
         """End the process, and remove what was passed to it."""
-        with contextlib.suppress(BrokenPipeError):
-            self._process.stdin.close()
-        self._process.wait()
-        self._process.stdout.close()
+        super().close()
         self._folder.cleanup()
 
-    def __enter__(self):
-        return self
 
-    def __exit__(self, *_):
-        self.close()
-
-
-def serve(localise, requests, replies):
+def serve(answer, requests=sys.stdin, replies=sys.stdout):
     """Answer requests until there are no more.
 
     Parameters
     ----------
-    localise : callable
-        Maps evoked, forward solution, noise covariance (or None) and options to a dict of arrays.
+    answer : callable
+        From a request to a reply, both as JSON has them.
     requests, replies : text streams
         Lines of JSON.
     """
-    known = {}
     for line in requests:
-        request = json.loads(line)
         try:
             # replies alone go to the pipe, whatever is printed
             with contextlib.redirect_stdout(sys.stderr):
-                evoked, noise_cov, fwd = _read(request, known)
-                found = localise(evoked, fwd, noise_cov, request["options"])
-            np.savez(request["out"], **found)
-            reply = dict(done=True)
+                reply = answer(json.loads(line))
         except Exception as error:
             # any failure is an answer, and told as such
             reply = dict(error=f"{type(error).__name__}: {error}"[:300])
         replies.write(json.dumps(reply) + "\n")
         replies.flush()
+
+
+def localiser(localise):
+    """Make what answers the requests of a :class:`Revision`.
+
+    Parameters
+    ----------
+    localise : callable
+        Maps evoked, forward solution, noise covariance (or None) and options to a dict of arrays.
+    """
+    known = {}
+
+    def answer(request):
+        evoked, noise_cov, fwd = _read(request, known)
+        np.savez(request["out"], **localise(evoked, fwd, noise_cov, request["options"]))
+        return dict(done=True)
+
+    return answer
 
 
 def _forget(known):
@@ -270,7 +327,7 @@ def main():
     mne.set_log_level("error")
     warnings.simplefilter("ignore")
     started = time.perf_counter()
-    serve(_localise, sys.stdin, sys.stdout)
+    serve(localiser(_localise))
     print(f"served for {time.perf_counter() - started:.0f} s", file=sys.stderr)
 
 

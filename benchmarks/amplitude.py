@@ -11,19 +11,15 @@ default output ("of lengths"). mmnet is told that the head is the subject's own 
 and beside it takes it for a template, as it does unless told.
 """
 
-import argparse
-import time
-import warnings
 from itertools import product
-from pathlib import Path
 
 import mne
 import numpy as np
 from common import make_info, write_rows
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 
-RESULTS = Path(__file__).parent / "results" / "amplitude.csv"
 MOMENT = 20e-9  # A·m
 
 
@@ -54,13 +50,10 @@ def measure(operator, gain, positions, normals, info, n_times, snr_db, n_dipoles
 
 def main():
     """Run the measurement."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "amplitude.csv")
     parser.add_argument("--n-dipoles", type=int, default=40)
-    parser.add_argument("--model", default="mmnet-base")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
     info = make_info("biosemi64", 250.0)
     fwd = mne_mmnet.make_template_forward(info, positions="as given")
     fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
@@ -87,11 +80,9 @@ def main():
                     distance_mm=f"{distance:.1f}",
                 )
                 rows.append(row)
-                print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    comment = (
-        f"python benchmarks/amplitude.py --n-dipoles {args.n_dipoles}; {args.model}; "
-        f"{time.strftime('%Y-%m-%d')}; same lead field for simulation and inversion"
-    )
+                tell(row)
+    same = "same lead field for simulation and inversion"
+    comment = made_by(args, "n_dipoles", args.model, same)
     write_rows(args.out, comment, rows)
 
 

@@ -9,21 +9,17 @@ taken out of the second: the slope between few and many files. Writes
 ``benchmarks/results/batch.csv``.
 """
 
-import argparse
-import os
-import platform
 import tempfile
 import time
-import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
-from common import make_info, write_rows
+from common import machine, make_info, write_rows
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 
-RESULTS = Path(__file__).parent / "results" / "batch.csv"
 WAYS = {
     "one process": dict(n_jobs=1),
     "two processes": dict(n_jobs=2),
@@ -62,14 +58,13 @@ def run(files, fwd, options):
 
 def main():
     """Measure all ways in turns."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = make_parser(__file__, __doc__, out=RESULTS / "batch.csv", model=False)
     parser.add_argument("--files", type=int, default=200)
     parser.add_argument("--few", type=int, default=20)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
     times = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
         files = make_study(Path(folder), args.files, args.seed)
@@ -94,10 +89,8 @@ def main():
                 "max_ms": f"{slope.max():.1f}",
             }
         )
-        print(rows[-1])
-    command = f"python benchmarks/batch.py --files {args.files} --repeats {args.repeats}"
-    machine = f"{platform.machine()}, {os.cpu_count()} cores; {time.strftime('%Y-%m-%d')}"
-    write_rows(RESULTS, f"{command} --seed {args.seed}; {machine}", rows)
+        tell(rows[-1])
+    write_rows(args.out, made_by(args, "files repeats seed", machine()), rows)
 
 
 if __name__ == "__main__":

@@ -24,38 +24,22 @@ Intervals: bootstrap over people, who are drawn with all their recordings. Write
 ``calibration.csv`` and ``calibration.png``.
 """
 
-import argparse
-import time
-import warnings
-from pathlib import Path
+import functools
 
-import mne
 import numpy as np
 from common import write_rows
+from drawing import COLOURS, DASHES, MARKERS, save, strip
+from intervals import clustered_interval
 from matplotlib.figure import Figure
-from people_suite import (
-    COVARIANCES,
-    HEADS,
-    MONTAGES,
-    N_PEOPLE,
-    N_RECORDINGS,
-    SEED,
-    SNRS_DB,
-    People,
-    draw_recording,
-    make_case,
-)
+from people_run import add_options, ask
+from people_suite import HEADS, MONTAGES, SNRS_DB
+from runner import made_by, make_parser
 from scipy.stats import norm
-from transfer_figures import COLOURS, DASHES, MARKERS
 
 import mne_mmnet
-from mne_mmnet._support.files import whole_file
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.template.cortex import wall_vertices
-from mne_mmnet.weights import read_card
 
-RESULTS = Path(__file__).parent / "results"
-FOLDER = Path.home() / ".cache" / "mne_mmnet" / "people" / "heads"
 LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # what the regions are meant to hold: level and tolerance
 TARGETS = ((0.5, 0.04), (0.9, 0.03))
@@ -63,7 +47,6 @@ TARGETS = ((0.5, 0.04), (0.9, 0.03))
 _WIDTHS = norm.ppf(0.5 + 0.5 * np.array(LEVELS))
 SIZES = ("n_locations", "radius_mm", "max_distance_mm")
 REGION, CURRENT, PEAK = "strongest region", "current, all samples", "current, peak samples"
-_N_BOOT = 2000
 
 
 def location_area(src):
@@ -82,8 +65,23 @@ def strongest_place(truth, regions):
     return regions.strongest(truth[:, most])
 
 
-def measure(case, inversion, model, area, regions):
+class Grids:
+    """Area of a location, and regions, of the inversions of a run: few are other grids."""
+
+    def __init__(self):
+        self._known = {}
+
+    def __call__(self, inversion, person):
+        key = person if inversion.head == "own" else None
+        if key not in self._known:
+            area = location_area(inversion.fwd["src"])
+            self._known[key] = area, Regions(inversion.positions)
+        return self._known[key]
+
+
+def measure(model, grids, case, inversion):
     """Level at which the region reaches the truth, sizes of the regions, currents within."""
+    area, regions = grids(inversion, case.factors["person"])
     stc, uncertainty = mne_mmnet.apply_mmnet_inverse(
         case.evoked,
         inversion.free,
@@ -101,10 +99,6 @@ def measure(case, inversion, model, area, regions):
     width = uncertainty.std.data[rows][..., None] * _WIDTHS
     within = off[..., None] <= width
     return dict(
-        head=inversion.head,
-        montage=case.factors["montage"],
-        snr_db=case.factors["snr_db"],
-        person=case.factors["person"],
         held=level[strongest_place(case.truth, regions)] < np.array(LEVELS),
         n_locations=count,
         radius_mm=np.sqrt(count * area / np.pi),
@@ -112,18 +106,6 @@ def measure(case, inversion, model, area, regions):
         current=within.mean(axis=(0, 1)),
         peak_current=within[:, case.peaks].mean(axis=(0, 1)),
     )
-
-
-def people_interval(values, people):
-    """95 % bootstrap intervals of means of the first axis, with people as clusters."""
-    names, owner = np.unique(people, return_inverse=True)
-    count = np.bincount(owner)
-    total = np.stack([values[owner == k].sum(axis=0) for k in range(len(names))])
-    drawn = np.random.default_rng(0).integers(len(names), size=(_N_BOOT, len(names)))
-    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1).reshape(
-        -1, *[1] * (total.ndim - 1)
-    )
-    return np.quantile(means, (0.025, 0.975), axis=0)
 
 
 def table(records):
@@ -151,7 +133,7 @@ def _group_rows(place, members):
         values = np.array([r[name] for r in members], float)
         share = values.mean(axis=0)
         off = share - np.array(LEVELS)
-        low, high = people_interval(values, people)
+        low, high = clustered_interval(values, people)
         for k, level in enumerate(LEVELS):
             row = dict(quantity=quantity, **place, nominal=level)
             row |= _share(share[k], low[k], high[k]) | dict(deviation=f"{off[k]:+.4f}")
@@ -163,7 +145,7 @@ def _group_rows(place, members):
             }
             rows.append(row)
         # mean over levels: its interval is that of the mean of all, level by level for each person
-        low, high = people_interval(values.mean(axis=1) - np.mean(LEVELS), people)
+        low, high = clustered_interval(values.mean(axis=1) - np.mean(LEVELS), people)
         row = dict(quantity=f"{quantity}, mean signed deviation", **place, nominal="all")
         row |= _share(off.mean(), low, high) | dict(deviation=f"{np.abs(off).mean():.4f}")
         rows.append(row | dict.fromkeys(SIZES, ""))
@@ -191,7 +173,8 @@ def draw(path, rows):
             )
             label = f"{head} (n = {whole[0]['n']})"
             style = dict(color=COLOURS[k], marker=MARKERS[k], lw=2, label=label)
-            axes[0].errorbar(LEVELS, share, [share - low, high - share], **style)
+            bars = np.array([share - low, high - share])
+            axes[0].errorbar(LEVELS, share, bars if np.isfinite(bars).all() else None, **style)
     for number, (level, tolerance) in enumerate(TARGETS):
         label = None if number else "target"
         axes[0].errorbar(level, level, tolerance, color="0.5", lw=6, alpha=0.45, label=label)
@@ -205,8 +188,7 @@ def draw(path, rows):
         panel.set_xlabel("Level of the region")
         panel.set_xlim(0.0, 1.0)
         panel.set_box_aspect(1.0)
-        panel.grid(True, color="0.92")
-        panel.spines[["top", "right"]].set_visible(False)
+        strip(panel)
         panel.legend(frameon=False, loc="best")
     for panel in axes[:3]:
         panel.plot([0, 1], [0, 1], color="0.4", lw=1, ls=":")
@@ -214,12 +196,11 @@ def draw(path, rows):
         panel.set_ylabel("Share of regions that hold\nthe strongest source")
     axes[3].set_ylabel("Radius of a disc of the region's\narea (mm), median")
     axes[3].set_ylim(bottom=0.0)
-    with whole_file(path) as scratch:
-        figure.savefig(scratch, format="png", dpi=figure.dpi)
+    save(figure, path)
 
 
 def _draw_groups(axes, groups, column, title):
-    styles = zip(COLOURS, MARKERS, DASHES, strict=True)
+    styles = zip(COLOURS, MARKERS, DASHES, strict=False)
     # fewer groups than styles
     for (name, rows), (colour, marker, dash) in zip(groups.items(), styles, strict=False):
         if rows:
@@ -247,42 +228,26 @@ def say(rows):
                 print(f"{head}: {row['quantity']} {row['share']} ({row['low']} … {row['high']})")
 
 
+def make(args):
+    """Make what is asked of every recording."""
+    return functools.partial(measure, args.model, Grids())
+
+
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="mmnet-base", help="name or path")
-    parser.add_argument("--people", type=int, default=N_PEOPLE, help="the first so many")
-    parser.add_argument("--montages", nargs="+", choices=MONTAGES, default=list(MONTAGES))
-    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
-    parser.add_argument("--covariance", choices=COVARIANCES, default=COVARIANCES[0])
-    parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser = make_parser(__file__, __doc__, work="calibration")
+    add_options(parser)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
-
-    people, records, areas = People(args.folder), [], {}
-    for person in range(args.people):
-        for montage in args.montages:
-            for number in range(N_RECORDINGS["main"]):
-                recording = draw_recording(people, "main", montage, person, number)
-                for head in args.heads:
-                    inversion = people.inversion(head, montage, person)
-                    key = (head, person if head == "own" else None)
-                    if key not in areas:
-                        area = location_area(inversion.fwd["src"])
-                        areas[key] = area, Regions(inversion.positions)
-                    case = make_case(recording, inversion, args.covariance)
-                    records.append(measure(case, inversion, args.model, *areas[key]))
-        print(f"person {person}: {len(records)} inversions done", flush=True)
-    rows = table(records)
-    comment = (
-        f"python benchmarks/calibration.py --model {args.model} --people {args.people} "
-        f"--montages {' '.join(args.montages)} --heads {' '.join(args.heads)} --covariance "
-        f"'{args.covariance}'; {read_card(args.model).sha256[:12]}; people.py's recordings, seed "
-        f"{SEED}; {time.strftime('%F')}; different lead fields for simulation and inversion; SNR: "
-        "mean power of signal over noise; sizes: medians; in rows of mean deviations, share is "
-        "the signed and deviation the absolute one"
+    found, notes = ask(make, args)
+    rows = table(found)
+    comment = made_by(
+        args,
+        "model people montages heads covariance",
+        *notes,
+        "different lead fields for simulation and inversion",
+        "SNR: mean power of signal over noise",
+        "sizes: medians",
+        "in rows of mean deviations, share is the signed and deviation the absolute one",
     )
     write_rows(args.out / "calibration.csv", comment, rows)
     draw(args.out / "calibration.png", rows)

@@ -1,6 +1,9 @@
-"""What the benchmarks share: electrodes of a montage, and tables that say how they were made."""
+"""What the benchmarks share: electrodes of a montage, tables, the machine, taking turns."""
 
 import csv
+import os
+import platform
+import time
 
 
 def make_info(montage, sfreq):
@@ -11,6 +14,14 @@ def make_info(montage, sfreq):
     info = mne.create_info(names, sfreq, "eeg")
     info.set_montage(montage)
     return info
+
+
+def referenced(info):
+    """Make the same info with the average reference as a projector."""
+    import mne
+
+    data = [[0.0]] * len(info["ch_names"])
+    return mne.EvokedArray(data, info).set_eeg_reference(projection=True).info
 
 
 def write_rows(path, comment, rows):
@@ -27,3 +38,23 @@ def read_rows(path):
     """Read what :func:`write_rows` wrote, without the comment."""
     with open(path, newline="") as file:
         return list(csv.DictReader(line for line in file if not line.startswith("#")))
+
+
+def machine():
+    """Say what times depend on."""
+    return f"{platform.machine()}, {os.cpu_count()} cores"
+
+
+def by_turns(ways, n_repeats):
+    """Seconds of calls by name, a list each, of which the first is not counted.
+
+    They take turns, so that what slows the machine slows all; who is first has other caches.
+    """
+    seconds = {name: [] for name in ways}
+    for repeat in range(n_repeats + 1):
+        for name in list(ways)[:: -1 if repeat % 2 else 1]:
+            started = time.perf_counter()
+            ways[name]()
+            if repeat:
+                seconds[name].append(time.perf_counter() - started)
+    return seconds

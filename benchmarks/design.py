@@ -23,7 +23,6 @@ template. Differences to the full model are paired; 95 % bootstrap intervals wit
 and a cap each) as clusters. Writes ``design.csv``.
 """
 
-import argparse
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -32,8 +31,8 @@ from unittest import mock
 
 import numpy as np
 import torch
-from calibration import RESULTS
 from common import write_rows
+from runner import made_by, make_parser
 
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.metrics import auc, confidence_interval, space_time_cosine
@@ -160,15 +159,12 @@ def tabulate(scores):
 
 def main():
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--work", type=Path, default=Path("design"), help="where runs are kept")
     parser.add_argument("--people-folder", type=Path, help="lead fields; default: the cache")
     parser.add_argument("--batches", type=int, default=N_BATCHES)
     parser.add_argument("--evaluated", type=int, default=N_EVALUATED, help="batches")
     parser.add_argument("--variants", nargs="+", default=list(VARIANTS), choices=list(VARIANTS))
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     (people,), (held_out,) = read_spaces(args.people_folder, (("ico3", 40, 1.0),))
@@ -182,9 +178,11 @@ def main():
                 np.save(kept, evaluate(network, held_out, args.evaluated))
         scores[name] = np.load(kept)
         print(name, *np.round(scores[name].mean(axis=(0, 1)), 3), flush=True)
-    comment = (
-        f"python benchmarks/design.py; {args.batches} batches of training, different lead fields "
-        f"for simulation and inversion, sources between those of the inversion, seed {SEED}"
+    comment = made_by(
+        args,
+        "batches evaluated",
+        "different lead fields for simulation and inversion",
+        f"sources between those of the inversion; seed {SEED}",
     )
     write_rows(args.out / "design.csv", comment, tabulate(scores))
 

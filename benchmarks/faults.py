@@ -13,13 +13,13 @@ the template, half on people's heads.
 """
 
 import argparse
-import csv
 import re
 import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
+from common import write_rows
 from mne.transforms import apply_trans
 from scipy.spatial.transform import Rotation
 
@@ -191,23 +191,13 @@ def count_false_alarms(heads, n_clean):
         info = mne.create_info(channels, 100.0, "eeg").set_montage(name)
         if doubt_positions(*electrode_positions(info)):
             doubted.append(name)
+    alarms = [("built-in montages", len(montages), len(doubted), " ".join(doubted))]
     people = [name_faults(localize(*heads.draw(5000 + k))[1]) for k in range(n_clean // 2)]
     template = [name_faults(_on_template(k)) for k in range(n_clean // 2)]
-    return (
-        ("built-in montages", len(montages), len(doubted), " ".join(doubted)),
-        (
-            "people's heads",
-            len(people),
-            sum(map(bool, people)),
-            " ".join(sorted(set().union(*people))),
-        ),
-        (
-            "template",
-            len(template),
-            sum(map(bool, template)),
-            " ".join(sorted(set().union(*template))),
-        ),
-    )
+    for what, found in (("people's heads", people), ("template", template)):
+        kinds = " ".join(sorted(set().union(*found)))
+        alarms.append((what, len(found), sum(map(bool, found)), kinds))
+    return alarms
 
 
 def _on_template(number):
@@ -261,13 +251,9 @@ def main():
     print("\n".join(lines))
     if args.out:
         folder = Path(args.out)
-        with open(folder / "faults.csv", "w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, rows[0])
-            writer.writeheader()
-            writer.writerows(
-                {key: f"{x:.1f}" if key == "moved_mm" else x for key, x in row.items()}
-                for row in rows
-            )
+        moved = [row | dict(moved_mm=f"{row['moved_mm']:.1f}") for row in rows]
+        comment = f"python benchmarks/faults.py --n-each {args.n_each} --people {args.people}"
+        write_rows(folder / "faults.csv", comment, moved)
         (folder / "faults.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 

@@ -15,38 +15,31 @@ Hz once from memory, once from a FIF file that is not preloaded. Writes
 How accurate filters are says ``filters_accuracy.py``.
 """
 
-import argparse
 import os
-import platform
 import tempfile
-import time
 import tracemalloc
-import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
-from common import make_info, write_rows
+from common import by_turns, machine, make_info, referenced, write_rows
 from mne.minimum_norm import apply_inverse_epochs, apply_inverse_raw
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 
-RESULTS = Path(__file__).parent / "results" / "filters.csv"
 SFREQ, LAMBDA2, N_LABEL = 250.0, 1.0 / 9.0, 100
 
 
 def main():
     """Measure everything."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "filters.csv", model=False)
     parser.add_argument("--repeats", type=int, default=15)
     parser.add_argument("--minutes", type=float, default=10.0)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
     rng = np.random.default_rng(0)
-    info = make_info("biosemi64", SFREQ)
-    info = mne.EvokedArray(np.zeros((64, 1)), info).set_eeg_reference(projection=True).info
+    info = referenced(make_info("biosemi64", SFREQ))
     fwd = mne_mmnet.make_template_forward(info, medial_wall=True)
     assert fwd["nsource"] == 1284
     label = mne.Label(fwd["src"][0]["vertno"][:N_LABEL], hemi="lh", subject="fsaverage5")
@@ -68,11 +61,9 @@ def main():
             )
             inverse = mne.minimum_norm.prepare_inverse_operator(inverse, 1, LAMBDA2, "eLORETA")
             rows += compare(args, name, filters, inverse, label, info, rng, Path(folder))
-    comment = (
-        f"python benchmarks/filters.py --repeats {args.repeats} --minutes {args.minutes:g}; seed "
-        f"0; {time.strftime('%F')}; {platform.machine()}, {os.cpu_count()} cores, OMP_NUM_THREADS="
-        f"{os.environ.get('OMP_NUM_THREADS', 'not set')}; mne {mne.__version__}"
-    )
+    threads = f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}"
+    notes = "seed 0", f"{machine()}, {threads}", f"mne {mne.__version__}"
+    comment = made_by(args, "repeats minutes", *notes)
     write_rows(args.out, comment, rows)
 
 
@@ -102,14 +93,7 @@ def compare(args, orient, filters, inverse, label, info, rng, folder):
             "filters": lambda inst=inst: mne_mmnet.apply_mmnet_filters(inst, filters, label=label),
             "eLORETA": lambda inst=inst, theirs=theirs: theirs(inst, inverse, **prepared),
         }
-        seconds = {way: [] for way in ways}
-        for repeat in range(n_repeats + 1):
-            # who is first has other caches
-            for way in list(ways)[:: -1 if repeat % 2 else 1]:
-                started = time.perf_counter()
-                ways[way]()
-                if repeat:
-                    seconds[way].append(time.perf_counter() - started)
+        seconds = by_turns(ways, n_repeats)
         peaks = {way: peak_mb(call) for way, call in ways.items()}
         ratios = np.divide(*(np.array(seconds[way]) for way in ways))
         low, middle, high = np.percentile(ratios, [25, 50, 75])
@@ -127,7 +111,7 @@ def compare(args, orient, filters, inverse, label, info, rng, folder):
                 memory_ratio=f"{peaks['filters'] / peaks['eLORETA']:.2f}",
             )
         )
-        print(rows[-1], flush=True)
+        tell(rows[-1])
     return rows
 
 

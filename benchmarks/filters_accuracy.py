@@ -36,32 +36,36 @@ Means, and 95 % intervals from bootstraps of people. Writes ``filters_trials.csv
 ``filters_rest.csv``; rows are kept in ``--work`` and only missing ones are computed.
 """
 
-import argparse
-import json
-import logging
-import time
-import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
 import scipy.linalg
 from common import write_rows
+from intervals import clustered_interval
 from mne.beamformer import apply_dics_csd, apply_lcmv_cov, apply_lcmv_epochs, make_dics, make_lcmv
 from mne.minimum_norm import apply_inverse_cov, apply_inverse_epochs, make_inverse_operator
 from mne.time_frequency import csd_array_morlet
 from noise import draw_noise
-from people_suite import HEADS, N_PEOPLE, People, _high_pass
-from scipy.sparse.csgraph import dijkstra
-from transfer_suite import N_TIMES, SFREQ, draw_courses
+from people_suite import FOLDER, HEADS, N_PEOPLE, People, high_pass
+from runner import (
+    Store,
+    answers,
+    attempt,
+    deciding,
+    fingerprint,
+    made_by,
+    make_parser,
+    measured,
+    run,
+)
+from transfer_suite import N_TIMES, SFREQ, draw_courses, draw_extents, patch_profiles
 
 import mne_mmnet
-from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.dictionary.regions import REGION_MM, Regions
 from mne_mmnet.metrics import strongest_region_error
 
-RESULTS = Path(__file__).parent / "results"
-WORK = Path.home() / ".cache" / "mne_mmnet" / "people"
+MODEL = "mmnet-base"
 SEED, MONTAGE, PARTS = 2202, "biosemi64", ("trials", "rest")
 N_TRIALS, N_RECORDINGS = 30, 2
 TRIAL_SNRS_DB, ALPHA_SNRS_DB = (-10, -5, 0), (-10, -5, 0)
@@ -73,15 +77,9 @@ _POINT_MM = 1.0
 
 def draw_patches(people, rng, n_patches):
     """Draw patches of a people suite: profiles of unit sum, moments, centres."""
-    extents = np.where(rng.uniform(size=n_patches) < 0.25, 0.0, rng.uniform(4.0, 20.0, n_patches))
+    extents = draw_extents(rng, n_patches)
     centres = rng.choice(len(people.fine.positions), n_patches, replace=False)
-    reach = dijkstra(people.fine_graph, directed=False, indices=centres, limit=60.0)
-    profiles = np.array(
-        [
-            (PatchScale("gaussian", extent) if extent else PatchScale("point"))(distance)
-            for extent, distance in zip(extents, reach, strict=True)
-        ]
-    )
+    profiles = patch_profiles(people.fine_graph, centres, extents)
     profiles /= profiles.sum(axis=1, keepdims=True)
     return centres, profiles, 1e-9 * rng.uniform(20.0, 60.0, n_patches)
 
@@ -108,7 +106,7 @@ def draw_trials(people, person, number):
     signal -= signal.mean(axis=1, keepdims=True)
     n_noise = N_BASELINE + N_TRIALS * N_TIMES
     noise = draw_noise(rng, gain, places, n_noise, float(rng.uniform(0.0, 0.8)))
-    noise = _high_pass(noise - noise.mean(axis=0))
+    noise = high_pass(noise - noise.mean(axis=0))
     snr_db = TRIAL_SNRS_DB[(person + number) % len(TRIAL_SNRS_DB)]
     noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
     rest = noise[:, N_BASELINE:].reshape(-1, N_TRIALS, N_TIMES).swapaxes(0, 1)
@@ -131,7 +129,7 @@ def draw_rest(people, person, number):
     signal = (gain @ profiles.T) @ (moments[:, None] * alpha / alpha.std())
     signal -= signal.mean(axis=0)
     noise = draw_noise(rng, gain, places, N_REST, float(rng.uniform(0.2, 0.8)))
-    noise = _high_pass(noise - noise.mean(axis=0))
+    noise = high_pass(noise - noise.mean(axis=0))
     snr_db = ALPHA_SNRS_DB[(person + number) % len(ALPHA_SNRS_DB)]
     inside = np.mean(band_pass(noise) ** 2)
     noise *= np.sqrt(np.mean(signal**2) / inside) / 10.0 ** (snr_db / 20.0)
@@ -234,7 +232,8 @@ def rest_methods(recording, inversion):
     info, free, fixed = raw.info, inversion.free, inversion.fwd
     filtered = raw.copy().filter(*BAND)
     cov = mne.compute_raw_covariance(filtered)
-    pieces = raw.get_data()[:, : N_REST // 512 * 512].reshape(64, -1, 512).swapaxes(0, 1)
+    pieces = raw.get_data()[:, : N_REST // 512 * 512]
+    pieces = pieces.reshape(len(pieces), -1, 512).swapaxes(0, 1)
     hertz = np.arange(BAND[0], BAND[1] + 0.5)
     csd = csd_array_morlet(pieces, SFREQ, hertz, ch_names=info["ch_names"], n_cycles=7).mean()
     noise_csd = csd_array_morlet(
@@ -306,34 +305,38 @@ _KINDS = {
 }
 
 
-def run(people, args, part):
-    """Compute what is missing; return all rows."""
-    draw, methods, score = _KINDS[part]
-    path = args.work / f"filters-{part}.jsonl"
-    rows = []
-    if path.exists():
-        rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    done = {(row["person"], row["number"], row["head"], row["method"]) for row in rows}
-    path.parent.mkdir(parents=True, exist_ok=True)
-    for person in range(args.people):
-        for number in range(N_RECORDINGS):
-            recording = draw(people, person, number)
-            for head in HEADS:
-                inversion = people.inversion(head, MONTAGE, person)
-                for name, method in methods(recording, inversion).items():
-                    if (person, number, head, name) in done:
-                        continue
-                    started = time.perf_counter()
-                    estimate = method()
-                    seconds = time.perf_counter() - started
-                    row = dict(person=person, number=number, head=head, method=name)
-                    row |= recording["factors"] | score(estimate, recording, inversion)
-                    row["seconds"] = round(seconds, 3)
-                    rows.append(row)
-                    with open(path, "a", encoding="utf-8") as file:
-                        file.write(json.dumps(row) + "\n")
-        print(f"{part}: person {person}", flush=True)
-    return [row for row in rows if row["person"] < args.people]
+class Worker:
+    """Answers one recording with all methods, on both heads; see :mod:`runner`."""
+
+    def __init__(self, args):
+        self.people = People(args.folder)
+
+    def __call__(self, address, due):
+        part, person, number = address
+        draw, methods, score = _KINDS[part]
+        recording = draw(self.people, person, number)
+        factors = dict(part=part, person=person, number=number) | recording["factors"]
+        factors["fingerprint"] = fingerprint(recording["data"])
+        for head in HEADS:
+            if due(head, factors):
+                inversion = self.people.inversion(head, MONTAGE, person)
+                yield head, factors, self.answer(recording, inversion, methods, score)
+
+    @staticmethod
+    def answer(recording, inversion, methods, score):
+        """Scores and seconds of every method; one that fails ends the others, and is told."""
+
+        def every():
+            found = {}
+            for name, method in methods(recording, inversion).items():
+                estimate, result = attempt(method)
+                if result["failure"]:
+                    raise RuntimeError(f"{name}: {result['failure']}")
+                scores = score(estimate, recording, inversion)
+                found[name] = scores | dict(seconds=result["seconds"])
+            return dict(methods=found)
+
+        return measured(every)
 
 
 def summarise(rows, columns):
@@ -342,47 +345,53 @@ def summarise(rows, columns):
     for head in HEADS:
         for method in dict.fromkeys(row["method"] for row in rows):
             chosen = [row for row in rows if (row["head"], row["method"]) == (head, method)]
-            line = dict(head=head, method=method, n=len(chosen))
+            line, people = (
+                dict(head=head, method=method, n=len(chosen)),
+                [r["person"] for r in chosen],
+            )
             for column in columns:
-                line |= interval(column, chosen, [row[column] for row in chosen])
+                values = np.array([row[column] for row in chosen])
+                low, high = clustered_interval(values, people)
+                line |= {column: f"{values.mean():.3f}", f"{column}_low": f"{low:.3f}"}
+                line[f"{column}_high"] = f"{high:.3f}"
             line["seconds"] = f"{np.median([row['seconds'] for row in chosen]):.2f}"
             out.append(line)
     return out
 
 
-def interval(column, rows, values):
-    """Mean and 95 % interval, people as clusters."""
-    rng, who = np.random.default_rng(0), np.array([row["person"] for row in rows])
-    means = np.array([np.mean(np.array(values)[who == person]) for person in np.unique(who)])
-    draws = means[rng.integers(0, len(means), (2000, len(means)))].mean(axis=1)
-    low, high = np.percentile(draws, [2.5, 97.5])
-    return {column: f"{means.mean():.3f}", f"{column}_low": f"{low:.3f}"} | {
-        f"{column}_high": f"{high:.3f}"
-    }
-
-
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False, work="filters")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--people", type=int, default=N_PEOPLE, help="the first so many")
-    parser.add_argument("--folder", type=Path, default=WORK / "heads", help="of lead fields")
-    parser.add_argument("--work", type=Path, default=WORK / "rows")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
     args = parser.parse_args()
-    mne.set_log_level("error")
-    logging.getLogger("mne").setLevel(logging.ERROR)
-    warnings.simplefilter("ignore")
-    people = People(args.folder)
     for part in args.parts:
-        rows = run(people, args, part)
+        wanted = [(part, person, k) for person in range(args.people) for k in range(N_RECORDINGS)]
+        stores = {
+            head: Store(
+                args.work / f"{head}-{part}.jsonl", ("part", "person", "number"), deciding(MODEL)
+            )
+            for head in HEADS
+        }
+        run(Worker, args, wanted, stores)
+        _, counts = answers([r for store in stores.values() for r in store.select(wanted)])
+        # of a record, one row a method
+        rows = [
+            dict(head=head, method=name, person=record["person"]) | scores
+            for head, store in stores.items()
+            for record in answers(store.select(wanted))[0]
+            for name, scores in record["methods"].items()
+        ]
         columns = ("course", "region", "peak")
         columns = columns if part == "trials" else ("region", "peak", "other side")
         table = summarise(rows, columns)
-        comment = (
-            f"python benchmarks/filters_accuracy.py --parts {part} --people {args.people}; seed "
-            f"{SEED}, people of seed 2000, {N_RECORDINGS} recordings each; {time.strftime('%F')}; "
-            f"mne {mne.__version__}"
+        args.parts = part
+        comment = made_by(
+            args,
+            "parts people",
+            f"seed {SEED}, people of seed 2000, {N_RECORDINGS} recordings each: {counts}",
+            f"mne {mne.__version__}",
         )
         write_rows(args.out / f"filters_{part}.csv", comment, table)
         for line in table:

@@ -19,9 +19,6 @@ intervals. Writes
 ``benchmarks/results/finetune.csv``.
 """
 
-import argparse
-import os
-import platform
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -29,7 +26,8 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import make_info, write_rows
+from common import machine, make_info, referenced, write_rows
+from runner import RESULTS, made_by, make_parser, tell
 
 import mne_mmnet
 from mne_mmnet._mne import describe_head, prepare_forward
@@ -48,7 +46,6 @@ from mne_mmnet.training.fine_tuning.own_forward import make_archive
 from mne_mmnet.training.loop import Space
 from mne_mmnet.training.parts import Parts
 
-RESULTS = Path(__file__).parent / "results" / "finetune.csv"
 RADIUS, CENTRE = 0.070, (0.0, 0.0, 0.04)  # m
 SKULL, SHARES = 0.03, (0.90, 0.93, 0.96, 1.0)
 N_HEADS, SEED, BATCH = 5, 90_210, 4
@@ -85,8 +82,7 @@ def make_child(rng=None):
         space["rr"] = (space["rr"] - middle) * size + CENTRE
     trans = mne.transforms.Transform("head", "mri")
     fwd = mne.make_forward_solution(info, trans, src, sphere, meg=False, mindist=0.0)
-    evoked = mne.EvokedArray(np.zeros((len(names), 1)), info).set_eeg_reference(projection=True)
-    return evoked.info, fwd
+    return referenced(info), fwd
 
 
 def child_people():
@@ -105,13 +101,15 @@ def child_people():
         own=nominal,
         fitted=nominal,
         deep=np.zeros((N_HEADS, len(own.electrodes), 1, 3), np.float32),
-        electrodes=own.electrodes,
-        groups=own.groups,
-        positions=own.positions,
-        normals=own.normals,
-        adjacency=own.adjacency,
+        **shared(own),
     )
     return info, fwd, people
+
+
+def shared(archive):
+    """Electrodes and sources, of which another archive of the same has the same."""
+    names = "electrodes", "groups", "positions", "normals", "adjacency"
+    return {name: getattr(archive, name) for name in names}
 
 
 def template_people(folder):
@@ -124,11 +122,7 @@ def template_people(folder):
     people = replace(people.pick_electrodes(picks), groups=np.zeros(len(picks), int))
     template = HeadArchive(
         gains=people.standard[None],
-        electrodes=people.electrodes,
-        groups=people.groups,
-        positions=people.positions,
-        normals=people.normals,
-        adjacency=people.adjacency,
+        **shared(people),
         source_space=people.source_space,
     )
     return template, people
@@ -147,13 +141,11 @@ def simulation_of(n_channels, head, **options):
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "finetune.csv")
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--n-batches", type=int, default=50, help=f"of {BATCH} test recordings")
     parser.add_argument("--people-folder", help="where lead fields are kept; default: the cache")
-    parser.add_argument("--model", default="mmnet-base")
     parser.add_argument("--cases", nargs="+", default=["child", "template"])
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     mne.set_log_level("warning")
@@ -201,11 +193,9 @@ def main():
                 minutes=f"{minutes:.1f}",
             )
             rows.append(row)
-            print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    comment = (
-        f"python benchmarks/finetune.py --minutes {args.minutes:g} --n-batches {args.n_batches}; "
-        f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores, 1 thread"
-    )
+            tell(row)
+    notes = args.model, f"seed {SEED}", f"{machine()}, 1 thread"
+    comment = made_by(args, "minutes n_batches", *notes)
     write_rows(args.out, comment, rows)
 
 

@@ -19,9 +19,9 @@ there, a solver that failed on a set shares the last rank on it. There are two r
 among solvers with the same samples: ``all``, on the seeds that all solvers ran, and ``top``, the
 ten best of them on all ``--seeds``.
 
-One JSON file for each set, seed and solver in ``--work``. Those that are there are not run again,
-except failures of mmnet and time-outs at a shorter limit. mmnet's name there has the digest of its
-weights: another ``--model`` is another solver; changed code needs ``--refresh mmnet``. It is told
+Results are kept in ``--work``, a file for each solver. What is there is not computed again, except
+failures of mmnet and time-outs at a shorter limit; mmnet's go by the digest of its weights:
+another ``--model`` is another solver; changed code needs ``--refresh mmnet``. It is told
 what the set-up implies: fixed orientation, and that the lead field is the head's own (``loose=0``,
 ``head="own"``). Writes
 ``leaderboard.csv``, ``leaderboard_ranks.csv`` and ``leaderboard.png`` in ``benchmarks/results``
@@ -29,11 +29,8 @@ what the set-up implies: fixed orientation, and that the lead field is the head'
 Linux: solvers run in forked processes, with a limit of memory.
 """
 
-import argparse
-import functools
 import hashlib
 import importlib
-import json
 import multiprocessing
 import os
 import platform
@@ -50,17 +47,17 @@ import mne
 import numpy as np
 import torch
 from common import make_info, write_rows
+from drawing import save, strip
 from invert import solver_registry
 from invert.benchmark import runner as invert_runner
 from invert.solvers.base import BaseSolver, SolverMeta
 from matplotlib.figure import Figure
+from runner import CACHE, Store, made_by, make_parser, quiet
 from scipy.stats import rankdata
 
 import mne_mmnet
-from mne_mmnet._support.files import whole_file
+from mne_mmnet.weights import read_card
 
-RESULTS = Path(__file__).parent / "results"
-WORK = Path("~/.cache/mne_mmnet/leaderboard").expanduser()
 METRICS = ("mle", "emd", "sd", "ap", "correlation")
 SIGNS = np.array([1, 1, 1, -1, -1])  # of the metrics: what is ranked is lower for the better
 # the ten best of invertmeeg's own results (results/release/leaderboard.json of 2026-02-07)
@@ -149,17 +146,10 @@ def resolve(names):
     return invert_runner.resolve_solvers(solvers=names)
 
 
-@functools.cache
-def weights_digest(model):
-    """Return the digest of a model's weights."""
-    return importlib.import_module("mne_mmnet.weights").read_card(model).sha256
-
-
-def checkpoint(folder, dataset, seed, solver):
-    """Return where a result is kept."""
-    if solver == "mmnet":
-        solver = f"mmnet-{weights_digest(MODEL['model'])[:12]}"
-    return folder / f"seed{seed}" / dataset / f"{solver}.json"
+def store_of(folder, solver):
+    """Results of a solver, or of mmnet with its present weights."""
+    sha256 = read_card(MODEL["model"]).sha256 if solver == "mmnet" else None
+    return Store(folder / f"{solver}.jsonl", ("seed", "dataset"), sha256)
 
 
 # ---- running
@@ -183,12 +173,8 @@ def solve(forward, info, dataset, seed, solver, n_samples):
     for metric in METRICS:
         values = [getattr(sample, metric) for sample in result.samples]
         samples[metric] = [value if np.isfinite(value) else None for value in values]
-    return dict(
-        failure=None,
-        samples=samples,
-        seconds=result.timing.total_seconds,
-        data=DigestedSimulation.digest,
-    )
+    seconds = result.timing.total_seconds
+    return dict(failure=None, scores=samples, seconds=seconds, data=DigestedSimulation.digest)
 
 
 def child(sender, log, max_bytes, task):
@@ -238,12 +224,9 @@ def supervise(task, time_limit, memory):
     return found
 
 
-def is_due(path, time_limit):
+def is_due(record, time_limit):
     """Whether there is no result yet, or a failure that more time or a repair might avoid."""
-    if not path.exists():
-        return True
-    record = json.loads(path.read_text())
-    if record["solver"] == "mmnet" and record["failure"]:
+    if record is None or (record["factors"]["solver"] == "mmnet" and record["failure"]):
         return True
     timed_out = (record["failure"] or "").startswith("time limit")
     return timed_out and record["time_limit"] < time_limit
@@ -255,6 +238,7 @@ def run(folder, solvers, args):
     forward = mne_mmnet.make_template_forward(info, positions="as given")
     forward = mne.convert_forward_solution(forward, surf_ori=True, force_fixed=True, use_cps=True)
     refreshed = invert_runner.resolve_solvers(solvers=args.refresh)
+    stores = {solver: store_of(folder, solver) for solver in solvers}
     tasks = [
         (dataset, seed, solver)
         for seed in args.seeds
@@ -262,29 +246,16 @@ def run(folder, solvers, args):
         for dataset in invert_runner.BENCHMARK_DATASETS
     ]
     for number, (dataset, seed, solver) in enumerate(tasks, 1):
-        path = checkpoint(folder, dataset, seed, solver)
-        if solver not in refreshed and not is_due(path, args.time_limit):
+        known = stores[solver].records.get((seed, dataset))
+        if solver not in refreshed and not is_due(known, args.time_limit):
             continue
         start = time.perf_counter()
         task = (forward, info, dataset, seed, solver, args.n_samples)
         found = supervise(task, args.time_limit, args.memory)
         taken = time.perf_counter() - start
-        record = dict(
-            dataset=dataset,
-            seed=seed,
-            solver=solver,
-            n_samples=args.n_samples,
-            model=None,
-            time_limit=args.time_limit,
-            memory_limit=args.memory,
-            date=time.strftime("%Y-%m-%d %H:%M"),
-            machine=machine(),
-            **found,
-        )
-        if solver == "mmnet":
-            record["model"] = dict(MODEL, sha256=weights_digest(MODEL["model"]))
-        with whole_file(path) as scratch:
-            scratch.write_text(json.dumps(record, indent=1))
+        limits = dict(time_limit=args.time_limit, memory_limit=args.memory, machine=machine())
+        factors = dict(dataset=dataset, seed=seed, solver=solver, n_samples=args.n_samples)
+        stores[solver].add(factors, found | limits)
         outcome = f"FAILED: {found['failure']}" if found["failure"] else "done"
         print(
             f"{time.strftime('%H:%M:%S')} {number}/{len(tasks)} seed {seed} {dataset:16s} "
@@ -304,23 +275,20 @@ def machine():
 
 def load(folder, seeds):
     """Return the records of all solvers by solver, seed and set; their data must be the same."""
-    records = {}
-    for seed in seeds:
-        for dataset in invert_runner.BENCHMARK_DATASETS:
-            digests = {}
-            for path in sorted((folder / f"seed{seed}" / dataset).glob("[!.]*.json")):
-                record = json.loads(path.read_text())
-                solver = record["solver"]
-                if solver == "mmnet" and path != checkpoint(folder, dataset, seed, solver):
-                    continue  # other weights
-                records[solver, seed, dataset] = record
+    records, digests = {}, {}
+    for path in sorted(folder.glob("*.jsonl")):
+        for (seed, dataset), record in store_of(folder, path.stem).records.items():
+            if seed in seeds:
+                records[path.stem, seed, dataset] = record
                 if not record["failure"]:
-                    digests.setdefault(record["data"], []).append(solver)
-            if len(digests) > 1:
-                raise RuntimeError(
-                    f"Solvers had different data of seed {seed}, {dataset}: {digests}. Run the "
-                    "fewer ones again with --refresh."
-                )
+                    one = digests.setdefault((seed, dataset), {})
+                    one.setdefault(record["data"], []).append(path.stem)
+    for (seed, dataset), one in digests.items():
+        if len(one) > 1:
+            raise RuntimeError(
+                f"Solvers had different data of seed {seed}, {dataset}: {one}. Run the fewer ones "
+                "again with --refresh."
+            )
     return records
 
 
@@ -330,9 +298,10 @@ def metrics_of(records, solver, dataset, seeds):
     for seed in seeds:
         record = records[solver, seed, dataset]
         if record["failure"]:
-            found.append(np.full((record["n_samples"], len(METRICS)), np.nan))
+            n_samples = record["factors"]["n_samples"]
+            found.append(np.full((n_samples, len(METRICS)), np.nan))
         else:
-            columns = [record["samples"][metric] for metric in METRICS]
+            columns = [record["scores"][metric] for metric in METRICS]
             found.append(np.array(columns, dtype=float).T)
     return np.concatenate(found)
 
@@ -441,17 +410,19 @@ def describe(records, solver, dataset, seeds, reference_seeds):
             pair = [metrics_of(records, name, dataset, shared) for name in (solver, REFERENCE)]
             difference = (pair[0] - pair[1])[:, METRICS.index(metric)]
             row[column], row[f"{column}_ci"] = summary(difference, rng)
-    n_timed = sum(record["n_samples"] for record in ran)
+    n_timed = sum(record["factors"]["n_samples"] for record in ran)
     seconds = sum(record["seconds"] for record in ran)
     row["seconds_per_sample"] = f"{seconds / n_timed:.3g}" if ran else ""
     failed = [record for record in mine if record["failure"]]
-    row["failure"] = "; ".join(f"seed {record['seed']}: {record['failure']}" for record in failed)
+    row["failure"] = "; ".join(
+        f"seed {record['factors']['seed']}: {record['failure']}" for record in failed
+    )
     return row
 
 
 def plot(rows, names, path):
     """Draw average precision and correlation with their intervals: a column for each set."""
-    figure = Figure(figsize=(12, 1.6 + 0.44 * len(names)), layout="constrained")
+    figure = Figure(figsize=(12, 1.6 + 0.44 * len(names)), dpi=150, layout="constrained")
     datasets = list(invert_runner.BENCHMARK_DATASETS)
     grid = figure.subplots(2, len(datasets), sharex=True, sharey=True)
     titles = {"ap": "average precision", "correlation": "correlation"}
@@ -466,8 +437,7 @@ def plot(rows, names, path):
                 colour = "#D55E00" if solver == "mmnet" else "#0072B2"
                 axis.plot([low, high], [y, y], color=colour, linewidth=1.5)
                 axis.plot(mean, y, "D" if solver == "mmnet" else "o", color=colour, markersize=5)
-            axis.grid(axis="x", alpha=0.3)
-            axis.spines[["top", "right"]].set_visible(False)
+            strip(axis)
             axis.set_xlabel(title)
             axis.tick_params(labelbottom=True)
         axes[0].set_yticks(range(len(names)), names)
@@ -482,8 +452,7 @@ def plot(rows, names, path):
         "95 % intervals; best average rank at the top",
         fontsize=11,
     )
-    with whole_file(path) as scratch:
-        figure.savefig(scratch, dpi=150)
+    save(figure, path)
 
 
 def make_tables(folder, args):
@@ -524,10 +493,11 @@ def make_tables(folder, args):
         for dataset in datasets
         for solver in order
     }
-    command = " ".join(["python", "benchmarks/leaderboard.py", *sys.argv[1:]])
-    comment = (
-        f"{command}; {time.strftime('%Y-%m-%d')}; {machine()}; "
-        "same lead field for simulation and inversion (inverse crime, as in the original)"
+    comment = made_by(
+        args,
+        "solvers seeds n_samples",
+        machine(),
+        "same lead field for simulation and inversion (inverse crime, as in the original)",
     )
     write_rows(args.out / "leaderboard.csv", comment, list(rows.values()))
     write_rows(args.out / "leaderboard_ranks.csv", comment, ranking)
@@ -553,7 +523,7 @@ def make_tables(folder, args):
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__)
     parser.add_argument(
         "--solvers",
         nargs="*",
@@ -562,19 +532,18 @@ def main():
     )
     parser.add_argument("--seeds", type=int, nargs="+", default=[11, 12])
     parser.add_argument("--n-samples", type=int, default=25, help="for each set and seed")
-    parser.add_argument("--model", default="mmnet-base")
     parser.add_argument("--refresh", nargs="+", default=[], help="solvers to run again")
     parser.add_argument(
         "--time-limit", type=float, default=600.0, help="seconds for each set, seed and solver"
     )
     parser.add_argument("--memory", type=float, default=6.0, help="limit of address space (GiB)")
-    parser.add_argument("--work", type=Path, default=WORK, help="where results are kept")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument(
+        "--work", type=Path, default=CACHE / "leaderboard", help="where results are kept"
+    )
     args = parser.parse_args()
     MODEL["model"] = args.model
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # ends the solver that runs, too
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
     register()
 
     folder = args.work.expanduser() / f"n{args.n_samples}"

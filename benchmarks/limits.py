@@ -21,14 +21,15 @@ the noise is later); *listed* is the number of sources listed. Writes
 ``limits.txt`` and ``limits.png``.
 """
 
-import argparse
-import time
+import functools
 import warnings
 from itertools import pairwise
-from pathlib import Path
 
 import mne
 import numpy as np
+import runner
+import transfer_suite
+from drawing import COLOURS, MARKERS, save, strip
 from limits_suite import (
     SNR_DB,
     STRUCTURES,
@@ -44,7 +45,6 @@ from matplotlib.figure import Figure
 from mne.minimum_norm import apply_inverse, make_inverse_operator
 from scipy.optimize import linear_sum_assignment
 from scipy.spatial.distance import cdist
-from transfer_figures import COLOURS, MARKERS
 from transfer_suite import SEED
 
 import mne_mmnet
@@ -54,8 +54,8 @@ from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.metrics import confidence_interval
 from mne_mmnet.weights import read_card
 
-RESULTS = Path(__file__).parent / "results"
-HEADS = Path.home() / ".cache" / "mne_mmnet" / "transfer" / "heads"
+# the model whose limits these are
+MODEL = "mmnet-base"
 NEAR = 20.0  # mm
 HEAD_LEVELS = (
     "template itself",
@@ -158,22 +158,34 @@ def measure(group, bench, recording):
     return out
 
 
-def run(benches, groups, share):
-    """All recordings of some groups, a list of dicts by (group, level)."""
+class Worker:
+    """Answers a recording of a group, level and number; see :mod:`runner`."""
+
+    def __init__(self, args):
+        # not "error": the library's warnings are counted, and go by MNE's level
+        mne.set_log_level("warning")
+        self.bench = functools.cache(lambda montage: Bench(montage, transfer_suite.HEADS))
+
+    def __call__(self, address, due):
+        group, place, number = address
+        draw, levels, _ = GROUPS[group]
+        bench = self.bench(MONTAGES[levels[place]] if group == "electrodes" else "biosemi64")
+        # the same sources for all montages
+        drawn = 0 if group == "electrodes" else place
+        seed = [SEED, list(GROUPS).index(_SAME.get(group, group)), drawn, number]
+        recording = draw(bench, np.random.default_rng(seed), levels[place])
+        factors = dict(group=group, place=place, number=number)
+        factors["fingerprint"] = runner.fingerprint(recording.evoked.data)
+        if due("limits", factors):
+            yield "limits", factors, runner.measured(measure, group, bench, recording)
+
+
+def by_level(found):
+    """Answers by group and level."""
     records = {}
-    for group in groups:
-        draw, levels, n = GROUPS[group]
-        started = time.perf_counter()
-        for place, level in enumerate(levels):
-            bench = benches(MONTAGES[level] if group == "electrodes" else "biosemi64")
-            address = [SEED, list(GROUPS).index(_SAME.get(group, group)), place]
-            if group == "electrodes":
-                address[2] = 0  # the same sources for all montages
-            for number in range(max(2, round(share * n))):
-                rng = np.random.default_rng([*address, number])
-                record = measure(group, bench, draw(bench, rng, level))
-                records.setdefault((group, level), []).append(record)
-        print(f"{group}: {time.perf_counter() - started:.0f} s", flush=True)
+    for record in found:
+        level = GROUPS[record["group"]][1][record["place"]]
+        records.setdefault((record["group"], level), []).append(record)
     return records
 
 
@@ -186,20 +198,17 @@ def strata(records):
         "angle to the radial direction, °": ("angle", (0, 30, 60, 90.1)),
         "potential that 50 nA·m make at the scalp, µV": ("peak_uv", (0, 3, 4.5, 6, 20)),
     }
-    added = {}
-    for title, (key, edges) in cuts.items():
-        for low, high in pairwise(edges):
-            members = [r for r in everywhere if low <= r[key] < high]
-            if len(members) > 1:
-                added[title, f"{low:g} to {high:.0f}"] = members
-    # what can be seen without the truth: do the methods agree, is the region small?
     one = [r for k, v in records.items() if k[0] in ("where", "snr", "head") for r in v]
-    for title, key, edges in (
-        ("eLORETA's strongest location from mmnet's, mm", "apart", (0, 20, 40, 200)),
-        ("radius of the 90 % region, mm", "radius 90", (0, 40, 80, 200)),
-    ):
+    groups = [(title, key, edges, everywhere) for title, (key, edges) in cuts.items()]
+    # what can be seen without the truth: do the methods agree, is the region small?
+    groups += [
+        ("eLORETA's strongest location from mmnet's, mm", "apart", (0, 20, 40, 200), one),
+        ("radius of the 90 % region, mm", "radius 90", (0, 40, 80, 200), one),
+    ]
+    added = {}
+    for title, key, edges, candidates in groups:
         for low, high in pairwise(edges):
-            members = [r for r in one if low <= r[key] < high]
+            members = [r for r in candidates if low <= r[key] < high]
             if len(members) > 1:
                 added[title, f"{low:g} to {high:.0f}"] = members
     return records | added
@@ -286,7 +295,6 @@ def write(path, rows, comment):
             level = join.join(map(str, level))
         values = [t.rjust(w) for t, w in zip(texts, widths, strict=True)]
         lines.append(f"{level!s:24}{n:4d}  " + "  ".join(values))
-    path.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(path) as scratch:
         scratch.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -339,8 +347,7 @@ def draw(path, rows):
     figure = Figure(figsize=(18, 10), dpi=90, facecolor="white", layout="constrained")
     for axes, panel in zip(figure.subplots(2, 4).ravel(), PANELS, strict=True):
         _draw_panel(axes, by_group[panel[0]], *panel)
-    with whole_file(path) as scratch:
-        figure.savefig(scratch, format="png", dpi=figure.dpi)
+    save(figure, path)
 
 
 def _draw_panel(axes, members, group, title, label, columns):
@@ -362,40 +369,40 @@ def _draw_panel(axes, members, group, title, label, columns):
     axes.set_ylabel(_UNITS.get(group, "Strongest location off by (mm)"))
     # room for the legend
     axes.set_ylim(0.0, 1.35 * axes.get_ylim()[1])
-    axes.grid(True, color="0.92")
-    axes.spines[["top", "right"]].set_visible(False)
+    strip(axes)
     axes.legend(frameon=False, loc="upper left", ncols=2 if len(columns) > 3 else 1)
-
-
-def describe(seconds):
-    """Say how the table was made."""
-    return (
-        f"python benchmarks/limits.py; seed {SEED}; {time.strftime('%F')}; mmnet-base "
-        f"{read_card('mmnet-base').sha256[:12]}; {seconds:.0f} s of one core; different "
-        f"lead fields for simulation and inversion; {SNR_DB:g} dB, 64 electrodes, fixed "
-        "orientation unless said otherwise; means with 95 % bootstrap intervals over recordings, "
-        "medians without"
-    )
 
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = runner.make_parser(__file__, __doc__, model=False, work="limits")
     parser.add_argument("--groups", nargs="+", choices=list(GROUPS), default=list(GROUPS))
     parser.add_argument("--share", type=float, default=1.0, help="of the recordings")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    # not "error": the library's warnings are counted, and go by MNE's level
-    mne.set_log_level("warning")
-    kept = {}
-
-    def benches(montage):
-        if montage not in kept:
-            kept[montage] = Bench(montage, HEADS)
-        return kept[montage]
-
-    rows = table(run(benches, args.groups, args.share))
-    write(args.out / "limits.txt", rows, describe(time.process_time()))
+    wanted = [
+        (group, place, number)
+        for group in args.groups
+        for place in range(len(GROUPS[group][1]))
+        for number in range(max(2, round(args.share * GROUPS[group][2])))
+    ]
+    store = runner.Store(
+        args.work / "limits.jsonl", ("group", "place", "number"), runner.deciding(MODEL)
+    )
+    runner.run(Worker, args, wanted, dict(limits=store))
+    records = store.select(wanted)
+    found, counts = runner.answers(records)
+    rows = table(by_level(found))
+    comment = runner.made_by(
+        args,
+        "share",
+        f"seed {SEED}",
+        f"{MODEL} {read_card(MODEL).sha256[:12]}",
+        f"{counts}, {sum(record['seconds'] for record in records):.0f} s of one core",
+        "different lead fields for simulation and inversion",
+        f"{SNR_DB:g} dB, 64 electrodes, fixed orientation unless said otherwise",
+        "means with 95 % bootstrap intervals over recordings, medians without",
+    )
+    write(args.out / "limits.txt", rows, comment)
     if set(args.groups) == set(GROUPS):
         draw(args.out / "limits.png", rows)
 

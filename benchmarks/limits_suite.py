@@ -16,7 +16,7 @@ from noise import draw_noise
 from one_model import SuiteSetup, VolumeSetup
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
-from transfer_suite import N_BASELINE, N_HEADS, N_TIMES, SEED, _covariance, draw_courses
+from transfer_suite import N_BASELINE, N_HEADS, N_TIMES, SEED, draw_courses, noise_covariance
 
 import mne_mmnet
 from mne_mmnet.dictionary.patches import PatchScale
@@ -83,8 +83,10 @@ class Bench(SuiteSetup):
 
         def make():
             return self._free(
-                "ico4",
-                lambda: mne_mmnet.make_template_forward(self.info, "ico4", positions="as given"),
+                self.fine,
+                lambda: mne_mmnet.make_template_forward(
+                    self.info, self.fine, positions="as given"
+                ),
             )
 
         return self._once("standard", make)[:, :, 2]
@@ -101,7 +103,9 @@ class Bench(SuiteSetup):
                     for surf in self._bem(head)["surfs"]
                 ]
                 subject, folder = find_template()
-                src = mne.setup_source_space(subject, "ico4", subjects_dir=folder, add_dist=False)
+                src = mne.setup_source_space(
+                    subject, self.fine, subjects_dir=folder, add_dist=False
+                )
                 leave_out_wall(src)
                 for space in src:
                     space["rr"] = space["rr"] * factor
@@ -160,18 +164,6 @@ class Bench(SuiteSetup):
         fwd = mne.convert_forward_solution(self._cached(name, make), surf_ori=True)
         return fwd["sol"]["data"].reshape(len(self.electrodes), -1, 3)
 
-    def _bem(self, head):
-        drawn = self.heads[head]
-        return mne_mmnet.make_template_bem(
-            conductivity=(0.3, 0.3 / drawn.skull_ratio, 0.3), skull_thickness=drawn.skull_thickness
-        )
-
-    def _moved(self, head):
-        info = self.info.copy()
-        for channel, shift in zip(info["chs"], self.heads[head].shifts, strict=True):
-            channel["loc"][:3] += 1e-3 * shift
-        return info
-
 
 def mix(
     bench,
@@ -226,7 +218,7 @@ def mix(
     if power > 0:
         level = 10 * np.log10(power / np.mean(noise**2))
         facts = dict(snr_db=level, peak_uv=1e6 * np.abs(signal).max())
-    return evoked, _covariance(noise[:, :n_baseline], evoked.info), facts
+    return evoked, noise_covariance(noise[:, :n_baseline], evoked.info), facts
 
 
 def on_cortex(bench, rng, centres, scales, gain, moment=50e-9, **noise):

@@ -27,28 +27,24 @@ Medians (means of distances) with 95 % bootstrap intervals, people as clusters. 
 excess that the analytic majorant has after 50, and MacKay's after 50) and ``majorant.png``.
 """
 
-import argparse
 import time
-import warnings
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from unittest import mock
 
-import mne
 import numpy as np
 import torch
-from calibration import FOLDER, RESULTS
 from common import read_rows, write_rows
+from drawing import COLOURS, save
+from intervals import clustered_interval
 from majorant_training import read_descent, with_curvature
 from matplotlib.figure import Figure
-from people_suite import HEADS, SEED, People, draw_recording, make_case
-from transfer_figures import COLOURS
-from transfer_suite import N_TIMES, SFREQ
+from people_suite import FOLDER, HEADS, SEED, People, draw_recording, make_case
+from runner import Store, answers, deciding, made_by, make_parser, measured, run
+from transfer_suite import N_TIMES, SFREQ, draw_courses
 
 import mne_mmnet
 from mne_mmnet._mne import prepare_data
-from mne_mmnet._support.files import whole_file
 from mne_mmnet.majorant import EvidenceMajorant
 from mne_mmnet.metrics import strongest_region_error
 from mne_mmnet.simulation.timecourses import _discharges
@@ -60,6 +56,7 @@ SHOWN = (*range(1, 17), 18, 20, 22, 25, 30, 35, 40, 45, 50, 60, 75, 100)
 TARGETS = {"analytic": 50, "MacKay": 50}
 _DEPTH, _CONVERGED, _REFERENCE = 5, 1e-8, 10_000
 _MAX_STEP = 6.0
+N_BOOT = 1000
 
 
 # Data --------------------------------------------------------------------------------------------
@@ -88,16 +85,16 @@ def draw_spikes(rng, n_courses, correlation):
     return courses / np.abs(courses).max(axis=1, keepdims=True)
 
 
-KINDS = {"event-related": None, "oscillations": draw_oscillations, "neural mass": draw_spikes}
+KINDS = {
+    "event-related": draw_courses,
+    "oscillations": draw_oscillations,
+    "neural mass": draw_spikes,
+}
 
 
 def draw_case(people, kind, montage, person, head):
     """One recording of a kind, as it is inverted."""
-    if KINDS[kind] is None:
-        recording = draw_recording(people, "main", montage, person, 0)
-    else:
-        with mock.patch("people_suite.draw_courses", KINDS[kind]):
-            recording = draw_recording(people, "main", montage, person, 0)
+    recording = draw_recording(people, "main", montage, person, 0, KINDS[kind])
     inversion = people.inversion(head, montage, person)
     return make_case(recording, inversion), inversion
 
@@ -286,16 +283,6 @@ def trace(task, method):
 # Tables ------------------------------------------------------------------------------------------
 
 
-def interval(values, people, statistic, n_boot=1000):
-    """Bootstrap interval of a statistic, people drawn with all their recordings."""
-    rng, groups = np.random.default_rng(0), [values[people == p] for p in np.unique(people)]
-    drawn = [
-        statistic(np.concatenate([groups[k] for k in rng.integers(len(groups), size=len(groups))]))
-        for _ in range(n_boot)
-    ]
-    return np.percentile(drawn, [2.5, 97.5])
-
-
 def reach(excess, target):
     """Count evaluations, of those shown, until an excess is no more than a target; ∞ if never."""
     below = np.flatnonzero(excess <= target)
@@ -312,8 +299,9 @@ def tabulate(records, methods):
             found = np.array([r["traces"][method] for r in part])  # (n, n_shown, 3)
             excess = found[..., 0] - np.array([r["converged"] for r in part])[:, None]
             for column, budget in enumerate(SHOWN):
-                low, high = interval(excess[:, column], people, np.median)
+                low, high = clustered_interval(excess[:, column], people, np.median, N_BOOT)
                 region = found[:, column, 1]
+                ends = clustered_interval(region, people, n_boot=N_BOOT)
                 rows.append(
                     dict(
                         kind=kind,
@@ -323,7 +311,7 @@ def tabulate(records, methods):
                         excess=f"{np.median(excess[:, column]):.4f}",
                         excess_ci=f"{low:.4f} … {high:.4f}",
                         region_mm=f"{region.mean():.2f}",
-                        region_ci="{:.2f} … {:.2f}".format(*interval(region, people, np.mean)),
+                        region_ci="{:.2f} … {:.2f}".format(*ends),
                         ms=f"{np.median(found[:, column, 2]):.1f}",
                     )
                 )
@@ -346,8 +334,8 @@ def tabulate(records, methods):
 def draw_figure(rows, path):
     """Excess and region error against evaluations and time."""
     methods = dict.fromkeys(row["method"] for row in rows)
-    figure = Figure(figsize=(11.5, 3.6), layout="constrained")
-    colours = [*COLOURS, "0.6", "0.3", "black"]
+    figure = Figure(figsize=(11.5, 3.6), dpi=150, layout="constrained")
+    colours = [*COLOURS[:5], "0.6", "0.3", "black"]
     for ax, x, y in zip(
         figure.subplots(1, 3),
         ("evaluations", "ms", "evaluations"),
@@ -369,51 +357,74 @@ def draw_figure(rows, path):
         if y == "excess":
             ax.set_yscale("log")
     figure.legend(*ax.get_legend_handles_labels(), loc="outside right center", fontsize="small")
-    with whole_file(path) as scratch:
-        figure.savefig(scratch, format="png", dpi=150)
+    save(figure, path)
+
+
+class Worker:
+    """Answers an objective with the descents of all methods; see :mod:`runner`."""
+
+    @torch.inference_mode()
+    def __init__(self, args):
+        self.args, self.people = args, People(args.folder)
+        model = read_model(args.model)
+        self.methods = METHODS | {"random weights": learned(random_network(model.network))}
+        if args.descent is not None:
+            self.methods["learned for J"] = learned(read_descent(args.descent, model))
+
+    def __call__(self, address, due):
+        kind, montage, person = address
+        # both heads for each kind, and for each person
+        number = [(m, k) for m in self.args.montages for k in self.args.kinds].index(
+            (montage, kind)
+        )
+        case, inversion = draw_case(
+            self.people, kind, montage, person, HEADS[(person + number) % 2]
+        )
+        factors = case.factors | dict(kind=kind)
+        if due("majorant", factors):
+            yield "majorant", factors, measured(self.descend, case, inversion)
+
+    @torch.inference_mode()
+    def descend(self, case, inversion):
+        """Trace all methods, on one objective."""
+        task = Task(case, inversion, self.args.model)
+        traces = {name: trace(task, method) for name, method in self.methods.items()}
+        return dict(converged=task.converged(), traces=traces)
 
 
 def main():
     """Run the command."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", default="mmnet-base", help="name or path")
+    parser = make_parser(__file__, __doc__, work="majorant")
     parser.add_argument("--people", type=int, default=12, help="the first so many")
     parser.add_argument("--montages", nargs="+", default=["biosemi64"])
     parser.add_argument("--kinds", nargs="+", choices=list(KINDS), default=list(KINDS))
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
     parser.add_argument("--descent", type=Path, help="of majorant_training.py")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--figure", action="store_true", help="only draw what was measured")
     args = parser.parse_args()
     if args.figure:
         draw_figure(read_rows(args.out / "majorant.csv"), args.out / "majorant.png")
         return
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
-    torch.set_num_threads(1)
-    people, records, model = People(args.folder), [], read_model(args.model)
-    with torch.inference_mode():
-        methods = {**METHODS, "random weights": learned(random_network(model.network))}
-        if args.descent is not None:
-            methods["learned for J"] = learned(read_descent(args.descent, model))
-        for person in range(args.people):
-            for number, (montage, kind) in enumerate(
-                (m, k) for m in args.montages for k in args.kinds
-            ):
-                head = HEADS[(person + number) % 2]
-                task = Task(*draw_case(people, kind, montage, person, head), args.model)
-                record = dict(kind=kind, person=person, converged=task.converged())
-                record["traces"] = {name: trace(task, method) for name, method in methods.items()}
-                records.append(record)
-            print(f"person {person}: {len(records)} objectives", flush=True)
-    rows, reached = tabulate(records, list(methods))
-    comment = (
-        f"python benchmarks/majorant.py --people {args.people} --montages "
-        f"{' '.join(args.montages)}{' --descent FILE' if args.descent else ''}; "
-        f"{model.card.sha256[:12]}; seed {SEED}; {time.strftime('%F')}; one thread; "
-        "different lead fields for simulation and inversion"
+    wanted = [
+        (kind, montage, person)
+        for person in range(args.people)
+        for montage in args.montages
+        for kind in args.kinds
+    ]
+    sha256 = deciding(args.model, args.descent)
+    store = Store(args.work / "majorant.jsonl", ("kind", "montage", "person"), sha256)
+    run(Worker, args, wanted, dict(majorant=store))
+    records, counts = answers(store.select(wanted))
+    rows, reached = tabulate(records, list(records[0]["traces"]))
+    comment = made_by(
+        args,
+        "people montages",
+        "with --descent FILE" if args.descent else "without --descent",
+        read_model(args.model).card.sha256[:12],
+        f"seed {SEED}",
+        counts,
+        "one thread",
+        "different lead fields for simulation and inversion",
     )
     write_rows(args.out / "majorant.csv", comment, rows)
     write_rows(args.out / "majorant_reach.csv", comment, reached)

@@ -11,20 +11,15 @@ kind of channels and method: median, mean with its 95 % interval (bootstrap), an
 off than 30 mm.
 """
 
-import argparse
-import time
-import warnings
-from pathlib import Path
-
 import mne
 import numpy as np
 from common import make_info, write_rows
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.template.cortex import leave_out_wall
 
-RESULTS = Path(__file__).parent / "results" / "meg.csv"
 SELECTIONS = {
     "EEG": dict(meg=False, eeg=True),
     "magnetometers": dict(meg="mag", eeg=False),
@@ -95,13 +90,11 @@ def make_methods(info, fwd, cov):
 
 def main():
     """Run the measurement."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "meg.csv", model=False)
     parser.add_argument("--n-recordings", type=int, default=60)
     parser.add_argument("--seed", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
     rng = np.random.default_rng(args.seed)
     session = make_sensors(rng)
     true = mne.convert_forward_solution(make_forward(session, "ico4"), force_fixed=True)
@@ -138,11 +131,12 @@ def main():
                     far=f"{(errors > 30).mean():.2f}",
                 )
                 rows.append(row)
-                print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
-    comment = (
-        f"python benchmarks/meg.py --n-recordings {args.n_recordings} --seed {args.seed}; "
-        f"mmnet-base; loose {LOOSE} but for mmnet's default; {time.strftime('%Y-%m-%d')}; "
-        "same head, other sensor places and source spacing for simulation and inversion"
+                tell(row)
+    comment = made_by(
+        args,
+        "n_recordings seed",
+        f"mmnet-base; loose {LOOSE} but for mmnet's default",
+        "same head, other sensor places and source spacing for simulation and inversion",
     )
     write_rows(args.out, comment, rows)
 

@@ -32,23 +32,21 @@ Seconds are wall-clock, one call with a prepared operator (median), and what the
 took. Forward solutions are kept with those of ``transfer.py``. Writes ``one_model.csv``.
 """
 
-import argparse
 import time
-import warnings
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from unittest import mock
 
 import mne
 import numpy as np
 import transfer_suite
-from ablation import mean_columns
 from common import write_rows
+from intervals import mean_columns
+from people_scores import strongest_error
+from runner import Store, answers, deciding, made_by, make_parser, measured, run, slug
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
 from scipy.spatial.distance import cdist
-from transfer import RESULTS, WORK
 from transfer_suite import N_HEADS, SEED, SNRS_DB, Setup, draw_case
 
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator, make_template_bem
@@ -64,6 +62,7 @@ from mne_mmnet.metrics import (
     roc_auc,
     strongest_region_error,
 )
+from mne_mmnet.simulation.grids import gather_matrix
 
 # the suite, with one montage more: its own draws are not touched
 transfer_suite.MONTAGES = (*transfer_suite.MONTAGES, "biosemi256")
@@ -141,22 +140,13 @@ class VolumeSetup(FineSetup):
             self.gains.append(np.einsum("csk,sk->cs", gain, directions))
         self.coarse_of_fine = KDTree(self.positions).query(self.fine_positions)[1]
         self.coarse_in_fine = KDTree(self.fine_positions).query(self.positions)[1]
-        where = (self.coarse_of_fine, np.arange(len(self.fine_positions)))
-        shape = (len(self.positions), len(self.fine_positions))
-        self._gather = sparse.csr_array((np.ones(shape[1]), where), shape=shape)
+        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
 
     def _fine(self, head):
-        def make():
-            drawn, moved = self.heads[head], self.info.copy()
-            for channel, shift in zip(moved["chs"], drawn.shifts, strict=True):
-                channel["loc"][:3] += 1e-3 * shift
-            bem = make_template_bem(
-                conductivity=(0.3, 0.3 / drawn.skull_ratio, 0.3),
-                skull_thickness=drawn.skull_thickness,
-            )
-            return make_forward(moved, self._fine_src, bem=bem)
-
-        return self._cached(f"volume-head{head}", make)
+        return self._cached(
+            f"volume-head{head}",
+            lambda: make_forward(self._moved(head), self._fine_src, bem=self._bem(head)),
+        )
 
 
 def smooth_directions(rng, positions):
@@ -193,30 +183,25 @@ class Setting:
     smooth_truth: sparse.csr_array
     orientation: str = "fixed"
     loose: str | float | None = None
-    records: list = field(default_factory=list)
     graph: object = None
-    prepare_s: float | None = None
 
     def operator(self, case, model):
         """Operator of one recording's covariance; the graph does not depend on it."""
-        build = routes.build_source_graph
+        build = routes.source_graph_of
 
         def remember(*args, **kwargs):
             if self.graph is None:
                 self.graph = build(*args, **kwargs)
             return self.graph
 
-        started = time.perf_counter()
-        with mock.patch.object(routes, "build_source_graph", remember):
-            operator = make_mmnet_operator(
+        with mock.patch.object(routes, "source_graph_of", remember):
+            return make_mmnet_operator(
                 case.evoked.info, self.fwd, case.noise_cov, model=model, loose=self.loose
             )
-        if self.prepare_s is None:
-            self.prepare_s = time.perf_counter() - started
-        return operator
 
     def measure(self, case, model):
-        """Invert one recording and keep the scores."""
+        """Invert one recording and score it."""
+        begun = time.perf_counter()
         operator = self.operator(case, model)
         started = time.perf_counter()
         estimate = apply_mmnet_inverse(case.evoked, operator).data
@@ -225,8 +210,9 @@ class Setting:
         power = mean_power(self.smooth @ estimate)
         truth = mean_power(self.smooth_truth @ self.setup.fine_currents)
         common = self.setup.positions
-        record = dict(
-            seconds=seconds,
+        return dict(
+            ms=1e3 * seconds,
+            prepare_s=started - begun,
             floor_mm=localization_errors(case.centres, positions).mean(),
             strongest_region_error_mm=strongest_region_error(
                 estimate,
@@ -236,26 +222,12 @@ class Setting:
                 positions,
                 true_positions=self.setup.fine_positions,
             ).mean(),
-            strongest_peak_error_mm=strongest_peak_error(estimate, case, positions),
+            strongest_peak_error_mm=np.mean(
+                [strongest_error(abs(estimate[:, peak]), case, positions) for peak in case.peaks]
+            ),
             earth_movers_distance_mm=earth_movers_distance(power, truth, common),
             auc=roc_auc(power, case.active.astype(int), common)[2],
         )
-        self.records.append(record)
-
-    def column(self, name):
-        """One score of all recordings."""
-        return np.array([record[name] for record in self.records])
-
-
-def strongest_peak_error(estimate, case, positions):
-    """Mean distance (mm) of the strongest location to the nearest centre, at each peak's time."""
-    errors = []
-    for peak in case.peaks:
-        size = np.abs(estimate[:, peak])
-        # of equal values the farthest counts, as in mne_mmnet.metrics
-        best = positions[size == size.max()]
-        errors.append(localization_errors(best, case.centres).max())
-    return np.mean(errors)
 
 
 def make_settings(folder):
@@ -264,12 +236,13 @@ def make_settings(folder):
     home = setups[STANDARD]
     src = home.fwd["src"]
     # the same grids in all montages
-    smooth, truth = smooth_surface(src, src), smooth_surface(src, home.forward("ico4")["src"])
+    smooth, truth = smooth_surface(src, src), smooth_surface(src, home.forward(home.fine)["src"])
     settings = {
-        name: Setting(setup, setup.fwd, "ico3", smooth, truth) for name, setup in setups.items()
+        name: Setting(setup, setup.fwd, home.coarse, smooth, truth)
+        for name, setup in setups.items()
     }
     for name, loose in (("evidence", "evidence"), ("loose 0.2", 0.2), ("free", 1.0)):
-        settings[name] = Setting(home, home.free, "ico3", smooth, truth, name, loose)
+        settings[name] = Setting(home, home.free, home.coarse, smooth, truth, name, loose)
     for spacing in SURFACES[1:]:
         fwd = home.forward(spacing)
         settings[spacing] = Setting(home, fwd, spacing, smooth_surface(src, fwd["src"]), truth)
@@ -297,63 +270,89 @@ def ratio_columns(metric, values, best):
     return {f"{metric}_ratio": f"{ratio:.3f}", f"{metric}_ratio_ci": f"{low:.3f} … {high:.3f}"}
 
 
-def table(settings, axes):
+class Worker:
+    """Answers a case with all settings; see :mod:`runner`."""
+
+    def __init__(self, args):
+        self.model, self.settings = args.model, make_settings(transfer_suite.HEADS)[0]
+
+    def __call__(self, address, due):
+        snr_db, number = address
+        cases = {}
+        for name, setting in self.settings.items():
+            if setting.setup not in cases:
+                cases[setting.setup] = draw_case(setting.setup, snr_db, number)
+            case = cases[setting.setup]
+            if due(name, case.factors):
+                # it holds the currents of the last case that was drawn
+                yield name, case.factors, measured(setting.measure, case, self.model)
+
+
+def column(records, name):
+    """One score of all recordings."""
+    return np.array([record[name] for record in records])
+
+
+def table(settings, axes, found):
     """Means, floors and ratios to the best of the axis."""
     rows = []
     for axis, names in axes.items():
         best = {}
         for metric, more_is_better in METRICS.items():
-            means = {name: settings[name].column(metric).mean() for name in names}
+            means = {name: column(found[name], metric).mean() for name in names}
             best[metric] = (max if more_is_better else min)(means, key=means.get)
         for name in names:
-            setting = settings[name]
+            setting, records = settings[name], found[name]
             row = dict(
                 axis=axis,
                 space=setting.space,
                 orientation=setting.orientation,
                 n_sources=setting.fwd["nsource"],
                 n_channels=len(setting.setup.electrodes),
-                n=len(setting.records),
+                n=len(records),
             )
             for metric in METRICS:
-                values = setting.column(metric)
+                values = column(records, metric)
                 row |= mean_columns(metric, values)
-                row |= ratio_columns(metric, values, settings[best[metric]].column(metric))
+                row |= ratio_columns(metric, values, column(found[best[metric]], metric))
                 if metric == "strongest_region_error_mm":
-                    row["floor_mm"] = f"{setting.column('floor_mm').mean():.3g}"
-            row["median_ms"] = f"{1e3 * np.median(setting.column('seconds')):.0f}"
-            row["prepare_s"] = f"{setting.prepare_s:.2f}"
+                    row["floor_mm"] = f"{column(records, 'floor_mm').mean():.3g}"
+            row["median_ms"] = f"{np.median(column(records, 'ms')):.0f}"
+            # the first operator of a setting builds its graph
+            row["prepare_s"] = f"{column(records, 'prepare_s').max():.2f}"
             rows.append(row)
     return rows
 
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="mmnet-base", help="name or path")
+    parser = make_parser(__file__, __doc__, work="one_model")
     parser.add_argument("--n-samples", type=int, default=30, help="cases an SNR")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
-
-    settings, axes = make_settings(WORK / "heads")
-    for snr_db in SNRS_DB:
-        for number in range(args.n_samples):
-            cases = {}
-            for setting in settings.values():
-                if setting.setup not in cases:
-                    cases[setting.setup] = draw_case(setting.setup, snr_db, number)
-                setting.measure(cases[setting.setup], args.model)
-        print(f"{snr_db} dB done", flush=True)
-    comment = (
-        f"python benchmarks/one_model.py --model {args.model} --n-samples {args.n_samples}; suite "
-        f"of transfer.py, seed {SEED}, all SNRs pooled; {time.strftime('%F')}; different lead "
-        "fields for simulation and inversion; SNR: mean power of signal over noise; means and "
-        "95 % bootstrap intervals; ratio: to the best of the axis, 1 or more; floor: what the "
-        "grid itself costs"
+    settings, axes = make_settings(transfer_suite.HEADS)
+    wanted = [(snr_db, number) for snr_db in SNRS_DB for number in range(args.n_samples)]
+    stores = {
+        name: Store(args.work / f"{slug(name)}.jsonl", ("snr_db", "case"), deciding(args.model))
+        for name in settings
+    }
+    run(Worker, args, wanted, stores)
+    _, counts = answers([r for store in stores.values() for r in store.select(wanted)])
+    # ratios are paired: a case that one setting failed on is none of the others'
+    failed = {a for store in stores.values() for a in wanted if store.records[a]["failure"]}
+    paired = [address for address in wanted if address not in failed]
+    found = {name: answers(store.select(paired))[0] for name, store in stores.items()}
+    rows = table(settings, axes, found)
+    comment = made_by(
+        args,
+        "model n_samples",
+        f"suite of transfer.py, seed {SEED}, all SNRs pooled",
+        counts,
+        "different lead fields for simulation and inversion",
+        "SNR: mean power of signal over noise",
+        "means and 95 % bootstrap intervals",
+        "ratio: to the best of the axis, 1 or more",
+        "floor: what the grid itself costs",
     )
-    rows = table(settings, axes)
     write_rows(args.out / "one_model.csv", comment, rows)
     shown = ("axis", "space", "orientation", "n_channels", "median_ms")
     shown += tuple(f"{metric}{end}" for metric in METRICS for end in ("", "_ratio"))

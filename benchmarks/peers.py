@@ -3,12 +3,14 @@
 Every method is a function of (evoked, noise_cov, setup) that returns currents (n_sources, n_times)
 along the normals of ``setup.fwd``, or vectors (n_sources, 3, n_times); it raises where it has no
 answer. All get the same data, covariance and forward solution. invertmeeg is GPL: imported here,
-in the benchmark, only.
+where a
+solver of it is called, only.
 """
+
+import importlib.util
 
 import mne
 import numpy as np
-from invert.solver_registry import create_solver
 
 from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm
 
@@ -99,6 +101,8 @@ def _invertmeeg(name):
     """
 
     def apply(evoked, noise_cov, setup):
+        from invert.solver_registry import create_solver
+
         kept = evoked.ch_names[:-1]
         fwd = setup.fwd.copy()
         gain = _NANO * fwd["sol"]["data"]
@@ -132,3 +136,13 @@ PEERS = (
     | {"MxNE": _mxne, "Gamma-MAP": _gamma_map, "LCMV": _lcmv}
     | {name: _invertmeeg(solver) for name, solver in INVERTMEEG.items()}
 )
+
+
+def check_peers(names):
+    """Refuse methods that are not installed: that they can't run is no result of theirs."""
+    missing = sorted(INVERTMEEG.keys() & set(names))
+    if missing and importlib.util.find_spec("invert") is None:
+        raise SystemExit(
+            f"{', '.join(missing)}: of invertmeeg, which is not installed. Install it with "
+            "pip install -c constraints.txt -e '.[benchmark]', or name --methods without them."
+        )

@@ -27,36 +27,22 @@ model (by its sha256) or of other data are not taken for the ones that are wante
 ``people_covariance.csv``.
 """
 
-import argparse
-import json
-import logging
-import signal
-import time
-import warnings
-from pathlib import Path
+import atexit
+import functools
 
 import mne
 import numpy as np
 from against import Revision
-from peers import PEERS, sloreta_loose
-from people_scores import SCORES, Estimate, score
-from people_suite import (
-    COVARIANCES,
-    HEADS,
-    MONTAGES,
-    N_PEOPLE,
-    N_RECORDINGS,
-    PARTS,
-    People,
-    draw_recording,
-    make_case,
-)
+from peers import PEERS, check_peers, sloreta_loose
+from people_report import report
+from people_run import KEYS, Answers, add_options, addresses
+from people_scores import SCORES, Estimate, score, solve
+from people_suite import PARTS, People
+from runner import Store, choose, make_parser, quiet, run, slug
 
 import mne_mmnet
 from mne_mmnet.weights import read_card
 
-RESULTS = Path(__file__).parent / "results"
-WORK = Path.home() / ".cache" / "mne_mmnet" / "people"
 BASE = "2482684"
 # DESIGN §7; the other peers of peers.py are behind these everywhere
 SHOWN = (
@@ -75,8 +61,6 @@ SHOWN = (
 BEST_CLASSICAL = "sLORETA, loose=0.2"
 OURS = {"mmnet": {}, "mmnet, loose=0": dict(loose=0.0)}
 OLD = {f"mmnet {BASE}": {}, f"mmnet {BASE}, loose=0.2": dict(loose=0.2)}
-# seconds: no method came near it; a hanging one is a failure
-_TIME_LIMIT = 300
 
 
 def _peer(name):
@@ -117,11 +101,19 @@ def _ours(model, options):
     return apply
 
 
-def _old(serve, options):
+@functools.cache
+def _serve():
+    """Start the commit to compare with; it ends with this process."""
+    other = Revision(BASE)
+    atexit.register(other.close)
+    return other
+
+
+def _old(options):
     """Run the commit to compare with; it fixed the orientation unless told otherwise."""
 
     def apply(case, inversion):
-        found = serve().localise(
+        found = _serve().localise(
             case.evoked,
             case.noise_cov,
             inversion,
@@ -134,161 +126,57 @@ def _old(serve, options):
     return apply
 
 
-def make_methods(model, serve):
+def make_methods(model):
     """Name every method: functions of (case, inversion) that return an :class:`Estimate`."""
     methods = {name: _ours(model, options) for name, options in OURS.items()}
-    methods |= {name: _old(serve, options) for name, options in OLD.items()}
+    methods |= {name: _old(options) for name, options in OLD.items()}
     return methods | {name: _peer(name) for name in (*SHOWN, BEST_CLASSICAL)}
 
 
-class Store:
-    """Results of one method on one kind of head, a line of JSON each; the last one counts."""
-
-    def __init__(self, folder, head, method, sha256):
-        slug = method.lower().replace(", ", "-").replace(" ", "-").replace("=", "")
-        self.path, self.sha256, self.records = Path(folder) / f"{head}-{slug}.jsonl", sha256, {}
-        if not self.path.exists():
-            return
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # cut short by an interrupt
-            if record["model_sha256"] == sha256:
-                self.records[key_of(record["factors"])] = record
-
-    def find(self, factors):
-        """Return the result of a recording, if it is of the same data and has all scores."""
-        record = self.records.get(key_of(factors))
-        if record is None or not set(SCORES) <= set(record["scores"]):
-            return None
-        same = np.allclose(
-            record["factors"]["fingerprint"], factors["fingerprint"], rtol=1e-5, atol=1e-2
-        )
-        return record if same else None
-
-    def add(self, factors, result):
-        """Keep a result."""
-        record = dict(factors=factors, model_sha256=self.sha256) | result
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        self.records[key_of(factors)] = record
-
-
-def key_of(factors):
-    """Say what a recording is told apart by."""
-    return tuple(factors[k] for k in ("part", "covariance", "montage", "person", "number"))
-
-
-def solve(method, case, inversion):
-    """Run one method on one case: scores, seconds, and the reason if it failed."""
-
-    def stop(*_):
-        raise TimeoutError(f"no answer in {_TIME_LIMIT} s")
-
-    failure, started = None, time.perf_counter()
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(_TIME_LIMIT)
-    try:
-        estimate = method(case, inversion)
-        if estimate.size.shape != case.truth.shape:
-            raise ValueError(f"estimate of shape {estimate.size.shape}")
-        if not (np.isfinite(estimate.size).all() and np.isfinite(estimate.normal).all()):
-            raise ValueError("estimate is not finite")
-    except Exception as error:
-        # any failure of a method is a result of it, and told as such
-        failure, estimate = f"{type(error).__name__}: {error}"[:300], None
-    finally:
-        signal.alarm(0)
-    seconds = time.perf_counter() - started
-    scores = score(estimate or Estimate.zeros(case.truth.shape), case, inversion)
-    return dict(failure=failure, seconds=round(seconds, 3), scores=scores)
-
-
-def run(people, args, methods, stores):
-    """Compute what is missing, person by person."""
-    for person in args.people:
-        started, n_new = time.perf_counter(), 0
-        for montage in args.montages:
-            for number in range(N_RECORDINGS[args.part]):
-                recording = draw_recording(people, args.part, montage, person, number)
-                for head in args.heads:
-                    inversion = people.inversion(head, montage, person)
-                    case = make_case(recording, inversion, args.covariance)
-                    for name in args.names:
-                        store = stores[head, name]
-                        record = store.find(case.factors)
-                        if record and not (args.again or (args.retry and record["failure"])):
-                            continue
-                        result = solve(methods[name], case, inversion)
-                        store.add(case.factors, result)
-                        n_new += 1
-                        if result["failure"]:
-                            print(f"{name} failed on {key_of(case.factors)}: {result['failure']}")
-        if n_new:
-            seconds = time.perf_counter() - started
-            print(f"person {person}: {n_new} results in {seconds:.0f} s", flush=True)
+def make(args):
+    """Make the worker of a process."""
+    methods = make_methods(args.model)
+    ask = {name: functools.partial(solve, score, methods[name]) for name in args.names}
+    return Answers(args, ask)
 
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, work="people/rows")
+    add_options(parser)
     parser.add_argument("--part", choices=PARTS, default="main")
-    parser.add_argument("--covariance", choices=COVARIANCES, default=COVARIANCES[0])
-    parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
-    parser.add_argument("--montages", nargs="+", choices=MONTAGES, default=list(MONTAGES))
-    parser.add_argument("--people", type=int, default=N_PEOPLE, help="the first so many")
     parser.add_argument(
         "--methods", nargs="*", default=["all"], help='names, "peers", "ours", "old"; none: tables'
     )
-    parser.add_argument("--model", default="mmnet-base", help="name or path")
-    parser.add_argument("--again", action="store_true", help="also what has been computed")
-    parser.add_argument("--retry", action="store_true", help="also what has failed")
     parser.add_argument("--no-report", action="store_true", help="write no tables and figures")
     parser.add_argument("--population", action="store_true", help="describe the people instead")
-    parser.add_argument("--folder", type=Path, default=WORK / "heads", help="of lead fields")
-    parser.add_argument("--work", type=Path, default=WORK / "rows")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    logging.getLogger("invert").setLevel(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-    people, args.people = People(args.folder), range(args.people)
     if args.population:
         from people_population import describe
 
-        describe(people, args.people, args.out)
+        quiet()
+        describe(People(args.folder), range(args.people), args.out)
         return
-    others = []
-
-    def serve():
-        if not others:
-            others.append(Revision(BASE))
-        return others[0]
-
-    methods = make_methods(args.model, serve)
-    groups = dict(all=tuple(methods), peers=(*SHOWN, BEST_CLASSICAL))
-    groups |= dict(ours=tuple(OURS), old=tuple(OLD))
-    args.names = [name for given in args.methods for name in groups.get(given, (given,))]
-    if unknown := set(args.names) - set(methods):
-        parser.error(f"no such methods: {sorted(unknown)}; there are {list(methods)}")
+    peers = (*SHOWN, BEST_CLASSICAL)
+    methods = (*OURS, *OLD, *peers)
+    groups = dict(all=methods, peers=peers, ours=tuple(OURS), old=tuple(OLD))
+    args.names = choose(parser, args.methods, groups, methods)
+    check_peers(args.names)
     # a table of peers alone needs no weights
     ours = set(OURS) & set(args.names) or not args.no_report
-    sha256 = read_card(args.model).sha256 if ours else None
+    sha256 = dict.fromkeys(OURS, read_card(args.model).sha256 if ours else None)
     stores = {
-        (head, name): Store(args.work, head, name, sha256 if name in OURS else None)
+        (head, name): Store(
+            args.work / f"{head}-{slug(name)}.jsonl", KEYS, sha256.get(name), SCORES
+        )
         for head in args.heads
         for name in methods
     }
     if args.names:
-        run(people, args, methods, stores)
-    for other in others:
-        other.close()
+        wanted = {key: store for key, store in stores.items() if key[1] in args.names}
+        run(make, args, addresses(args, args.part), wanted)
     if not args.no_report:
-        from people_report import report
-
-        report(stores, args, (*SHOWN, BEST_CLASSICAL), tuple(OURS), tuple(OLD))
+        report(stores, args, peers, tuple(OURS), tuple(OLD))
 
 
 if __name__ == "__main__":

@@ -1,12 +1,13 @@
 """Tables and figure of ``benchmarks/people.py``: means, and mmnet against the best peer."""
 
-import time
-
 import numpy as np
 from common import write_rows
+from drawing import COLOURS, MARKERS, save, strip
+from intervals import clustered_interval, difference_columns, mean_columns
 from matplotlib.figure import Figure
-from people_scores import LEVELS, SCORES
+from people_scores import LEVELS
 from people_suite import HEADS, POPULATION, SEED
+from runner import leave_out_other_data, made_by
 
 from mne_mmnet._support.files import whole_file
 
@@ -36,42 +37,9 @@ TITLES = {
 OURS = "mmnet"
 # methods whose maps are no currents: shares of a moment mean nothing
 _NO_MOMENT = ("dSPM", "sLORETA", "LCMV", "lcmv-mvpure")
-# Okabe & Ito's colours, told apart by the colour-blind; markers for print without
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#666666")
-_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-_N_BOOT, _N_CURVES = 2000, 7
+_N_CURVES = len(COLOURS)
 _RST = ("earth_movers_distance_mm", "auc", "space_time_cosine", "strongest_region_error_mm")
 _RST += ("window_region_error_mm", "strongest_peak_error_mm", "dispersion_of_four_mm", "n_maxima")
-
-
-def clustered_interval(values, people, seed=0):
-    """Percentile bootstrap interval of a mean, in which whole people are drawn.
-
-    Recordings of one person share their head: taken one by one they would look like more than
-    there are.
-
-    Parameters
-    ----------
-    values : array of shape (n_recordings,)
-        Scores, or differences of paired ones.
-    people : array of shape (n_recordings,)
-        Whose they are.
-    seed : int
-        Of the draws.
-
-    Returns
-    -------
-    low, high : float
-        95 % interval; infinite where there is one person.
-    """
-    _, who = np.unique(people, return_inverse=True)
-    total, count = np.bincount(who, values), np.bincount(who)
-    if len(count) < 2:
-        return -np.inf, np.inf
-    drawn = np.random.default_rng(seed).integers(len(count), size=(_N_BOOT, len(count)))
-    means = total[drawn].sum(axis=1) / count[drawn].sum(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
 
 
 def metric_of(record, metric):
@@ -96,20 +64,11 @@ def gather(stores, part, covariance):
         records = {
             key[2:]: record | dict(method=name)
             for key, record in store.records.items()
-            if key[:2] == (part, covariance) and set(SCORES) <= set(record["scores"])
+            if key[:2] == (part, covariance)
         }
         if records:
             found.setdefault(head, {})[name] = records
-    prints = {}
-    for records in (r for methods in found.values() for r in methods.values()):
-        for key, record in records.items():
-            prints.setdefault(key, []).append(record["factors"]["fingerprint"])
-    unequal = {k for k, p in prints.items() if not np.allclose(p, p[0], rtol=1e-5, atol=1e-2)}
-    if unequal:
-        print(f"{len(unequal)} recordings of {part} are of different data: left out, run again.")
-    for records in (r for methods in found.values() for r in methods.values()):
-        for key in unequal & records.keys():
-            del records[key]
+    leave_out_other_data([r for methods in found.values() for r in methods.values()])
     return found
 
 
@@ -152,9 +111,7 @@ def table(found, montages):
                     values, people = _values(records, keys, metric)
                     row[metric] = row[f"{metric}_ci"] = ""
                     if len(values):
-                        low, high = clustered_interval(values, people)
-                        row[metric] = f"{values.mean():.4g}"
-                        row[f"{metric}_ci"] = f"{low:.4g} … {high:.4g}"
+                        row |= mean_columns(metric, values, people)
                 rows.append(row | _confidence(records, keys))
     return rows
 
@@ -212,8 +169,6 @@ def _against_best(methods, name, others, where, metric, more_is_better):
     if best is None:
         return None
     other, gain, mine, theirs, people = best
-    low, high = clustered_interval(gain, people)
-    ahead, behind = (low > 0, high < 0) if more_is_better else (high < 0, low > 0)
     return dict(
         metric=metric,
         n=len(gain),
@@ -221,10 +176,7 @@ def _against_best(methods, name, others, where, metric, more_is_better):
         other=other,
         its_mean=f"{theirs.mean():.4g}",
         mean=f"{mine.mean():.4g}",
-        difference=f"{gain.mean():.4g}",
-        low=f"{low:.4g}",
-        high=f"{high:.4g}",
-        verdict="lead" if ahead else "behind" if behind else "tie",
+        **difference_columns(gain, more_is_better, people),
     )
 
 
@@ -291,11 +243,10 @@ def draw(path, found, montages):
                 _draw_curve(axes, numbers[name], name, methods[name], montages, metric)
             axes.set(title=TITLES[metric], xticks=range(len(montages)))
             axes.set_xticklabels(montages)
-            axes.spines[["top", "right"]].set_visible(False)
+            strip(axes)
         line[0].set_ylabel(f"{_words(head)}".capitalize())
         line[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
-    with whole_file(path) as scratch:
-        figure.savefig(scratch, format="png")
+    save(figure, path)
 
 
 def _draw_curve(axes, k, name, records, montages, metric):
@@ -313,8 +264,8 @@ def _draw_curve(axes, k, name, records, montages, metric):
         place,
         means,
         bars if np.isfinite(bars).all() else None,
-        color=_COLOURS[k % len(_COLOURS)],
-        marker=_MARKERS[k % len(_MARKERS)],
+        color=COLOURS[k % len(COLOURS)],
+        marker=MARKERS[k % len(MARKERS)],
         markersize=5,
         lw=1.4 + 0.8 * name.startswith(OURS),
         label=name,
@@ -337,14 +288,14 @@ def compare_covariances(stores, part, montages, names):
                     other, _ = _values(methods[name], keys, metric)
                     if len(first) < 2:
                         continue
-                    low, high = clustered_interval(first - other, people)
+                    change = difference_columns(first - other, LEAD[metric], people)
+                    del change["verdict"]
                     rows.append(
                         dict(head=head, method=name, covariance=kind, metric=metric)
                         | dict(n=len(first), n_failed=_n_failed(methods[name], keys))
                         | dict(mean=f"{other.mean():.4g}")
                         | dict(mean_60_s=f"{first.mean():.4g}")
-                        | dict(difference=f"{(first - other).mean():.4g}")
-                        | dict(low=f"{low:.4g}", high=f"{high:.4g}")
+                        | change
                     )
     return rows
 
@@ -361,13 +312,14 @@ def report(stores, args, peers, ours, old):
     peers, ours, old : sequence of str
         Names of methods.
     """
-    args.out.mkdir(parents=True, exist_ok=True)
-    comment = (
-        f"python benchmarks/people.py --model {args.model}; seeds {SEED} and {POPULATION}; "
-        f"{time.strftime('%F')}; different lead fields for simulation and inversion, other "
-        "people's heads; SNR: mean power of signal over noise, average reference, -5 to 10 dB; "
-        "95 % bootstrap intervals with people as clusters. MNE's sLORETA of free orientation "
-        "(not shown) misses even noise-free dipoles by 1 cm"
+    comment = made_by(
+        args,
+        "model",
+        f"seeds {SEED} and {POPULATION}",
+        "different lead fields for simulation and inversion, other people's heads",
+        "SNR: mean power of signal over noise, average reference, -5 to 10 dB",
+        "95 % bootstrap intervals with people as clusters. MNE's sLORETA of free orientation (not "
+        "shown) misses even noise-free dipoles by 1 cm",
     )
     heads = [head for head in HEADS if head in args.heads]
     names = (*ours, *old, *peers)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+from runner import attempt
 from scipy.spatial.distance import cdist
 from transfer_suite import SFREQ
 
@@ -76,6 +77,38 @@ class Estimate:
         return cls(np.zeros(shape), np.zeros(shape))
 
 
+def solve(score, method, case, inversion):
+    """Run one method on one case; where it failed, a map of zeros is scored.
+
+    Parameters
+    ----------
+    score : callable
+        From an :class:`Estimate`, the case and the inversion to scores.
+    method : callable
+        From the case and the inversion to an estimate.
+    case, inversion : object
+        As the method and the scores take them.
+
+    Returns
+    -------
+    result : dict
+        Of :class:`runner.Store`.
+    """
+
+    def answer():
+        estimate = method(case, inversion)
+        if estimate.size.shape != case.truth.shape:
+            raise ValueError(f"estimate of shape {estimate.size.shape}")
+        if not (np.isfinite(estimate.size).all() and np.isfinite(estimate.normal).all()):
+            raise ValueError("estimate is not finite")
+        return estimate
+
+    estimate, result = attempt(answer)
+    return result | dict(
+        scores=score(estimate or Estimate.zeros(case.truth.shape), case, inversion)
+    )
+
+
 def score(estimate, case, inversion):
     """Score an estimate.
 
@@ -97,15 +130,8 @@ def score(estimate, case, inversion):
     power, labels = mean_power(size), case.active.astype(int)
     region = strongest_region_error(size, case.truth, case.centres, case.peaks, positions)
     close, far, area = roc_auc(power, labels, positions)
-    nearest, strongest, tent = [], [], []
-    for centre, peak in zip(case.centres, case.peaks, strict=True):
-        one = size[:, peak]
-        found = local_maxima(one, inversion.adjacency)
-        farthest = np.linalg.norm(positions - centre, axis=1).max()
-        nearest.append(min(farthest, localization_errors(centre, positions[found])[0]))
-        # of equal values the farthest counts, as in mne_mmnet.metrics
-        strongest.append(localization_errors(positions[one == one.max()], case.centres).max())
-        tent.append(_tent_error(one, case, peak, positions))
+    nearest, strongest = peak_errors(size, case, inversion)
+    tent = [_tent_error(size[:, peak], case, peak, positions) for peak in case.peaks]
     scores = dict(
         earth_movers_distance_mm=earth_movers_distance(power, mean_power(case.truth), positions),
         auc=area,
@@ -126,6 +152,42 @@ def score(estimate, case, inversion):
     if estimate.level is not None:
         scores |= _confidence(estimate, case, positions)
     return {name: float(value) for name, value in scores.items()}
+
+
+def peak_errors(size, case, inversion):
+    """Distances (mm) at each patch's peak: to the nearest maximum, and of the strongest location.
+
+    Parameters
+    ----------
+    size : array of shape (n_sources, n_times)
+        Strength of currents.
+    case : object
+        Has ``centres`` (mm) and ``peaks`` (samples) of patches.
+    inversion : object
+        Has ``positions`` (mm) and ``adjacency``.
+
+    Returns
+    -------
+    nearest, strongest : array of shape (n_patches,)
+        From the centre to the nearest maximum, the farthest source where there is none; from the
+        strongest location to the nearest centre.
+    """
+    positions, nearest, strongest = inversion.positions, [], []
+    for centre, peak in zip(case.centres, case.peaks, strict=True):
+        one = size[:, peak]
+        found = local_maxima(one, inversion.adjacency)
+        farthest = np.linalg.norm(positions - centre, axis=1).max()
+        nearest.append(min(farthest, localization_errors(centre, positions[found])[0]))
+        strongest.append(strongest_error(one, case, positions))
+    return np.array(nearest), np.array(strongest)
+
+
+def strongest_error(one, case, positions):
+    """Distance (mm) from the strongest location of one map to the nearest centre.
+
+    Of equal values the farthest counts, as in mne_mmnet.metrics.
+    """
+    return localization_errors(positions[one == one.max()], case.centres).max()
 
 
 def _window_error(power, case, positions):

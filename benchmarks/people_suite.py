@@ -28,20 +28,32 @@ from pathlib import Path
 import mne
 import numpy as np
 from noise import draw_noise
+from runner import CACHE, fingerprint
 from scipy import fft
-from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
-from transfer_suite import MONTAGES, N_TIMES, SFREQ, SNRS_DB, draw_courses, montage_info
+from transfer_suite import (
+    MONTAGES,
+    N_TIMES,
+    SFREQ,
+    SNRS_DB,
+    Case,
+    add_noise,
+    draw_courses,
+    draw_patches,
+    montage_info,
+    noise_covariance,
+    patch_profiles,
+)
 
 import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet._support.files import whole_file
-from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.simulation.grids import gather_matrix, join_grids
 from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 
 SEED, POPULATION, N_PEOPLE = 2027, 2000, 24
+FOLDER = CACHE / "people" / "heads"
 HEADS = ("template", "own")
 PARTS = ("main", "dipole")
 # recordings of a person in a montage
@@ -255,25 +267,7 @@ class Recording:
     factors: dict
 
 
-@dataclass(frozen=True)
-class Case:
-    """A recording as it is inverted with one head; positions in mm, currents in A·m.
-
-    ``truth``, ``seeds`` and ``active`` are on the grid of the inversion, ``centres`` of patches
-    where they really are; ``peaks`` are samples.
-    """
-
-    evoked: mne.Evoked
-    noise_cov: mne.Covariance | None
-    centres: np.ndarray
-    peaks: np.ndarray
-    truth: np.ndarray
-    seeds: np.ndarray
-    active: np.ndarray
-    factors: dict
-
-
-def draw_recording(people, part, montage, person, number):
+def draw_recording(people, part, montage, person, number, draw_courses=draw_courses):
     """Simulate one recording.
 
     Parameters
@@ -284,6 +278,8 @@ def draw_recording(people, part, montage, person, number):
         One of ``PARTS`` and of the population's montages.
     person, number : int
         Who, and which of their recordings.
+    draw_courses : callable
+        Draws time courses of another kind, like :func:`transfer_suite.draw_courses`.
 
     Returns
     -------
@@ -300,29 +296,20 @@ def draw_recording(people, part, montage, person, number):
     n_patches = 1 if single else int(rng.integers(1, 5))
     correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
     background = float(rng.uniform(0.0, 0.8))
-    centres = rng.choice(gain.shape[1], n_patches, replace=False)
-    extents = np.where(rng.uniform(size=n_patches) < 0.25, 0.0, rng.uniform(4.0, 20.0, n_patches))
+    centres, extents, moments = draw_patches(rng, gain.shape[1], n_patches)
     extents = 0.0 * extents if single else extents
-    moments = 1e-9 * rng.uniform(20.0, 60.0, n_patches)
     courses = draw_courses(rng, n_patches, correlation)
     n_short = int(np.exp(rng.uniform(np.log(SFREQ), np.log(N_BASELINE))))
 
-    reach = dijkstra(people.fine_graph, directed=False, indices=centres, limit=60.0)
-    profiles = np.array(
-        [
-            (PatchScale("gaussian", extent) if extent else PatchScale("point"))(distance)
-            for extent, distance in zip(extents, reach, strict=True)
-        ]
-    )
+    profiles = patch_profiles(people.fine_graph, centres, extents)
     weights = moments[:, None] * profiles / profiles.sum(axis=1, keepdims=True)
     currents = weights.T @ courses
     signal = gain @ currents
     signal -= signal.mean(axis=0)
     electrodes = 1e3 * np.array([channel["loc"][:3] for channel in info["chs"]])
     noise = draw_noise(rng, gain, electrodes, N_BASELINE + N_TIMES, background)
-    noise = _high_pass(noise - noise.mean(axis=0))
-    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
-    data = signal + noise[:, N_BASELINE:]
+    noise = high_pass(noise - noise.mean(axis=0))
+    data = add_noise(signal, noise, snr_db)
     return Recording(
         data=data,
         baseline=noise[:, :N_BASELINE],
@@ -343,7 +330,7 @@ def draw_recording(people, part, montage, person, number):
             background=background,
             extent_mm=extents.tolist(),
             moment_nam=(1e9 * moments).tolist(),
-            fingerprint=_fingerprint(data),
+            fingerprint=fingerprint(data),
         ),
     )
 
@@ -389,20 +376,11 @@ def _covariance(recording, info, kind):
     baseline = recording.baseline
     if kind == "short":
         baseline = baseline[:, -recording.n_short :]
-    n_channels, n_samples = baseline.shape
-    data = baseline @ baseline.T / n_samples
-    cov = mne.Covariance(data, info["ch_names"], [], info["projs"], n_samples)
-    return mne.cov.regularize(cov, info, eeg=0.1) if n_samples < _FEW * n_channels else cov
+    return noise_covariance(baseline, info, enough=_FEW * len(baseline))
 
 
-def _high_pass(noise):
+def high_pass(noise):
     """Remove what is slower than 1 Hz."""
     spectrum = fft.rfft(noise)
     spectrum[:, fft.rfftfreq(noise.shape[1], 1.0 / SFREQ) < _HIGH_PASS] = 0.0
     return fft.irfft(spectrum, noise.shape[1])
-
-
-def _fingerprint(data):
-    """Two numbers that tell whether stored results belong to the same data."""
-    ramp = np.cos(np.arange(data.size)).reshape(data.shape)
-    return [1e6 * float(np.linalg.norm(data)), 1e6 * float(np.sum(ramp * data))]

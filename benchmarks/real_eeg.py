@@ -15,20 +15,17 @@ answer in view. What was looked at while the training simulations were designed 
 four recordings are a check on gross failures, not an unbiased measure of accuracy.
 """
 
-import argparse
-import time
-import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
 from common import write_rows
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 from mne_mmnet import apply_mmnet_inverse, make_template_forward
 from mne_mmnet.baselines.classical import minimum_norm
 from mne_mmnet.dictionary.regions import Regions
 
-RESULTS = Path(__file__).parent / "results" / "real_eeg.csv"
 RECORDINGS = {
     "sep_median_nerve_hp20": ("left_postcentral", 0.0195),
     "faces_minus_objects": ("ventral_occipitotemporal", 0.164),
@@ -47,15 +44,12 @@ WINDOWS = {"± 10 ms": 0.01, "± 25 ms": 0.025, "± 50 ms": 0.05, "whole": np.in
 
 def main():
     """Run the measurement."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "real_eeg.csv")
     default = Path(__file__).resolve().parents[2] / "shared" / "data"
     parser.add_argument("folder", type=Path, nargs="?", default=default)
-    parser.add_argument("--model", default="mmnet-base")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     folder = args.folder
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
     targets = np.load(folder / "targets_fsaverage5.npz")
     rows = []
     for name, (region, when) in RECORDINGS.items():
@@ -92,9 +86,8 @@ def main():
                     miss = np.linalg.norm(accepted - positions[find(values)], axis=1).min()
                     row[method] = f"{1e3 * miss:.0f}"
                 rows.append(row)
-                print(" | ".join(f"{key} {value}" for key, value in row.items()), flush=True)
-    comment = f"python benchmarks/real_eeg.py; {args.model}; {time.strftime('%Y-%m-%d')}; mm"
-    write_rows(args.out, comment, rows)
+                tell(row)
+    write_rows(args.out, made_by(args, "", args.model, "mm"), rows)
 
 
 if __name__ == "__main__":

@@ -23,13 +23,10 @@ seconds is not tried at larger sizes. Memory is the peak of the first call above
 before. Writes ``benchmarks/results/speed.csv`` and ``speed.png``; ``--figure`` redraws only.
 """
 
-import argparse
 import ctypes
 import gc
 import os
-import platform
 import time
-import warnings
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -37,26 +34,26 @@ from types import SimpleNamespace
 import mne
 import numpy as np
 import torch
-from common import make_info, read_rows, write_rows
+from common import machine, read_rows, referenced, write_rows
 from floor import count_work, measure_rates
 from mne.minimum_norm import apply_inverse, make_inverse_operator, prepare_inverse_operator
-from peers import PEERS
+from peers import PEERS, check_peers
+from runner import RESULTS, made_by, make_parser, quiet
 from speed_figure import draw
 from threadpoolctl import threadpool_limits
+from transfer_suite import montage_info
 
 import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import PatchSampler
 
-RESULTS = Path(__file__).parent / "results"
 MONTAGES = {
-    19: "standard_1020",
+    19: "10-20",
     32: "biosemi32",
     64: "biosemi64",
     128: "biosemi128",
     256: "biosemi256",
 }
-TEN_TWENTY = "Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split()
 SPACINGS = ("ico3", "ico4", "oct6", "ico5")  # the coarsest first
 # the default last
 ORIENTATIONS = (0.0, "evidence")
@@ -66,11 +63,7 @@ COMPARED = ("MxNE", "Gamma-MAP", "FlexChampagne", "OmniChampagne", "AltProj")
 
 def electrodes(n_channels):
     """Measurement info of a montage, average-referenced by projection."""
-    info = make_info(MONTAGES[n_channels], SFREQ)
-    if n_channels == 19:
-        info = mne.pick_info(info, mne.pick_channels(info.ch_names, TEN_TWENTY, ordered=True))
-    zeros = mne.EvokedArray(np.zeros((n_channels, 1)), info)
-    return zeros.set_eeg_reference(projection=True).info
+    return referenced(montage_info(MONTAGES[n_channels], SFREQ))
 
 
 def draw_data(rng, gain, sampler, n_times=N_TIMES):
@@ -241,7 +234,7 @@ def measure(head, args, slow):
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "speed.csv", model=False)
     parser.add_argument("--repeats", type=int, default=15, help="of mmnet")
     parser.add_argument("--few", type=int, default=4, help="repeats of all others")
     parser.add_argument("--channels", type=int, nargs="+", default=list(MONTAGES))
@@ -251,16 +244,15 @@ def main():
     parser.add_argument("--numpy-threads", type=int, default=1)
     parser.add_argument("--patience", type=float, default=5.0, help="s")
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=RESULTS / "speed.csv")
     parser.add_argument("--figure", action="store_true", help="only draw what was measured")
     args = parser.parse_args()
     if args.figure:
         return draw(read_rows(args.out), args.out.with_suffix(".png"))
+    check_peers(COMPARED if args.compare else ())
     threadpool_limits(args.numpy_threads, user_api="blas")
     torch.set_num_threads(args.threads)
     os.environ["OMP_NUM_THREADS"] = str(args.threads)  # said by the user: use them all
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
 
     rows, slow = [], {}
     for size, spacing in enumerate(args.spacings):
@@ -276,12 +268,11 @@ def main():
                 rows += measure(prepare(n_channels, spacing, loose), args, skipped)
                 for name in skipped - before:
                     slow.setdefault(name, []).append((n_channels, size))
-                comment = (
-                    f"python benchmarks/speed.py --repeats {args.repeats} --few {args.few} "
-                    f"--threads {args.threads} --numpy-threads {args.numpy_threads} "
-                    f"--patience {args.patience:g} --seed {args.seed}; "
-                    f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; "
-                    f"torch {torch.__version__}, mne {mne.__version__}"
+                comment = made_by(
+                    args,
+                    "repeats few threads numpy_threads patience seed",
+                    machine(),
+                    f"torch {torch.__version__}, mne {mne.__version__}",
                 )
                 write_rows(args.out, comment, rows)
     draw(read_rows(args.out), args.out.with_suffix(".png"))

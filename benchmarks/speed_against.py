@@ -13,7 +13,6 @@ This file is what the processes run, too; hence it imports the package nowhere a
 """
 
 import argparse
-import json
 import os
 import resource
 import subprocess
@@ -25,7 +24,8 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from common import make_info, write_rows
+from against import Served, export, serve
+from common import make_info, referenced, write_rows
 
 RESULTS = Path(__file__).parent / "results"
 MONTAGES = {64: "biosemi64", 128: "biosemi128"}
@@ -44,9 +44,7 @@ CALLS = (
 
 def cap_info(n_channels):
     """Measurement info of a cap with the average reference as a projector."""
-    info = make_info(MONTAGES[n_channels], SFREQ)
-    zeros = mne.EvokedArray(np.zeros((len(info["chs"]), 1)), info)
-    return zeros.set_eeg_reference(projection=True).info
+    return referenced(make_info(MONTAGES[n_channels], SFREQ))
 
 
 def draw(fwd, n_times, seed):
@@ -85,8 +83,9 @@ class Worker:
             self.ready[key] = fwd, info, cov, operator
         return self.ready[key]
 
-    def __call__(self, kind, n_channels, spacing, loose, seed):
-        """Return the seconds that one call takes."""
+    def __call__(self, request):
+        """Tell the seconds that one call takes."""
+        kind, n_channels, spacing, loose, seed = request
         fwd, info, cov, operator = self.prepare(n_channels, spacing, loose)
         if kind == "epochs":
             data = np.array([draw(fwd, N_TIMES, [seed, k]) for k in range(N_EPOCHS)])
@@ -102,40 +101,23 @@ class Worker:
         options = dict(loose=loose) if kind == "given fwd" else {}
         started = time.perf_counter()
         call(inst, *given, **options)
-        return time.perf_counter() - started
-
-
-def serve(folder, threads):
-    """Answer requests, lines of JSON on standard input."""
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
-    worker = Worker(folder, threads)
-    for line in sys.stdin:
-        print("seconds", worker(*json.loads(line)), flush=True)
+        return dict(seconds=time.perf_counter() - started)
 
 
 # Both of them ------------------------------------------------------------------------------------
 
 
-class Side:
+class Side(Served):
     """One of the two commits."""
 
     def __init__(self, package, folder, threads):
-        # the exported package before any installed one
-        self.env = {**os.environ, **({"PYTHONPATH": str(package)} if package else {})}
         command = [sys.executable, __file__, "--serve", str(folder), "--threads", str(threads)]
-        self.process = subprocess.Popen(
-            command, env=self.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
+        # the exported package before any installed one
+        super().__init__(command, {"PYTHONPATH": str(package)} if package else {})
 
     def call(self, *request):
         """Return the seconds of one call."""
-        self.process.stdin.write(json.dumps(request) + "\n")
-        self.process.stdin.flush()
-        for line in self.process.stdout:
-            if line.startswith("seconds"):
-                return float(line.split()[1])
-        raise RuntimeError("The process ended; its error is above.")
+        return self.ask(request)["seconds"]
 
     def command(self, evoked, folder, *options):
         """Return the processor time (s) of ``mne-mmnet localize``."""
@@ -144,7 +126,7 @@ class Side:
         before = resource.getrusage(resource.RUSAGE_CHILDREN)
         done = subprocess.run(
             [sys.executable, "-c", code, *arguments],
-            env=self.env,
+            env=self.environment,
             cwd=folder.parent,  # Python looks there first
             capture_output=True,
             text=True,
@@ -153,11 +135,6 @@ class Side:
             raise RuntimeError(done.stderr)
         after = resource.getrusage(resource.RUSAGE_CHILDREN)
         return after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
-
-    def close(self):
-        """End the process."""
-        self.process.stdin.close()
-        self.process.wait()
 
 
 def summarise(name, old, new, unit):
@@ -220,10 +197,10 @@ def main():
     parser.add_argument("--serve", help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.serve:
-        serve(args.serve, args.threads)
+        mne.set_log_level("error")
+        warnings.simplefilter("ignore")
+        serve(Worker(args.serve, args.threads))
         return
-    from against import export
-
     import mne_mmnet
 
     mne.set_log_level("error")

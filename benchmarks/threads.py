@@ -11,32 +11,26 @@ streams the share of windows within twice the median. Writes ``threads.csv``.
 
 import argparse
 import contextlib
-import os
-import platform
+import sys
 import time
-from multiprocessing import get_context
-from pathlib import Path
 
+import mne
 import numpy as np
-from common import write_rows
+from against import Served, serve
+from common import machine, write_rows
+from runner import RESULTS, made_by, make_parser, tell
+from throughput import SFREQ, busy_core, prepare_cap, simulate
 
-RESULTS = Path(__file__).parent / "results" / "threads.csv"
+import mne_mmnet
+from mne_mmnet.metrics import confidence_interval
+
 SETTINGS = {"default": None, "1 thread": "1", "2 threads": "2"}
 N_EPOCHS, N_TIMES, SECONDS, N_WINDOWS = 20, 50, 10.0, 20
 KINDS = ("evoked", "epochs", "raw", "stream")
 
 
-def serve(connection, setting):
-    """Answer requests with the seconds of one call (of a stream: of each of its windows)."""
-    if setting is None:
-        os.environ.pop("OMP_NUM_THREADS", None)
-    else:
-        os.environ["OMP_NUM_THREADS"] = setting
-    import mne  # after the setting, which libraries read when they are loaded
-    from throughput import SFREQ, prepare_cap, simulate
-
-    import mne_mmnet
-
+def make_calls():
+    """Make what answers a kind of call with its seconds (of a stream: of each of its windows)."""
     info, fwd, operator = prepare_cap()
     epochs = np.stack([simulate(fwd, N_TIMES, seed) for seed in range(N_EPOCHS)])
     continuous = simulate(fwd, int(SECONDS * SFREQ), 1)
@@ -63,34 +57,16 @@ def serve(connection, setting):
         function(inst, operator)
         return [time.perf_counter() - started]
 
-    for kind in KINDS:  # the first calls are others
-        call(kind)
-    connection.send("ready")
-    while (kind := connection.recv()) is not None:
-        connection.send(call(kind))
+    return call
 
 
-@contextlib.contextmanager
-def started(context, function, *args):
-    """Run a function in a process that ends with the block."""
-    process = context.Process(target=function, args=args, daemon=True)
-    process.start()
-    try:
-        yield process
-    finally:
-        process.kill()
-        process.join()
-
-
-def summarise(kind, beside, spent, seed=0):
+def summarise(kind, beside, spent):
     """One row: medians, and the default's over the better one's, paired by turn."""
     times = {name: np.array(found) for name, found in spent.items()}  # (n_turns, n_calls)
     median = {name: np.median(found) for name, found in times.items()}
     best = min(("1 thread", "2 threads"), key=median.get)
     ratio = np.log(np.median(times["default"], 1) / np.median(times[best], 1))
-    rng = np.random.default_rng(seed)
-    draws = rng.integers(len(ratio), size=(2000, len(ratio)))
-    low, high = np.exp(np.percentile(ratio[draws].mean(1), [2.5, 97.5]))
+    low, high = np.exp(confidence_interval(ratio))
     row = dict(kind=kind, beside="a busy process" if beside else "nothing", n=len(ratio))
     row |= {f"{name}, ms": f"{1e3 * value:.4g}" for name, value in median.items()}
     row["default over the better"] = f"{np.exp(ratio.mean()):.2f} ({low:.2f} … {high:.2f})"
@@ -101,36 +77,32 @@ def summarise(kind, beside, spent, seed=0):
 
 def main(argv=None):
     """Run everything."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "threads.csv", model=False)
     parser.add_argument("--turns", type=int, default=12)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
-    # not above: the processes, which load this file, are to set their threads before
-    from throughput import busy_core
-
-    context, rows = get_context("spawn"), []
+    if args.serve:
+        serve(make_calls())
+        return
+    rows, command = [], [sys.executable, __file__, "--serve"]
     with contextlib.ExitStack() as stack:
-        ends = {}
-        for name, setting in SETTINGS.items():
-            ends[name], other = context.Pipe()
-            stack.enter_context(started(context, serve, other, setting))
-        for end in ends.values():
-            end.recv()
+        ends = {
+            name: stack.enter_context(Served(command, {"OMP_NUM_THREADS": setting}))
+            for name, setting in SETTINGS.items()
+        }
+        for kind in KINDS:  # the first calls are others
+            for end in ends.values():
+                end.ask(kind)
         for beside in (False, True):
             with busy_core() if beside else contextlib.nullcontext():
                 for kind in KINDS:
                     spent = {name: [] for name in ends}
                     for _ in range(args.turns):
                         for name, end in ends.items():
-                            end.send(kind)
-                            spent[name].append(end.recv())
+                            spent[name].append(end.ask(kind))
                     rows.append(summarise(kind, beside, spent))
-                    print(rows[-1], flush=True)
-    comment = (
-        f"python benchmarks/threads.py --turns {args.turns}; {time.strftime('%Y-%m-%d')}; "
-        f"{platform.machine()}, {os.cpu_count()} cores"
-    )
-    write_rows(args.out, comment, rows)
+                    tell(rows[-1])
+    write_rows(args.out, made_by(args, "turns", machine()), rows)
 
 
 if __name__ == "__main__":

@@ -12,16 +12,13 @@ Streams also on one thread, and beside a process that keeps one core busy: two t
 each other. Writes ``benchmarks/results/throughput.csv``.
 """
 
-import argparse
 import contextlib
 import os
-import platform
 import resource
 import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -29,11 +26,11 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import make_info, write_rows
+from common import by_turns, machine, make_info, referenced, write_rows
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 
-RESULTS = Path(__file__).parent / "results" / "throughput.csv"
 SFREQ, N_TIMES = 250.0, 50
 N_LABEL = 100
 
@@ -57,12 +54,10 @@ def prepare():
 
 def prepare_cap():
     """Info, forward solution and operator, with the threads that there are."""
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
-    info = make_info("biosemi64", SFREQ)
-    evoked = mne.EvokedArray(np.zeros((64, 1)), info).set_eeg_reference(projection=True)
-    fwd = mne_mmnet.make_template_forward(evoked.info)
-    return evoked.info, fwd, mne_mmnet.make_mmnet_operator(evoked.info, fwd)
+    quiet()
+    info = referenced(make_info("biosemi64", SFREQ))
+    fwd = mne_mmnet.make_template_forward(info)
+    return info, fwd, mne_mmnet.make_mmnet_operator(info, fwd)
 
 
 def peak_mb():
@@ -95,13 +90,10 @@ def measure_epochs(n_epochs, n_repeats):
         ],
     }
     sizes = {name: len(few) if "forward" in name else n_epochs for name in ways}
-    seconds = {name: [] for name in ways}
-    for repeat in range(n_repeats + 1):
-        for name, way in ways.items():
-            found = timed(way) / sizes[name]
-            if repeat:  # the first is the warm-up
-                seconds[name].append(found)
-    batched = np.array(seconds["epochs, batched"])
+    seconds = {
+        name: np.array(found) / sizes[name] for name, found in by_turns(ways, n_repeats).items()
+    }
+    batched = seconds["epochs, batched"]
     return [
         dict(
             what=name,
@@ -109,7 +101,7 @@ def measure_epochs(n_epochs, n_repeats):
             median_ms=f"{1e3 * np.median(found):.1f}",
             min_ms=f"{1e3 * min(found):.1f}",
             max_ms=f"{1e3 * max(found):.1f}",
-            ratio=f"{np.median(np.array(found) / batched):.2f}",
+            ratio=f"{np.median(found / batched):.2f}",
             peak_mb=f"{peak_mb():.0f}",
         )
         for name, found in seconds.items()
@@ -179,13 +171,12 @@ def busy_core():
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "throughput.csv", model=False)
     parser.add_argument("--n-epochs", type=int, default=60)
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--minutes", type=float, default=10.0)
     parser.add_argument("--windows", type=int, default=100)
     parser.add_argument("--threads", type=int, default=os.cpu_count())
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     jobs = [
@@ -202,13 +193,9 @@ def main():
         os.environ["OMP_NUM_THREADS"] = str(n_threads)
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             rows += pool.submit(function, *options).result()
-        print(rows[-1], flush=True)
-    comment = (
-        f"python benchmarks/throughput.py --n-epochs {args.n_epochs} --repeats {args.repeats} "
-        f"--minutes {args.minutes:g} --windows {args.windows} --threads {args.threads}; "
-        f"{time.strftime('%Y-%m-%d')}; {platform.machine()}, {os.cpu_count()} cores; torch "
-        f"{torch.__version__}, mne {mne.__version__}"
-    )
+        tell(rows[-1])
+    versions = f"torch {torch.__version__}, mne {mne.__version__}"
+    comment = made_by(args, "n_epochs repeats minutes windows threads", machine(), versions)
     write_rows(args.out, comment, rows)
 
 

@@ -22,34 +22,23 @@ model (by its sha256) or of other data are not taken for the ones that are wante
 against the peer of the best mean in that very cell, which favours the peer) and two figures.
 """
 
-import argparse
-import json
-import logging
-import signal
-import time
-import warnings
-from pathlib import Path
+import functools
+from itertools import product
 
-import mne
 import numpy as np
+import runner
 from common import write_rows
-from peers import PEERS
+from intervals import difference_columns, mean_columns
+from peers import PEERS, check_peers
+from people_scores import Estimate, peak_errors, solve
 from scipy.spatial.distance import cdist
 from transfer_figures import figure_factors, figure_overview
 from transfer_suite import MONTAGES, SEED, SFREQ, SNRS_DB, Setup, draw_case
 
 import mne_mmnet
-from mne_mmnet.metrics import (
-    confidence_interval,
-    local_maxima,
-    localization_errors,
-    score,
-    strongest_region_error,
-)
+from mne_mmnet.metrics import score, strongest_region_error
 from mne_mmnet.weights import read_card
 
-RESULTS = Path(__file__).parent / "results"
-WORK = Path.home() / ".cache" / "mne_mmnet" / "transfer"
 OURS = ("mmnet", "mmnet, no covariance")
 # what is claimed, and whether more is better
 LEAD = {
@@ -60,88 +49,31 @@ LEAD = {
     "strongest_region_error_mm": False,
     "strongest_peak_error_mm": False,
 }
-# seconds: no method came near it; a hanging one is a failure
-_TIME_LIMIT = 300
+# what tells cases apart
+KEYS = ("montage", "snr_db", "case")
 
 
 def make_methods(model):
-    """Name every method: functions of (evoked, noise_cov, setup) that return currents."""
+    """Name every method: functions of (case, setup) that return an :class:`Estimate`."""
 
     def mmnet(evoked, noise_cov, setup):
         return mne_mmnet.apply_mmnet_inverse(evoked, setup.fwd, noise_cov, model=model).data
 
-    def without(evoked, noise_cov, setup):
-        return mne_mmnet.apply_mmnet_inverse(evoked, setup.fwd, model=model).data
+    def without(evoked, _, setup):
+        return mmnet(evoked, None, setup)
 
-    return dict(zip(OURS, (mmnet, without), strict=True)) | PEERS
+    def ready(method):
+        return lambda case, setup: Estimate.of(
+            method(case.evoked.copy(), case.noise_cov.copy(), setup), setup
+        )
 
-
-class Store:
-    """Results of one method, a line of JSON each; the last line of a case counts."""
-
-    def __init__(self, folder, method, sha256):
-        slug = method.lower().replace(", ", "-").replace(" ", "-")
-        self.path, self.sha256, self.records = Path(folder) / f"{slug}.jsonl", sha256, {}
-        if not self.path.exists():
-            return
-        for line in self.path.read_text(encoding="utf-8").splitlines():
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError:
-                continue  # cut short by an interrupt
-            if record["model_sha256"] == sha256:
-                self.records[tuple(record["key"])] = record
-
-    def find(self, factors):
-        """Return the result of a case, if it is of the same data and has all scores."""
-        record = self.records.get(_key(factors))
-        if record and not set(LEAD) <= set(record["scores"]):
-            return None
-        if record and np.allclose(record["fingerprint"], factors["fingerprint"], rtol=1e-6):
-            return record
-        return None
-
-    def add(self, factors, result):
-        """Keep a result."""
-        head = dict(key=_key(factors), model_sha256=self.sha256)
-        record = head | dict(fingerprint=factors["fingerprint"]) | result
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(record) + "\n")
-        self.records[_key(factors)] = record
-
-
-def _key(factors):
-    return factors["montage"], factors["snr_db"], factors["case"]
-
-
-def solve(method, case, setup):
-    """Run one method on one case: scores, seconds, and the reason if it failed."""
-
-    def stop(*_):
-        raise TimeoutError(f"no answer in {_TIME_LIMIT} s")
-
-    failure, started = None, time.perf_counter()
-    signal.signal(signal.SIGALRM, stop)
-    signal.alarm(_TIME_LIMIT)
-    try:
-        estimate = np.asarray(method(case.evoked.copy(), case.noise_cov.copy(), setup))
-        if estimate.shape != case.truth.shape:
-            raise ValueError(f"estimate of shape {estimate.shape}")
-        if not np.isfinite(estimate).all():
-            raise ValueError("estimate is not finite")
-    except Exception as error:
-        # any failure of a method is a result of it, and told as such
-        failure, estimate = f"{type(error).__name__}: {error}"[:300], np.zeros(case.truth.shape)
-    finally:
-        signal.alarm(0)
-    seconds = time.perf_counter() - started
-    scores, per_patch = score_case(estimate, case, setup)
-    return dict(failure=failure, scores=scores | dict(seconds=seconds), per_patch=per_patch)
+    methods = dict(zip(OURS, (mmnet, without), strict=True)) | PEERS
+    return {name: ready(method) for name, method in methods.items()}
 
 
 def score_case(estimate, case, setup):
-    """Score one estimate: all metrics, and the two distances patch by patch."""
+    """Score one estimate by all metrics; also patch by patch the two distances."""
+    estimate = estimate.normal
     scores = score(
         estimate,
         case.truth,
@@ -152,22 +84,20 @@ def score_case(estimate, case, setup):
         adjacency=setup.adjacency,
         sfreq=SFREQ,
     )
-    nearest, strongest = [], []
-    for centre, peak in zip(case.centres, case.peaks, strict=True):
-        size = np.abs(estimate[:, peak])
-        found = local_maxima(size, setup.adjacency)
-        farthest = np.linalg.norm(setup.positions - centre, axis=1).max()
-        nearest.append(min(farthest, localization_errors(centre, setup.positions[found])[0]))
-        # of equal values the farthest counts, as in mne_mmnet.metrics
-        best = setup.positions[size == size.max()]
-        strongest.append(localization_errors(best, case.centres).max())
-    per_patch = dict(localization_error_mm=nearest, strongest_peak_error_mm=strongest)
+    per_patch = {
+        name: values.tolist()
+        for name, values in zip(
+            ("localization_error_mm", "strongest_peak_error_mm"),
+            peak_errors(np.abs(estimate), case, setup),
+            strict=True,
+        )
+    }
     region = strongest_region_error(
         estimate, case.truth, case.centres, case.peaks, setup.positions
     )
     scores["strongest_region_error_mm"] = float(region.mean())
-    scores |= {name: float(np.mean(values)) for name, values in per_patch.items()}
-    return scores, {name: [float(v) for v in values] for name, values in per_patch.items()}
+    means = {name: float(np.mean(values)) for name, values in per_patch.items()}
+    return scores | means | dict(per_patch=per_patch)
 
 
 def chance_error(setup):
@@ -184,43 +114,39 @@ def chance_error(setup):
     return expected
 
 
-def run(setups, snrs, n_samples, names, methods, stores, again=False):
-    """Compute what is missing, case by case over all cells; return the factors of all cases."""
-    everything, warm = {}, set()
-    for number in range(n_samples):
-        started, n_new = time.perf_counter(), 0
-        for setup in setups.values():
-            for snr_db in snrs:
-                case = draw_case(setup, snr_db, number)
-                everything[_key(case.factors)] = case.factors
-                for name in names:
-                    record = stores[name].find(case.factors)
-                    if record and not record["failure"] and not again:
-                        continue
-                    if name not in warm:  # imports and caches are not the method's time
-                        solve(methods[name], case, setup)
-                        warm.add(name)
-                    result = solve(methods[name], case, setup)
-                    stores[name].add(case.factors, result)
-                    n_new += 1
-                    if result["failure"]:
-                        print(f"{name} failed on {_key(case.factors)}: {result['failure']}")
-        if n_new:
-            seconds = time.perf_counter() - started
-            print(f"case {number + 1} of {n_samples}: {n_new} in {seconds:.0f} s", flush=True)
-    return everything
+class Worker:
+    """Answers a case with the estimates of all methods; see :mod:`runner`."""
+
+    def __init__(self, args):
+        methods = make_methods(args.model)
+        self.methods = {name: methods[name] for name in args.names}
+        self.setup = functools.cache(lambda montage: Setup(montage, args.work / "heads"))
+        self.warm = set()
+
+    def __call__(self, address, due):
+        montage, snr_db, number = address
+        setup = self.setup(montage)
+        case = draw_case(setup, snr_db, number)
+        for name, method in self.methods.items():
+            if due(name, case.factors):
+                if name not in self.warm:  # imports and caches are not the method's time
+                    solve(score_case, method, case, setup)
+                    self.warm.add(name)
+                result = solve(score_case, method, case, setup)
+                scores = result["scores"] | dict(seconds=result["seconds"])
+                per_patch = scores.pop("per_patch")
+                yield name, case.factors, result | dict(scores=scores, per_patch=per_patch)
 
 
-def collect(cases, stores, chance):
-    """Results by method and case, of the same data only."""
-    found = {}
-    for name, store in stores.items():
-        records = {key: store.find(factors) for key, factors in cases.items()}
-        found[name] = {key: record for key, record in records.items() if record}
-        stale = [key for key in cases if key in store.records and key not in found[name]]
-        if stale:
-            print(f"{len(stale)} results of {name} are of other data or lack scores: run again.")
-        for record in found[name].values():
+def collect(stores, wanted, chance):
+    """Results by method and case."""
+    found = {
+        name: {key: store.records[key] for key in wanted if key in store.records}
+        for name, store in stores.items()
+    }
+    runner.leave_out_other_data(list(found.values()))
+    for records in found.values():
+        for record in records.values():
             scores = record["scores"]
             scores["chance_localization_error_mm"] = chance(scores["n_maxima"])
     return {name: records for name, records in found.items() if records}
@@ -241,9 +167,7 @@ def table(found, montages, snrs):
             row |= dict(n_failed=n_failed)
             for metric in cell[0]["scores"]:
                 values = np.array([record["scores"][metric] for record in cell])
-                low, high = confidence_interval(values)
-                row[metric] = f"{values.mean():.4g}"
-                row[f"{metric}_ci"] = f"{low:.4g} … {high:.4g}"
+                row |= mean_columns(metric, values)
             rows.append(row)
     return rows
 
@@ -269,9 +193,6 @@ def lead(found, montages, snrs):
             }
             sign = 1.0 if more_is_better else -1.0
             best = max(peers, key=lambda name: sign * scores[name].mean())
-            gain = scores[OURS[0]] - scores[best]
-            low, high = confidence_interval(gain)
-            ahead, behind = (low > 0, high < 0) if more_is_better else (high < 0, low > 0)
             rows.append(
                 dict(
                     montage=where[0] if len(where) == 1 else "all",
@@ -281,22 +202,22 @@ def lead(found, montages, snrs):
                     best_peer=best,
                     peer_mean=f"{scores[best].mean():.4g}",
                     mmnet_mean=f"{scores[OURS[0]].mean():.4g}",
-                    difference=f"{gain.mean():.4g}",
-                    low=f"{low:.4g}",
-                    high=f"{high:.4g}",
-                    verdict="lead" if ahead else "behind" if behind else "tie",
+                    **difference_columns(scores[OURS[0]] - scores[best], more_is_better),
                 )
             )
     return rows
 
 
-def report(found, cases, montages, snrs, out, model):
+def report(found, args):
     """Write tables and figures, and say how often mmnet leads."""
-    out.mkdir(parents=True, exist_ok=True)
-    comment = (
-        f"python benchmarks/transfer.py --model {model}; seed {SEED}; {time.strftime('%F')}; "
-        "different lead fields for simulation and inversion; SNR: mean power of signal over "
-        "noise, average reference; n and 95 % bootstrap intervals over cases"
+    out, montages, snrs = args.out, args.montages, args.snrs
+    comment = runner.made_by(
+        args,
+        "model",
+        f"seed {SEED}",
+        "different lead fields for simulation and inversion",
+        "SNR: mean power of signal over noise, average reference",
+        "n and 95 % bootstrap intervals over cases",
     )
     write_rows(out / "transfer.csv", comment, table(found, montages, snrs))
     rows = lead(found, montages, snrs)
@@ -307,44 +228,38 @@ def report(found, cases, montages, snrs, out, model):
         counts = {v: sum(r["verdict"] == v for r in cells) for v in ("lead", "tie", "behind")}
         if cells:
             print(f"{metric}: " + ", ".join(f"{n} {v}" for v, n in counts.items()))
+    cases = {key: r["factors"] for records in found.values() for key, r in records.items()}
     figure_factors(out / "transfer_factors.png", found, cases, LEAD)
     figure_overview(out / "transfer_overview.png", found, rows, LEAD)
 
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = runner.make_parser(__file__, __doc__, work="transfer")
     parser.add_argument("--montages", nargs="+", choices=MONTAGES, default=list(MONTAGES))
     parser.add_argument("--snrs", nargs="+", type=int, choices=SNRS_DB, default=list(SNRS_DB))
     parser.add_argument("--n-samples", type=int, default=25, help="cases a montage and SNR")
     parser.add_argument(
         "--methods", nargs="*", default=["all"], help='names, "peers", "ours"; none: tables only'
     )
-    parser.add_argument("--model", default="mmnet-base", help="name or path")
-    parser.add_argument("--again", action="store_true", help="also what has been computed")
     parser.add_argument("--no-report", action="store_true", help="write no tables and figures")
-    parser.add_argument("--work", type=Path, default=WORK)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    logging.getLogger("invert").setLevel(logging.CRITICAL)
-    warnings.simplefilter("ignore")
-
-    methods = make_methods(args.model)
-    groups = dict(all=tuple(methods), peers=tuple(PEERS), ours=OURS)
-    names = [name for given in args.methods for name in groups.get(given, (given,))]
-    if unknown := set(names) - set(methods):
-        parser.error(f"no such methods: {sorted(unknown)}; there are {list(methods)}")
-    sha256 = read_card(args.model).sha256
-    stores = {name: Store(args.work, name, sha256 if name in OURS else None) for name in methods}
-    setups = {montage: Setup(montage, args.work / "heads") for montage in args.montages}
-    cases = run(setups, args.snrs, args.n_samples, names, methods, stores, args.again)
-    with open(args.work / "cases.jsonl", "w", encoding="utf-8") as file:
-        file.writelines(json.dumps(factors) + "\n" for factors in cases.values())
+    methods = (*OURS, *PEERS)
+    groups = dict(all=methods, peers=tuple(PEERS), ours=OURS)
+    args.names = runner.choose(parser, args.methods, groups, methods)
+    check_peers(args.names)
+    sha256 = dict.fromkeys(OURS, read_card(args.model).sha256)
+    stores = {
+        name: runner.Store(args.work / f"{runner.slug(name)}.jsonl", KEYS, sha256.get(name), LEAD)
+        for name in methods
+    }
+    wanted = [(m, s, k) for k, m, s in product(range(args.n_samples), args.montages, args.snrs)]
+    if args.names:
+        runner.run(Worker, args, wanted, {name: stores[name] for name in args.names})
     if not args.no_report:
         # the source spaces of all montages are the same
-        found = collect(cases, stores, chance_error(setups[args.montages[0]]))
-        report(found, cases, args.montages, args.snrs, args.out, args.model)
+        chance = chance_error(Setup(args.montages[0], args.work / "heads"))
+        report(collect(stores, wanted, chance), args)
 
 
 if __name__ == "__main__":

@@ -3,18 +3,15 @@
 from itertools import pairwise
 
 import numpy as np
+from drawing import COLOURS, DASHES, MARKERS, save, strip
+from intervals import clustered_interval
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from mne_mmnet._support.files import whole_file
 from mne_mmnet.baselines.classical import CLASSICAL
 from mne_mmnet.metrics import confidence_interval
 
 OURS = "mmnet"
-# Okabe & Ito's colours, told apart by the colour-blind; markers and dashes for print without
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
-MARKERS = ("o", "s", "^", "D", "v")
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.3)), (0, (6, 2, 1, 2)), (0, (3, 1, 1, 1, 1, 1)))
 LABELS = {
     "earth_movers_distance_mm": "Earth mover's distance (mm)",
     "auc": "ROC AUC (close/far balanced)",
@@ -76,7 +73,7 @@ def figure_factors(path, found, cases, metrics):
         "↑ ↓: better. Simulated on perturbed heads, inverted on the standard one.",
         fontsize=12,
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def figure_overview(path, found, lead, metrics):
@@ -131,7 +128,7 @@ def figure_overview(path, found, lead, metrics):
             _draw_lead(axes, lead, metric, more_is_better)
         grid[1, 0].set_ylabel("mmnet ahead of the best peer of the cell by", fontsize=13)
         grid[1, -1].legend(title="montage", fontsize=12, title_fontsize=12, loc="best")
-    _save(figure, path)
+    save(figure, path)
 
 
 def _draw_lead(axes, lead, metric, more_is_better):
@@ -211,18 +208,8 @@ def _levels(records, members, metric):
             values.append(record["scores"][metric] if own is None else own[patch])
             groups.append(key)
         if len(set(groups)) > 1:
-            points.append((x, np.mean(values), *_clustered_interval(values, groups)))
+            points.append((x, np.mean(values), *clustered_interval(values, groups)))
     return np.array(points)
-
-
-def _clustered_interval(values, groups, n_boot=2000):
-    """95 % bootstrap interval of a mean of values that come in groups: cases are resampled."""
-    labels = {group: k for k, group in enumerate(dict.fromkeys(groups))}
-    index = np.array([labels[group] for group in groups])
-    sums, counts = np.bincount(index, values), np.bincount(index)
-    drawn = np.random.default_rng(0).integers(len(sums), size=(n_boot, len(sums)))
-    means = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
-    return np.percentile(means, [2.5, 97.5])
 
 
 def _draw_levels(axes, k, n_series, points):
@@ -281,10 +268,8 @@ def _span(counts):
 
 def _clean(axes):
     """Draw no more of a frame than the eye needs."""
-    axes.spines[["top", "right"]].set_visible(False)
+    strip(axes)
     axes.tick_params(labelsize=12)
-    axes.grid(True, color="0.92", lw=0.8)
-    axes.set_axisbelow(True)
 
 
 def _legend(figure, names):
@@ -295,9 +280,3 @@ def _legend(figure, names):
     figure.legend(
         handles, names, loc="outside upper center", ncols=len(names), fontsize=15, frameon=False
     )
-
-
-def _save(figure, path):
-    """Write a figure as PNG, whole or not at all."""
-    with whole_file(path) as scratch:
-        figure.savefig(scratch, format="png", dpi=figure.dpi)

@@ -23,7 +23,7 @@ import mne
 import numpy as np
 from common import make_info
 from noise import draw_noise
-from scipy import sparse
+from runner import CACHE, fingerprint
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
 
@@ -31,12 +31,15 @@ import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet._support.files import whole_file
 from mne_mmnet.dictionary.patches import PatchScale
+from mne_mmnet.simulation.grids import gather_matrix, join_grids
 from mne_mmnet.template.surfaces import distance_to_surface
 
 MONTAGES = ("10-20", "biosemi32", "biosemi64", "biosemi128")
 SNRS_DB = (-5, 0, 5, 10)
 SEED = 2026
 N_HEADS = 4
+# where forward solutions are kept
+HEADS = CACHE / "transfer" / "heads"
 N_TIMES, N_BASELINE, SFREQ = 64, 200, 256.0
 _TEN_TWENTY = tuple("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split())
 # sources that near a true centre (mm) count as active: the grid of the inversion is 10 mm wide
@@ -58,14 +61,14 @@ class HeadDraw:
 
 @dataclass(frozen=True)
 class Case:
-    """One recording and the truth about it; positions in mm, currents in A·m.
+    """A recording as it is inverted, and the truth about it; positions in mm, currents in A·m.
 
-    ``centres`` are on the fine grid; ``truth``, ``seeds`` and ``active`` on the grid of the
-    inversion; ``peaks`` are samples; ``factors`` is what the case was drawn from.
+    ``centres`` of patches are where they really are; ``truth``, ``seeds`` and ``active`` on the
+    grid of the inversion; ``peaks`` are samples; ``factors`` is what the case was drawn from.
     """
 
     evoked: mne.Evoked
-    noise_cov: mne.Covariance
+    noise_cov: mne.Covariance | None
     centres: np.ndarray
     peaks: np.ndarray
     truth: np.ndarray
@@ -74,14 +77,14 @@ class Case:
     factors: dict
 
 
-def montage_info(montage):
+def montage_info(montage, sfreq=SFREQ):
     """Electrodes of a montage; ``"10-20"`` has 19."""
     if montage != "10-20":
-        return make_info(montage, SFREQ)
+        return make_info(montage, sfreq)
     # renamed in MNE 1.13; the places are the same
     known = mne.channels.get_builtin_montages()
     name = "colin27_1020" if "colin27_1020" in known else "standard_1020"
-    info = mne.create_info(list(_TEN_TWENTY), SFREQ, "eeg")
+    info = mne.create_info(list(_TEN_TWENTY), sfreq, "eeg")
     info.set_montage(mne.channels.make_standard_montage(name))
     return info
 
@@ -106,13 +109,17 @@ class Setup:
         Where forward solutions are kept.
     """
 
+    # source spaces that simulate and that invert
+    fine, coarse = "ico4", "ico3"
+
     def __init__(self, montage, folder):
         self.montage, self.folder = montage, Path(folder)
         self.info = montage_info(montage)
         n_channels = len(self.info["ch_names"])
         self.heads = [draw_head(montage, head, n_channels) for head in range(N_HEADS)]
         free = self._cached(
-            "standard", lambda: mne_mmnet.make_template_forward(self.info, positions="as given")
+            "standard",
+            lambda: mne_mmnet.make_template_forward(self.info, self.coarse, positions="as given"),
         )
         self.free = mne.convert_forward_solution(free, surf_ori=True)
         self.fwd = mne.convert_forward_solution(free, surf_ori=True, force_fixed=True)
@@ -125,7 +132,10 @@ class Setup:
         self.gains += [self._fine(head)["sol"]["data"] for head in range(1, N_HEADS)]
         self.fine_positions = 1e3 * fine["source_rr"]
         self.fine_graph = source_graph(fine["src"])
-        self._join_grids(fine)
+        self.coarse_in_fine, self.coarse_of_fine = join_grids(
+            fine["src"], self.fwd["src"], self.fine_graph
+        )
+        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
 
     @cached_property
     def depth(self):
@@ -150,47 +160,25 @@ class Setup:
 
     def _fine(self, head):
         """Forward solution of one perturbed head, fixed orientation."""
-
-        def make():
-            drawn, moved = self.heads[head], self.info.copy()
-            for channel, shift in zip(moved["chs"], drawn.shifts, strict=True):
-                channel["loc"][:3] += 1e-3 * shift
-            bem = mne_mmnet.make_template_bem(
-                conductivity=(0.3, 0.3 / drawn.skull_ratio, 0.3),
-                skull_thickness=drawn.skull_thickness,
-            )
-            return mne_mmnet.make_template_forward(moved, "ico4", bem=bem, positions="as given")
-
-        fwd = self._cached(f"head{head}", make)
+        fwd = self._cached(
+            f"head{head}",
+            lambda: mne_mmnet.make_template_forward(
+                self._moved(head), self.fine, bem=self._bem(head), positions="as given"
+            ),
+        )
         return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
 
-    def _join_grids(self, fine):
-        """For each fine source the coarse one nearest along the surface, and the reverse.
+    def _bem(self, head):
+        drawn = self.heads[head]
+        return mne_mmnet.make_template_bem(
+            conductivity=(0.3, 0.3 / drawn.skull_ratio, 0.3), skull_thickness=drawn.skull_thickness
+        )
 
-        Along the surface: straight through the head, the nearest one may lie on the other bank
-        of a sulcus, where the normals point the other way.
-        """
-        offset, members = 0, []
-        for coarse, space in zip(self.fwd["src"], fine["src"], strict=True):
-            members.append(offset + np.searchsorted(space["vertno"], coarse["vertno"]))
-            offset += space["nuse"]
-        self.coarse_in_fine = np.concatenate(members)
-        assert np.allclose(self.fine_positions[self.coarse_in_fine], self.positions, atol=1e-2)
-        _, _, owner = dijkstra(
-            self.fine_graph,
-            directed=False,
-            indices=self.coarse_in_fine,
-            return_predecessors=True,
-            min_only=True,
-        )
-        rank = np.full(len(self.fine_positions), -1)
-        rank[self.coarse_in_fine] = np.arange(len(self.positions))
-        self.coarse_of_fine = rank[owner]
-        ones = np.ones(len(rank))
-        self._gather = sparse.csr_array(
-            (ones, (self.coarse_of_fine, np.arange(len(rank)))),
-            shape=(len(self.positions), len(rank)),
-        )
+    def _moved(self, head):
+        info = self.info.copy()
+        for channel, shift in zip(info["chs"], self.heads[head].shifts, strict=True):
+            channel["loc"][:3] += 1e-3 * shift
+        return info
 
     def to_coarse(self, currents):
         """Moments of fine sources, summed at the nearest source of the inversion."""
@@ -220,18 +208,9 @@ def draw_case(setup, snr_db, number):
     n_patches = int(rng.integers(1, 5))
     correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
     background = float(rng.uniform(0.0, 0.8))
-    centres = rng.choice(len(setup.fine_positions), n_patches, replace=False)
-    extents = np.where(rng.uniform(size=n_patches) < 0.25, 0.0, rng.uniform(4.0, 20.0, n_patches))
-    moments = 1e-9 * rng.uniform(20.0, 60.0, n_patches)
+    centres, extents, moments = draw_patches(rng, len(setup.fine_positions), n_patches)
     courses = draw_courses(rng, n_patches, correlation)
-
-    reach = dijkstra(setup.fine_graph, directed=False, indices=centres, limit=60.0)
-    profiles = np.array(
-        [
-            (PatchScale("gaussian", extent) if extent else PatchScale("point"))(distance)
-            for extent, distance in zip(extents, reach, strict=True)
-        ]
-    )
+    profiles = patch_profiles(setup.fine_graph, centres, extents)
     weights = moments[:, None] * profiles / profiles.sum(axis=1, keepdims=True)
     currents = weights.T @ courses
     gain = setup.gains[head]
@@ -239,8 +218,7 @@ def draw_case(setup, snr_db, number):
     signal -= signal.mean(axis=0)
     noise = draw_noise(rng, gain, setup.electrodes, N_BASELINE + N_TIMES, background)
     noise -= noise.mean(axis=0)
-    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
-    evoked = mne.EvokedArray(signal + noise[:, N_BASELINE:], setup.info)
+    evoked = mne.EvokedArray(add_noise(signal, noise, snr_db), setup.info)
     evoked.set_eeg_reference(projection=True)
 
     drawn = setup.heads[head]
@@ -248,7 +226,7 @@ def draw_case(setup, snr_db, number):
     near = cdist(setup.positions, setup.fine_positions[centres]).min(axis=1) <= _TOLERANCE
     return Case(
         evoked=evoked,
-        noise_cov=_covariance(noise[:, :N_BASELINE], evoked.info),
+        noise_cov=noise_covariance(noise[:, :N_BASELINE], evoked.info),
         centres=setup.fine_positions[centres],
         peaks=np.abs(courses).argmax(axis=1),
         truth=setup.to_coarse(currents),
@@ -269,9 +247,33 @@ def draw_case(setup, snr_db, number):
             depth_mm=setup.depth[centres].tolist(),
             extent_mm=extents.tolist(),
             moment_nam=(1e9 * moments).tolist(),
-            fingerprint=_fingerprint(evoked.data),
+            fingerprint=fingerprint(evoked.data),
         ),
     )
+
+
+def draw_patches(rng, n_sources, n_patches):
+    """Draw sources at the centres, standard deviations (mm; 0: one source) and moments (A·m)."""
+    centres = rng.choice(n_sources, n_patches, replace=False)
+    return centres, draw_extents(rng, n_patches), 1e-9 * rng.uniform(20.0, 60.0, n_patches)
+
+
+def add_noise(signal, noise, snr_db):
+    """Scale noise, in place, to a ratio of mean powers; return the signal in the last of it."""
+    noise *= np.sqrt(np.mean(signal**2) / np.mean(noise**2)) / 10.0 ** (snr_db / 20.0)
+    return signal + noise[:, -signal.shape[1] :]
+
+
+def draw_extents(rng, n_patches):
+    """Draw standard deviations of patches in mm; a quarter is a single source."""
+    return np.where(rng.uniform(size=n_patches) < 0.25, 0.0, rng.uniform(4.0, 20.0, n_patches))
+
+
+def patch_profiles(graph, centres, extents):
+    """Shapes of patches along the surface, 1 at their centres: (n_patches, n_sources)."""
+    reach = dijkstra(graph, directed=False, indices=centres, limit=60.0)
+    scales = [PatchScale("gaussian", mm) if mm else PatchScale("point") for mm in extents]
+    return np.array([scale(distance) for scale, distance in zip(scales, reach, strict=True)])
 
 
 def draw_courses(rng, n_courses, correlation):
@@ -313,15 +315,12 @@ def _power(matrix, exponent):
     return (vectors * values**exponent) @ vectors.T
 
 
-def _covariance(baseline, info):
-    """Covariance of the noise before the window, estimated as a user would."""
+def noise_covariance(baseline, info, enough=np.inf):
+    """Covariance of the noise before the window, as a user estimates it.
+
+    It is regularised where there are fewer samples than ``enough``.
+    """
     n_samples = baseline.shape[1]
     data = baseline @ baseline.T / n_samples
     cov = mne.Covariance(data, info["ch_names"], [], info["projs"], n_samples)
-    return mne.cov.regularize(cov, info, eeg=0.1)
-
-
-def _fingerprint(data):
-    """Two numbers that tell whether stored results belong to the same data."""
-    ramp = np.cos(np.arange(data.size)).reshape(data.shape)
-    return [1e6 * float(np.linalg.norm(data)), 1e6 * float(np.sum(ramp * data))]
+    return mne.cov.regularize(cov, info, eeg=0.1) if n_samples < enough else cov

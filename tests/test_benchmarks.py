@@ -2,7 +2,6 @@
 
 import ast
 import builtins
-import contextlib
 import importlib
 import inspect
 import sys
@@ -10,39 +9,16 @@ from pathlib import Path
 
 import pytest
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
-NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
-# what is not of this package's own
-OPTIONAL = ("invert", "threadpoolctl")
-
-
-@contextlib.contextmanager
-def optional(name):
-    """Skip what needs a package that only the benchmarks need, where that is not installed."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        if error.name.split(".")[0] not in OPTIONAL:
-            raise
-        pytest.skip(f"{name} needs {error.name}")
+from benchmark_cases import NAMES, benchmark_modules, optional
 
 
 @pytest.fixture(params=NAMES)
-def module(request, monkeypatch):
+def module(request):
     """Each benchmark as it is imported from its own folder."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = set(sys.modules)
-    try:
+    with benchmark_modules():
         with optional(request.param):
             imported = importlib.import_module(request.param)
         yield imported
-    finally:
-        # "noise" or "common" are nobody else's business
-        for name in set(sys.modules) - before:
-            if getattr(sys.modules[name], "__file__", None) and Path(
-                sys.modules[name].__file__
-            ).is_relative_to(FOLDER):
-                del sys.modules[name]
 
 
 class Calls(ast.NodeVisitor):
@@ -70,6 +46,10 @@ class Calls(ast.NodeVisitor):
         self.scopes.pop()
 
     visit_Lambda = visit_FunctionDef
+
+    def visit_Attribute(self, node):
+        self.generic_visit(node)
+        self.resolve(node)
 
     def visit_Call(self, node):
         self.generic_visit(node)
@@ -144,8 +124,9 @@ def test_misfits_are_noticed():
                 bind(node, function)
         else:
             bind(node, function)
-    with pytest.raises(AttributeError, match="gone"):
-        calls.visit(ast.parse("mne_mmnet.gone()"))
+    for source in ("mne_mmnet.gone()", "remembered = mne_mmnet.gone"):
+        with pytest.raises(AttributeError, match="gone"):
+            calls.visit(ast.parse(source))
     source = "def f():\n    from mne_mmnet.training.command import read_heads"
     with pytest.raises(AttributeError, match="read_heads"):
         calls.visit(ast.parse(source))

@@ -2,19 +2,17 @@
 
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 
-from mne_mmnet.template import surfaces
+from benchmark_cases import FOLDER, benchmark_modules, coarse_heads
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 STUB = """
 import sys
 sys.path.insert(0, sys.argv[1])
 import numpy as np
-from against import serve
+from against import localiser, serve
 
 def localise(evoked, fwd, noise_cov, options):
     if "fail" in options:
@@ -22,26 +20,14 @@ def localise(evoked, fwd, noise_cov, options):
     trace = 0.0 if noise_cov is None else np.trace(noise_cov.data)
     return dict(data=evoked.data, n_sources=fwd["nsource"], trace=trace, loose=options["loose"])
 
-serve(localise, sys.stdin, sys.stdout)
+serve(localiser(localise))
 """
 
 
 @pytest.fixture(scope="module", autouse=True)
 def _benchmarks():
-    """Their modules, as long as these tests run: some are named like others'."""
-    before = set(sys.modules)
-    sys.path.insert(0, str(BENCHMARKS))
-    reshape = surfaces.reshape_skull
-    # coarse heads, which are solved at once
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(surfaces, "reshape_skull", lambda surfs, _, t: reshape(surfs, 2, t))
+    with benchmark_modules(), coarse_heads():
         yield
-    sys.path.remove(str(BENCHMARKS))
-    for name in set(sys.modules) - before:
-        if getattr(sys.modules[name], "__file__", None) and (
-            Path(sys.modules[name].__file__).parent == BENCHMARKS
-        ):
-            del sys.modules[name]
 
 
 def make_people(folder):
@@ -139,7 +125,7 @@ def test_against(people, recording):
 
     inversion = people.inversion("template", "10-20", 0)
     case = make_case(recording, inversion)
-    command = [sys.executable, "-c", STUB, str(BENCHMARKS)]
+    command = [sys.executable, "-c", STUB, str(FOLDER)]
     with Revision(command=command) as other:
         found = other.localise(case.evoked, case.noise_cov, inversion, loose=0.2)
         np.testing.assert_array_equal(found["data"], case.evoked.data)
@@ -154,13 +140,10 @@ def test_against(people, recording):
 def test_against_ends():
     from against import Revision
 
-    class Inversion:
-        free = None
-
     with Revision(command=[sys.executable, "-c", "raise SystemExit(3)"]) as other:
-        other._process.wait()
-        with pytest.raises(RuntimeError, match="ended"):
-            other._ask(dict(fwd="", info=""))
+        for _ in range(2):  # started anew, it ends again
+            with pytest.raises(RuntimeError, match=r"ended \(3\)"):
+                other.ask(dict(fwd="", info=""))
 
 
 def test_export(tmp_path):
@@ -180,3 +163,21 @@ def test_export(tmp_path):
     assert (tree / "mne_mmnet" / "answer.py").read_text() == "ANSWER = 42\n"
     assert (tree / "mne_mmnet" / "pretrained" / "__init__.py").exists()
     assert export("HEAD", tmp_path / "exports", repository) == tree
+
+
+def test_late_replies_are_nobody_elses(monkeypatch):
+    """A request that was given up is not answered in the next one's place."""
+    import runner
+    from against import Served
+
+    monkeypatch.setattr(runner, "TIME_LIMIT", 2)
+    echo = (
+        "import json, sys, time\n"
+        "for line in sys.stdin:\n"
+        "    seconds = json.loads(line)\n"
+        "    time.sleep(seconds)\n"
+        "    print(json.dumps(dict(slept=seconds)), flush=True)\n"
+    )
+    with Served([sys.executable, "-c", echo]) as other:
+        assert runner.attempt(other.ask, 3)[1]["failure"].startswith("TimeoutError")
+        assert other.ask(0) == dict(slept=0)

@@ -1,0 +1,130 @@
+"""Every benchmark that needs nothing from elsewhere, run with two cases on coarse heads."""
+
+import functools
+import importlib
+import sys
+
+import pytest
+
+import mne_mmnet
+from benchmark_cases import FOLDER, benchmark_modules, coarse_heads, optional
+
+pytestmark = pytest.mark.xdist_group("benchmarks")
+PEOPLE = ["--people", "2", "--montages", "10-20"]
+# benchmark: its options, and the files that it writes
+RUNS = {
+    "people": (
+        [*PEOPLE, "--methods", "mmnet", "MNE", "MxNE", "sLORETA, loose=0.2"],
+        "people people_lead",
+    ),
+    "calibration": (PEOPLE, "calibration"),
+    "ablation": (PEOPLE, "ablation"),
+    "majorant": (
+        [*PEOPLE, "--kinds", "event-related", "oscillations"],
+        "majorant majorant_reach",
+    ),
+    "filters_accuracy": (["--people", "2"], "filters_trials filters_rest"),
+    "transfer": (
+        "--n-samples 1 --montages biosemi64 --snrs 5 10 --methods mmnet MNE MxNE LCMV".split(),
+        "transfer transfer_lead",
+    ),
+    "limits": (["--share", "0.01", "--groups", "where", "count", "noise"], "limits"),
+    "one_model": (["--n-samples", "2"], "one_model"),
+    "amplitude": (["--n-dipoles", "2"], "amplitude"),
+    "meg": (["--n-recordings", "2"], "meg"),
+    "finetune": (["--minutes", "0.02", "--n-batches", "2", "--cases", "child"], "finetune"),
+}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Where heads and results are kept; source spaces are coarse, and loops short."""
+    folder = tmp_path_factory.mktemp("benchmarks")
+    with benchmark_modules(), coarse_heads() as patch:
+        _shorten(patch, folder)
+        yield folder
+
+
+def _shorten(patch, folder):
+    """Take two levels of a source space, one recording a person, and few steps."""
+    import filters_accuracy
+    import finetune
+    import limits_suite
+    import majorant
+    import meg
+    import one_model
+    import people_run
+    import people_suite
+    import transfer_suite
+
+    make = functools.partial(people_suite.People, fine="ico3", coarse="ico2", montages=["10-20"])
+    coarse = functools.cache(make)  # the geometry of the template is of no run in particular
+    for module in (people_run, majorant, filters_accuracy):
+        patch.setattr(module, "People", coarse)
+    patch.setitem(people_suite.N_RECORDINGS, "main", 1)
+    patch.setattr(transfer_suite.Setup, "fine", "ico3")
+    patch.setattr(transfer_suite.Setup, "coarse", "ico2")
+    patch.setattr(transfer_suite, "HEADS", folder / "transfer" / "heads")
+    patch.setattr(transfer_suite, "MONTAGES", ("10-20", "biosemi64"))
+    for suite in (people_suite, transfer_suite):  # one source of a grid of 40 mm is near, at least
+        patch.setattr(suite, "_TOLERANCE", 30.0)
+    patch.setattr(filters_accuracy, "MONTAGE", "10-20")
+    patch.setattr(filters_accuracy, "N_RECORDINGS", 1)
+    for suite in (transfer_suite, limits_suite, one_model):
+        patch.setattr(suite, "N_HEADS", 1)
+    patch.setattr(majorant, "SHOWN", (1, 2, 4))
+    patch.setattr(majorant, "TARGETS", {"analytic": 4})
+    patch.setattr(majorant, "_REFERENCE", 8)
+    patch.setattr(finetune, "N_HEADS", 1)
+    patch.setattr(one_model, "SNRS_DB", (5,))
+    patch.setattr(one_model, "_VOLUME_MM", 25.0)
+    patch.setattr(one_model, "_FINE_VOLUME_MM", 20.0)
+    patch.setattr(one_model, "SURFACES", ("ico2", "oct4"))
+    patch.setattr(meg, "SELECTIONS", {"EEG": meg.SELECTIONS["EEG"], "MEG": meg.SELECTIONS["MEG"]})
+    sensors = meg.make_forward
+    patch.setattr(meg, "make_forward", lambda info, _: sensors(info, "ico2"))
+    forward = mne_mmnet.make_template_forward
+    patch.setattr(
+        mne_mmnet,
+        "make_template_forward",
+        lambda info, spacing="ico2", **kwargs: forward(info, spacing, **kwargs),
+    )
+
+
+def options(name, folder, out):
+    """Where this run's files are, as the benchmark's own options."""
+    if name in ("amplitude", "meg", "finetune"):
+        return ["--out", str(out / f"{name}.csv")]
+    words = ["--out", str(out), "--work", str(folder / name)]
+    on_people = name in ("people", "calibration", "ablation", "majorant", "filters_accuracy")
+    return [*words, "--folder", str(folder / "people")] if on_people else words
+
+
+@pytest.mark.parametrize("name", RUNS)
+@pytest.mark.filterwarnings("ignore")
+def test_runs(name, folder, tmp_path, monkeypatch, capsys):
+    """Its tables have the columns that are quoted, and no case failed."""
+    words, files = RUNS[name]
+    with optional(name):
+        module = importlib.import_module(name)
+    monkeypatch.setattr(sys, "argv", [f"{name}.py", *words, *options(name, folder, tmp_path)])
+    module.main()
+    said = capsys.readouterr().out
+    assert "FAILED" not in said
+    for file in files.split():
+        path = tmp_path / f"{file}.csv"
+        if not path.exists():  # a table in words
+            path = path.with_suffix(".txt")
+        first, header, *rows = path.read_text(encoding="utf-8").splitlines()
+        assert first.startswith(f"# python benchmarks/{name}.py ")
+        assert str(tmp_path.parent) not in first  # no path of a machine
+        assert "FAILED" not in first
+        assert rows
+        if path.suffix == ".csv":
+            quoted = (FOLDER / "results" / path.name).read_text(encoding="utf-8").splitlines()
+            named = next(line for line in quoted if not line.startswith("#"))
+            assert set(named.split(",")) <= set(header.split(","))
+    if name in ("people", "calibration", "ablation", "majorant", "transfer", "one_model"):
+        # all is kept: nothing is computed again
+        module.main()
+        assert "new results" not in capsys.readouterr().out
