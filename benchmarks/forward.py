@@ -2,9 +2,9 @@
 
     python benchmarks/forward.py
 
-*Spheres.* Three concentric ones with the template's conductivities (0.3, 0.006, 0.3 S/m) and about its
-thicknesses (80, 85 and 92 mm) are solved as the template is: ``mne.make_bem_model`` from FreeSurfer
-surfaces of ico 3, ``mne.make_bem_solution`` (linear collocation with the isolated-skull
+*Spheres.* Three concentric ones with the template's conductivities (0.3, 0.006, 0.3 S/m) and
+about its thicknesses (80, 85 and 92 mm) are solved as the template is: ``mne.make_bem_model`` from
+FreeSurfer surfaces of ico 3, ``mne.make_bem_solution`` (linear collocation with the isolated-skull
 approach), the same by OpenMEEG (symmetric boundary elements), and MNE's sphere model (Berg and
 Scherg). The truth is the series of Legendre polynomials for layered spheres (Zhang 1995, doi
 10.1088/0031-9155/40/3/001). 64 electrodes, radial and tangential dipoles at 40 places for each
@@ -29,6 +29,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from common import make_info, write_rows
+from mne.io.constants import FIFF
 from mne.transforms import Transform, apply_trans
 from scipy.special import eval_legendre
 
@@ -142,11 +143,9 @@ def electrodes_on_sphere(n_electrodes=64):
 def solve_spheres(bem, info, places, moments):
     """Potentials (n_electrodes, n_dipoles) of dipoles of 1 A·m, by MNE's forward solution."""
     pos = dict(rr=places, nn=moments)
-    frame = "head" if bem["is_sphere"] else "mri"
     src = mne.setup_volume_source_space(pos=pos, mindist=0.0, verbose="error")
-    for space in src:
-        if frame == "head":
-            space["coord_frame"] = np.array([4], np.int32)  # the sphere model has no MRI
+    for space in src if bem["is_sphere"] else ():
+        space["coord_frame"] = FIFF.FIFFV_COORD_HEAD  # the sphere model has no MRI
     fwd = mne.make_forward_solution(info, Transform("head", "mri"), src, bem, meg=False, mindist=0)
     assert fwd["nsource"] == len(places), "sources were left out"
     return np.einsum("esk,sk->es", fwd["sol"]["data"].reshape(len(info["chs"]), -1, 3), moments)
@@ -179,12 +178,14 @@ def compare_spheres(solvers):
             rdm, mag = rdm_mag(solve_spheres(bem, info, places, moments), true)
             for k, orientation in enumerate(("radial", "tangential")):
                 part = slice(k * N_PLACES, (k + 1) * N_PLACES)
-                yield _row("spheres", name, "exact", orientation, eccentricity, rdm[part], mag[part])
+                yield _row(
+                    "spheres", name, "exact", orientation, eccentricity, rdm[part], mag[part]
+                )
         print(f"{name}: solved in {seconds:.1f} s", flush=True)
 
 
 def compare_template(solvers):
-    """One row a bin of depth below the inner skull; the first solver is what others are held to."""
+    """One row a bin of depth below the inner skull: the first solver beside the others."""
     info = make_info("biosemi64", 100.0)
     gains, depth = {}, None
     for name, bem in solvers.items():

@@ -1,5 +1,6 @@
 """Electrodes in another frame, unit, order or size, and where they are put on the template."""
 
+import re
 import warnings
 
 import mne
@@ -112,6 +113,40 @@ def test_two_at_one_place():
     names, places = electrode_positions(info)
     places[3] = places[10] + [0.0, 0.0, 5e-4]
     assert "F3 and FC6" in doubt_positions(names, places)["same place"]
+
+
+@pytest.mark.parametrize("size", [0.87, 0.92, 1.0])
+def test_channels_named_after_inputs_of_an_amplifier(size, rng):
+    """EEG001, EEG002, …: names of MNE's mgh70, and of other labs' caps with other places.
+
+    Sixteen people of one lab have them within 8 mm of mgh70 but for two, which are 19 cm away at
+    the mastoids; and adults' heads are smaller than the template's by up to 13 %.
+    """
+    info = mne.create_info(
+        mne.channels.make_standard_montage("mgh70").ch_names, 100.0, "eeg"
+    ).set_montage("mgh70")
+    names, places = electrode_positions(info)
+    # mgh70's own head has 101.5 % of the template's size
+    places = size / 1.015 * places + 4e-3 * rng.standard_normal(places.shape)
+    places[0], places[2] = size * np.array([[-0.045, -0.08, 0.03], [0.045, -0.08, 0.03]])
+    assert doubt_positions(names, places) == {}
+    # two that have each other's place are another matter, also among these names
+    exchanged = places.copy()
+    exchanged[[10, 60]] = places[[60, 10]]
+    apart = 1e3 * np.linalg.norm(places[10] - places[60])
+    assert apart > 60
+    assert "order" in doubt_positions(names[3:], exchanged[3:])
+
+
+def test_size_of_a_makers_cap_is_the_templates_scalp(rng):
+    info = mne.create_info(
+        mne.channels.make_standard_montage("mgh70").ch_names, 100.0, "eeg"
+    ).set_montage("mgh70")
+    names, places = electrode_positions(info)
+    child = 0.76 * places + 2e-3 * rng.standard_normal(places.shape)
+    found = doubt_positions(names, child)
+    size = float(re.search(r"about (\d+) %", found["size"])[1])
+    assert abs(size - 100 * 0.76 * 1.015) < 3
 
 
 @pytest.mark.parametrize("montage", MONTAGES)
