@@ -199,6 +199,37 @@ def test_on_every_road(road):
         assert any("mirror image" in text for text in found.concerns)
 
 
+def test_doubts_are_worked_out_once(monkeypatch):
+    """And again where anything that they depend on has changed, also in place."""
+    from mne_mmnet.inverse import operator as module
+
+    info, fwd, _ = cases.head()
+    info = info.copy()
+    operator = mne_mmnet.make_mmnet_operator(info, fwd, verbose="error")
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return doubt(*args)
+
+    doubt = module.doubt_electrodes
+    monkeypatch.setattr(module, "doubt_electrodes", counted)
+    assert operator.doubt_recording(info) == {}
+    assert operator.doubt_recording(info.copy()) == {}
+    assert len(calls) == 1
+    for channel in info["chs"]:
+        channel["loc"][0] *= -1
+    assert "mirror" in operator.doubt_recording(info)
+    for channel in info["chs"]:
+        channel["loc"][0] *= -1
+    assert operator.doubt_recording(info) == {}
+    with info._unlock():
+        for point in info["dig"]:
+            point["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_MRI
+    operator.doubt_recording(info)
+    assert len(calls) == 4
+
+
 def test_right_input_has_no_concern():
     info, fwd, lead = cases.head()
     stc, report, said = cases.localize(cases.make_response(info, lead), fwd)
