@@ -30,7 +30,8 @@ import mne
 import numpy as np
 from common import make_info, write_rows
 from mne.io.constants import FIFF
-from mne.transforms import Transform, apply_trans
+from mne.transforms import Transform, apply_trans, invert_transform
+from scipy.spatial import cKDTree
 from scipy.special import eval_legendre
 
 from mne_mmnet.template import make_template_bem, make_template_forward
@@ -192,7 +193,7 @@ def compare_template(solvers):
         fwd = make_template_forward(info, bem=bem, mindist=0.0)
         fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, use_cps=False)
         gains[name] = fixed["sol"]["data"]
-        places = apply_trans(mne.transforms.invert_transform(fwd["mri_head_t"]), fwd["source_rr"])
+        places = apply_trans(invert_transform(fwd["mri_head_t"]), fwd["source_rr"])
         skull = next(surf for surf in bem["surfs"] if surf["id"] == 1)
         depth = 1e3 * _distances(places, skull["rr"])
     (ours, gain), *others = gains.items()
@@ -209,8 +210,6 @@ def compare_template(solvers):
 
 
 def _distances(points, vertices):
-    from scipy.spatial import cKDTree
-
     return cKDTree(vertices).query(points)[0]
 
 

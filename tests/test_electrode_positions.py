@@ -6,6 +6,7 @@ import warnings
 import mne
 import numpy as np
 import pytest
+from mne.io.constants import FIFF
 from mne.transforms import apply_trans, invert_transform
 from numpy.testing import assert_allclose
 
@@ -225,7 +226,7 @@ def test_doubts_are_worked_out_once(monkeypatch):
     assert operator.doubt_recording(info) == {}
     with info._unlock():
         for point in info["dig"]:
-            point["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_MRI
+            point["coord_frame"] = FIFF.FIFFV_COORD_MRI
     operator.doubt_recording(info)
     assert len(calls) == 4
 
@@ -306,9 +307,9 @@ def test_unknown_frame_is_an_error():
     info = info.copy()
     with info._unlock():
         for point in info["dig"]:
-            point["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_ISOTRAK
+            point["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
         for channel in info["chs"]:
-            channel["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_ISOTRAK
+            channel["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
     with pytest.raises(ValueError, match="coordinate frame"):
         make_template_forward(info)
 

@@ -7,6 +7,7 @@ import mne
 import numpy as np
 import pytest
 from mne.io.constants import FIFF
+from mne.transforms import Transform, apply_trans
 from numpy.testing import assert_allclose
 from scipy.spatial import cKDTree
 
@@ -182,10 +183,10 @@ def test_all_places_are_in_one_system():
     evoked, fwd = _response()
     html, stc, _, uncertainty = _report(evoked, fwd)
     assert "head coordinates" not in html
-    trans = mne.transforms.Transform("head", "mri", np.linalg.inv(fwd["mri_head_t"]["trans"]))
+    trans = Transform("head", "mri", np.linalg.inv(fwd["mri_head_t"]["trans"]))
     if fwd["mri_head_t"]["from"] == FIFF.FIFFV_COORD_HEAD:
         trans = fwd["mri_head_t"]
-    mri = 1e3 * mne.transforms.apply_trans(trans, fwd["source_rr"])
+    mri = 1e3 * apply_trans(trans, fwd["source_rr"])
     # FreeSurfer's matrix from MNI305 to MNI152
     matrix = [[0.9975, -0.0073, 0.0176], [0.0146, 1.0009, -0.0024], [-0.0130, -0.0093, 0.9971]]
     mni = mri @ np.transpose(matrix) + [-0.0429, 1.5496, 1.1840]
