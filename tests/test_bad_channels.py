@@ -76,6 +76,55 @@ def test_nameless_data_in_another_order(rng):
     assert n_caught == 10
 
 
+@pytest.mark.parametrize("pair", [("C3", "C4"), ("F7", "O2"), ("P8", "Fz")])
+def test_two_exchanged_channels_are_named(pair, rng):
+    """Their names, not their positions: told by the data alone, and from many of them."""
+    info, fwd, lead = cases.head("biosemi64", None)
+    sources = rng.choice(lead.shape[1], 40, replace=False)
+    brain = lead[:, sources] @ rng.standard_normal((40, 100))
+    data = 5e-6 * brain / brain.std()
+    data += 1e-6 * rng.standard_normal(data.shape)
+    for exchanged in (False, True):
+        if exchanged:
+            rows = [info.ch_names.index(name) for name in pair]
+            data[rows] = data[rows[::-1]]
+        evoked = mne.EvokedArray(data, info.copy(), verbose=False)
+        evoked.set_eeg_reference(projection=True, verbose=False)
+        _, report, _ = cases.localize(evoked, fwd)
+        found = [text for text in report.concerns if "seem to be exchanged" in text]
+        assert bool(found) == exchanged
+    first, second = sorted(pair, key=info.ch_names.index)
+    assert f"Channels {first} and {second} seem" in found[0]
+
+
+def test_exchange_is_found_as_a_loop_would(rng):
+    """The gain in closed form is that of data with two rows exchanged."""
+    from mne_mmnet.inverse.neighbours import _of_differences
+
+    n = 7
+    data, root = rng.standard_normal((n, 5)), rng.standard_normal((n, n))
+    precision = root @ root.T
+    spread = data @ data.T
+    closed = 2 * _of_differences(spread @ precision)
+    closed = closed - _of_differences(spread) * _of_differences(precision)
+    before = np.trace(precision @ spread)
+    for i in range(n):
+        for j in range(i):
+            other = data.copy()
+            other[[i, j]] = other[[j, i]]
+            after = np.trace(other.T @ precision @ other)
+            np.testing.assert_allclose(closed[i, j], before - after, rtol=1e-9, atol=1e-9)
+
+
+def test_few_dimensions_tell_of_no_exchange():
+    """A short window of a few sources: exchanged or not, no other source is ruled out."""
+    info, fwd, lead = cases.head("biosemi64", None)
+    data = lead[:, [45, 800]] @ (5e-8 * np.random.default_rng(2).standard_normal((2, 12)))
+    evoked = mne.EvokedArray(data, info.copy(), verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    assert not [text for text in cases.localize(evoked, fwd)[1].concerns if "exchanged" in text]
+
+
 def test_flat_and_copied_channels():
     info, fwd, lead = cases.head()
     evoked = cases.make_response(info, lead)

@@ -1,10 +1,12 @@
 """Electrodes in another frame, unit, order or size, and where they are put on the template."""
 
+import re
 import warnings
 
 import mne
 import numpy as np
 import pytest
+from mne.io.constants import FIFF
 from mne.transforms import apply_trans, invert_transform
 from numpy.testing import assert_allclose
 
@@ -114,6 +116,40 @@ def test_two_at_one_place():
     assert "F3 and FC6" in doubt_positions(names, places)["same place"]
 
 
+@pytest.mark.parametrize("size", [0.87, 0.92, 1.0])
+def test_channels_named_after_inputs_of_an_amplifier(size, rng):
+    """EEG001, EEG002, …: names of MNE's mgh70, and of other labs' caps with other places.
+
+    Sixteen people of one lab have them within 8 mm of mgh70 but for two, which are 19 cm away at
+    the mastoids; and adults' heads are smaller than the template's by up to 13 %.
+    """
+    info = mne.create_info(
+        mne.channels.make_standard_montage("mgh70").ch_names, 100.0, "eeg"
+    ).set_montage("mgh70")
+    names, places = electrode_positions(info)
+    # mgh70's own head has 101.5 % of the template's size
+    places = size / 1.015 * places + 4e-3 * rng.standard_normal(places.shape)
+    places[0], places[2] = size * np.array([[-0.045, -0.08, 0.03], [0.045, -0.08, 0.03]])
+    assert doubt_positions(names, places) == {}
+    # two that have each other's place are another matter, also among these names
+    exchanged = places.copy()
+    exchanged[[10, 60]] = places[[60, 10]]
+    apart = 1e3 * np.linalg.norm(places[10] - places[60])
+    assert apart > 60
+    assert "order" in doubt_positions(names[3:], exchanged[3:])
+
+
+def test_size_of_a_makers_cap_is_the_templates_scalp(rng):
+    info = mne.create_info(
+        mne.channels.make_standard_montage("mgh70").ch_names, 100.0, "eeg"
+    ).set_montage("mgh70")
+    names, places = electrode_positions(info)
+    child = 0.76 * places + 2e-3 * rng.standard_normal(places.shape)
+    found = doubt_positions(names, child)
+    size = float(re.search(r"about (\d+) %", found["size"])[1])
+    assert abs(size - 100 * 0.76 * 1.015) < 3
+
+
 @pytest.mark.parametrize("montage", MONTAGES)
 def test_no_montage_of_mne_is_doubted(montage):
     names = mne.channels.make_standard_montage(montage).ch_names
@@ -162,6 +198,37 @@ def test_on_every_road(road):
         found = cases.take(road, evoked, operator)
     if road == "stream":
         assert any("mirror image" in text for text in found.concerns)
+
+
+def test_doubts_are_worked_out_once(monkeypatch):
+    """And again where anything that they depend on has changed, also in place."""
+    from mne_mmnet.inverse import operator as module
+
+    info, fwd, _ = cases.head()
+    info = info.copy()
+    operator = mne_mmnet.make_mmnet_operator(info, fwd, verbose="error")
+    calls = []
+
+    def counted(*args):
+        calls.append(args)
+        return doubt(*args)
+
+    doubt = module.doubt_electrodes
+    monkeypatch.setattr(module, "doubt_electrodes", counted)
+    assert operator.doubt_recording(info) == {}
+    assert operator.doubt_recording(info.copy()) == {}
+    assert len(calls) == 1
+    for channel in info["chs"]:
+        channel["loc"][0] *= -1
+    assert "mirror" in operator.doubt_recording(info)
+    for channel in info["chs"]:
+        channel["loc"][0] *= -1
+    assert operator.doubt_recording(info) == {}
+    with info._unlock():
+        for point in info["dig"]:
+            point["coord_frame"] = FIFF.FIFFV_COORD_MRI
+    operator.doubt_recording(info)
+    assert len(calls) == 4
 
 
 def test_right_input_has_no_concern():
@@ -240,9 +307,9 @@ def test_unknown_frame_is_an_error():
     info = info.copy()
     with info._unlock():
         for point in info["dig"]:
-            point["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_ISOTRAK
+            point["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
         for channel in info["chs"]:
-            channel["coord_frame"] = mne.io.constants.FIFF.FIFFV_COORD_ISOTRAK
+            channel["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
     with pytest.raises(ValueError, match="coordinate frame"):
         make_template_forward(info)
 

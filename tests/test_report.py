@@ -98,7 +98,7 @@ def test_template(template, tmp_path):
     for cells in (header, *rows):
         for cell in cells:
             assert f">{escape(cell)}</t" in html
-    assert f"within 15 mm {rows[0][-4]}" in html  # in the summary, too
+    assert f"moment within 15 mm {rows[0][-4]}" in html  # in the summary, too
     images = pictures(html)
     peak = 1e3 * stc.times[np.argmin(np.abs(stc.times - 0.1))]
     cortex = images[f"Sources at {peak:.1f} ms"]

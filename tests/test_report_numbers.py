@@ -6,6 +6,8 @@ from html import unescape
 import mne
 import numpy as np
 import pytest
+from mne.io.constants import FIFF
+from mne.transforms import Transform, apply_trans
 from numpy.testing import assert_allclose
 from scipy.spatial import cKDTree
 
@@ -13,6 +15,7 @@ import mne_mmnet
 import template_cases as cases
 from mne_mmnet.places.lobes import name_lobe
 from mne_mmnet.report.extent import area_of_source, find_rise, source_areas
+from mne_mmnet.report.peaks import find_times
 
 
 def _response(bads=("T8",)):
@@ -159,7 +162,103 @@ def test_areas_and_rise_by_hand(rng):
     rise = find_rise(courses, times, Regions(places), places, 3)
     assert_allclose((rise.half_time, rise.peak_time), (0.015, 0.03))
     assert rise.distance_mm == 0
-    assert np.isnan(find_rise(courses, times, Regions(places), places, 1).half_time) is not None
+    # already beyond half of it when the window begins
+    courses[0] = [5, 6, 8, 7, 4]
+    assert np.isnan(find_rise(courses, times, Regions(places), places, 2).half_time)
+
+
+def test_edges_of_a_window_are_no_peaks():
+    """Where a response goes on beyond the window, its last sample is where it was cut."""
+    evoked, _ = _response(())
+    wave = np.exp(-0.5 * ((evoked.times - 0.05) / 0.01) ** 2)
+    rising = np.clip((evoked.times - 0.08) / 0.04, 0, None)
+    maps = np.random.default_rng(1).standard_normal((2, len(evoked.data)))
+    for height, expected in ((0.8, [0.05]), (5.0, [0.05, 0.1]), (40.0, [0.1])):
+        evoked.data = 1e-6 * (np.outer(maps[0], wave) + height * np.outer(maps[1], rising))
+        assert_allclose(find_times(evoked, (0.0, 0.1)), expected, atol=2e-3)
+
+
+def test_all_places_are_in_one_system():
+    """MNI152 throughout where the head's way there is known, as in the table of sources."""
+    evoked, fwd = _response()
+    html, stc, _, uncertainty = _report(evoked, fwd)
+    assert "head coordinates" not in html
+    trans = Transform("head", "mri", np.linalg.inv(fwd["mri_head_t"]["trans"]))
+    if fwd["mri_head_t"]["from"] == FIFF.FIFFV_COORD_HEAD:
+        trans = fwd["mri_head_t"]
+    mri = 1e3 * apply_trans(trans, fwd["source_rr"])
+    # FreeSurfer's matrix from MNI305 to MNI152
+    matrix = [[0.9975, -0.0073, 0.0176], [0.0146, 1.0009, -0.0024], [-0.0130, -0.0093, 0.9971]]
+    mni = mri @ np.transpose(matrix) + [-0.0429, 1.5496, 1.1840]
+
+    def named(source):
+        side = "left" if source < len(stc.vertices[0]) else "right"
+        return f"{side} ({', '.join(str(round(x)) for x in mni[source].tolist())})"
+
+    probability = uncertainty.peak_probability.data[:, 0]
+    likely = int(np.argmax(probability))
+    assert _row(html, "most probable location") == (
+        f"{named(likely)} mm, MNI152, probability {probability[likely]:.3f}"
+    )
+    deviation = _row(html, "standard deviation of the current there")
+    assert deviation == f"{1e9 * uncertainty.std.data[likely, 0]:.3g} nA·m"
+    for level in (0.5, 0.9):
+        inside = uncertainty.region(level)
+        away = 1e3 * np.linalg.norm(fwd["source_rr"][inside] - fwd["source_rr"][likely], axis=1)
+        text = _row(html, f"{100 * level:g} % confidence region")
+        assert text.startswith(f"{inside.sum()} locations")
+        assert text.endswith(f"most probable one {away.max():.0f} mm")
+    sample = int(np.argmin(np.abs(stc.times - 0.05)))
+    strongest = int(np.argmax(np.abs(stc.data[:, sample])))
+    assert (
+        f"Largest single current: {named(strongest)} mm, MNI152, "
+        f"{1e9 * stc.data[strongest, sample]:.3g} nA·m"
+    ) in html
+    # the peak of the rise is the first row of the table of sources
+    sizes, places = np.abs(stc.data), 1e3 * fwd["source_rr"]
+    near = np.linalg.norm(places[:, np.newaxis] - places, axis=2) <= 15.0
+    peak = int(np.argmax(near @ sizes[:, sample]))
+    course = near[peak] @ sizes
+    after = np.flatnonzero(course[: sample + 1] < 0.5 * course[sample])[-1] + 1
+    then = int(np.argmax(near @ sizes[:, after]))
+    way = np.linalg.norm(places[then] - places[peak])
+    cells = f"<td>{named(then)}</td><td>{named(peak)}</td><td>{way:.0f} mm</td>"
+    assert cells in html
+
+
+def test_cells_of_the_table_of_sources():
+    """Moment, extent, share and probability of the first source, by their definitions."""
+    evoked, fwd = _response()
+    html, stc, report, uncertainty = _report(evoked, fwd)
+    head = re.search(r"<thead><tr>(.*?)</tr></thead><tbody><tr>(.*?)</tr>", html, re.DOTALL)
+    names = re.findall(r"<th scope='col'>(.*?)</th>", head[1])
+    cells = dict(zip(names, re.findall(r"<td>(.*?)</td>", head[2]), strict=True))
+    sample = int(np.argmin(np.abs(stc.times - 0.05)))
+    sizes, places = np.abs(stc.data[:, sample]), 1e3 * fwd["source_rr"]
+    away = np.linalg.norm(places[:, np.newaxis] - places, axis=2)
+    moments = (away <= 15.0) @ sizes
+    centre = int(np.argmax(moments))
+    assert cells["time"] == "50.0 ms"
+    assert cells["side"] == ("left" if centre < len(stc.vertices[0]) else "right")
+    assert cells["moment within 15 mm"] == f"{1e9 * moments[centre]:.3g} nA·m"
+    assert cells["share"] == f"{100 * moments[centre] / sizes.sum():.0f} %"
+    near = np.argsort(away[centre])
+    near = near[away[centre][near] <= 30.0]
+    reached = np.cumsum(sizes[near]) >= 0.5 * sizes[near].sum() * (1 - 1e-12)
+    extent = away[centre][near][np.argmax(reached)]
+    assert abs(float(cells["extent"].split()[0]) - extent) <= 0.51
+    chance = uncertainty.peak_probability.data[away[centre] <= 15.0, 0].sum()
+    assert cells["probability"] == f"{100 * min(1.0, chance):.0f} %"
+    # and the summary says the same
+    said = _row(html, "strongest source")
+    for name in ("side", "time", "share", "probability", "extent"):
+        assert cells[name] in said
+    first, last = report.objective[0], report.objective[-1]
+    assert _row(html, "objective") == f"{first:.2f} → {last:.2f}, never increasing"
+    assert f"two maps is {report.agreement.correlation:.2f}" in html
+    assert _row(html, "window").startswith("0.0 to 100.0 ms, 51 samples of 2 ms")
+    assert _row(html, "sampling rate") == "500 Hz"
+    assert _row(html, "sources") == f"{len(places)}, surface"
 
 
 @pytest.mark.parametrize(

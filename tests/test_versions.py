@@ -55,4 +55,4 @@ def test_oldest_are_the_bounds(name_and_bound):
     if name in pins:
         assert as_numbers(pins[name]) == as_numbers(bound)
     else:
-        assert name in TOOLS | {"invertmeeg", "pyvistaqt"}
+        assert name in TOOLS | {"invertmeeg", "openmeeg", "pyvistaqt"}

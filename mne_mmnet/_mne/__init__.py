@@ -14,8 +14,8 @@ from .checks import (
     is_average_reference,
     resolve_loose,
 )
-from .docs import fill_shared as fill_shared
-from .doubts import doubt_electrodes
+from .docs import fill_shared
+from .doubts import doubt_electrodes, electrodes_key
 from .electrodes import electrode_positions, find_nominal
 from .frames import doubt_positions
 from .gain import (
@@ -76,6 +76,7 @@ __all__ = [
     "doubt_positions",
     "electrode_frame",
     "electrode_positions",
+    "electrodes_key",
     "find_nominal",
     "has_made_up_fiducials",
     "head_positions",

@@ -50,6 +50,28 @@ def doubt_electrodes(info, fwd, ch_names):
     return doubts
 
 
+def electrodes_key(info):
+    """Sum up all that :func:`doubt_electrodes` reads of a recording.
+
+    Parameters
+    ----------
+    info : instance of Info
+        Of the recording.
+
+    Returns
+    -------
+    key : tuple
+        Equal where the doubts are.
+    """
+    channels = info["chs"]
+    places = np.array([channel["loc"][:3] for channel in channels]).tobytes()
+    kinds = [(channel["kind"], channel["coord_frame"]) for channel in channels]
+    points = [
+        (point["kind"], point["coord_frame"], point["r"].tobytes()) for point in info["dig"] or ()
+    ]
+    return tuple(info["ch_names"]), places, tuple(kinds), tuple(points)
+
+
 def _head_to_mri(trans):
     if trans is None or trans["from"] == 4:  # FIFFV_COORD_HEAD
         return trans

@@ -133,8 +133,8 @@ def find_concerns(
     -------
     concerns : dict of str
         Text by kind: those of ``prepared.doubts``, "n_channels", "ch_types", "flat", "copies",
-        "channel", "disorder", "noise", "snr_db", "explained", "amplitude", "tiny", "rank" or
-        "region".
+        "channel", "disorder", "exchanged", "noise", "snr_db", "explained", "amplitude", "tiny",
+        "rank" or "region".
     score : float
         See :class:`SolverReport`.
     """

@@ -25,6 +25,10 @@ _AS_GOOD = 1.0
 _DISORDER, _DISORDER_FEW, _FEW = 0.5, 0.6, 24
 # components that stand out of white noise by this factor, and hold this share of the power, count
 _STANDS_OUT, _LEAST_SHARE = 3.0, 0.3
+# two channels are exchanged where that lessens the prediction errors by more than this, times the
+# errors' share of white data's, over channels and over dimensions ** 0.75: 2.5 times what chance
+# reaches among all pairs. Fewer dimensions (singular values within 40 dB) tell nothing
+_EXCHANGED, _LEAST_DIMENSIONS, _WITHIN = 50.0, 20, 1e-2
 
 
 class ChannelModel(NamedTuple):
@@ -38,6 +42,8 @@ class ChannelModel(NamedTuple):
         From whitened data to channels, each in units of its noise.
     covariance : array of shape (n_channels, n_channels)
         Of the data expected, with white noise.
+    precision : array of shape (n_channels, n_channels)
+        Its inverse.
     fields : array of shape (n_channels, n_sources, n_orient)
         Of single sources, in any unit.
     """
@@ -45,6 +51,7 @@ class ChannelModel(NamedTuple):
     ch_names: tuple
     unwhitener: np.ndarray
     covariance: np.ndarray
+    precision: np.ndarray
     fields: np.ndarray
 
     @classmethod
@@ -72,7 +79,7 @@ class ChannelModel(NamedTuple):
         covariance /= np.trace(covariance) / len(covariance)
         covariance += _NOISE * np.eye(len(covariance))
         names = tuple(name for name, eeg in zip(prepared.ch_names, is_eeg, strict=True) if eeg)
-        return cls(names, back, covariance, fields)
+        return cls(names, back, covariance, np.linalg.inv(covariance), fields)
 
     def doubt(self, whitened):
         """Say which channels don't go with the others, or that none does.
@@ -85,7 +92,7 @@ class ChannelModel(NamedTuple):
         Returns
         -------
         doubts : dict of str
-            Texts by kind: ``"channel"``, ``"disorder"``.
+            Texts by kind: ``"channel"``, ``"disorder"``, ``"exchanged"``.
         """
         data = self.unwhitener @ whitened
         power = np.square(data).sum()
@@ -99,7 +106,7 @@ class ChannelModel(NamedTuple):
         bad, ratio = [], 0.0
         # a bad channel spoils the predictions of its neighbours: the worst one is taken at a time
         while len(kept) > max(_MIN_CHANNELS, 0.8 * len(data)):
-            precision = np.linalg.inv(self.covariance[np.ix_(kept, kept)])
+            precision = self._precision_of(kept)
             errors = precision @ data[kept]
             sizes = np.square(errors).sum(axis=1) / np.diag(precision)
             worst, median = int(sizes.argmax()), np.median(sizes)
@@ -123,7 +130,46 @@ class ChannelModel(NamedTuple):
                 "channels are bad, or the data are no potentials of a head. Compare the maps with "
                 "those of a response that you know, such as an eye blink."
             )
+        elif not bad and (pair := self._find_exchanged(data)):
+            first, second = (self.ch_names[k] for k in pair)
+            doubts["exchanged"] = (
+                f"Channels {first} and {second} seem to be exchanged: each is what the other "
+                "channels predict for the other one. Check the cables and the list of names, and "
+                "correct the names; or mark both as bad and see whether the answer stays."
+            )
         return doubts
+
+    def _precision_of(self, kept):
+        """Inverse of the covariance of some channels."""
+        if len(kept) == len(self.covariance):
+            return self.precision
+        return np.linalg.inv(self.covariance[np.ix_(kept, kept)])
+
+    def _find_exchanged(self, data):
+        """Find the pair whose exchange lessens the prediction errors of all, beyond chance."""
+        data = data - data.mean(axis=0)
+        maps, values, _ = np.linalg.svd(data, full_matrices=False)
+        values = values[values > _WITHIN * values[0]]
+        if len(values) < _LEAST_DIMENSIONS:
+            return None
+        # amplitudes in place of powers: one focal source is one of many maps, a cable is in all
+        maps = maps[:, : len(values)] * np.sqrt(values / values.sum())
+        precision, spread = self.precision, maps @ maps.T
+        errors = spread @ precision
+        total = np.trace(errors)
+        # xᵀKx with i and j exchanged is xᵀKx − 2 (x_i − x_j)((Kx)_i − (Kx)_j)
+        # + (x_i − x_j)² (K_ii + K_jj − 2 K_ij)
+        drop = 2 * _of_differences(errors) - _of_differences(spread) * _of_differences(precision)
+        np.fill_diagonal(drop, -np.inf)
+        n_channels = len(data)
+        noisiness = total * n_channels / np.trace(precision)
+        limit = _EXCHANGED * noisiness / (n_channels * len(values) ** 0.75)
+        if not drop.max() > limit * total:
+            return None
+        pair = [int(k) for k in np.unravel_index(drop.argmax(), drop.shape)]
+        # a bad channel is better left out than given another's place
+        left_out = np.einsum("ij,ji->i", precision[pair], errors[:, pair]) / precision[pair, pair]
+        return sorted(pair) if drop.max() > left_out.max() else None
 
     def _is_source(self, data, course, precision, kept, worst):
         """Whether a source near a channel explains its deviation better than a fault of it.
@@ -163,12 +209,18 @@ class ChannelModel(NamedTuple):
         standing = power > _STANDS_OUT * edge
         if not power[standing].sum() > _LEAST_SHARE * power.sum():
             return 0.0
-        precision = np.linalg.inv(self.covariance[np.ix_(kept, kept)])
+        precision = self._precision_of(kept)
         predictor = precision / np.diag(precision)[:, np.newaxis]
         missed = np.square(predictor @ maps[:, standing]).sum(axis=0)
         centre = np.eye(n_channels) - 1.0 / n_channels
         white = np.square(predictor @ centre).sum() / (n_channels - 1)
         return np.average(missed, weights=power[standing]) / white
+
+
+def _of_differences(products):
+    """Products of differences (a_i − a_j)(b_i − b_j), from those of all pairs, a_i b_j."""
+    own = np.diag(products)
+    return own[:, np.newaxis] + own - products - products.T
 
 
 def _say_bad(names, ratio):

@@ -15,6 +15,7 @@ from .._mne import (
     PreparedForward,
     complete_forward,
     doubt_electrodes,
+    electrodes_key,
     fill_shared,
     prepare_forward,
     resolve_head,
@@ -100,6 +101,7 @@ class MMNetOperator:
     def __post_init__(self):
         # the one thing that changes: on a failing device batches get smaller, or the CPU is used
         object.__setattr__(self, "_worker", Fallback(self.route, self.prepare))
+        object.__setattr__(self, "_doubted", None)
         # and what recordings are compared with, made when it is first asked for
         object.__setattr__(self, "second_opinion", {})
 
@@ -128,7 +130,13 @@ class MMNetOperator:
         doubts : dict of str
             Texts by kind.
         """
-        return doubt_electrodes(info, self.fwd, self.prepared.ch_names)
+        # the next recording mostly has the electrodes of the one before
+        key = electrodes_key(info)
+        if self._doubted is None or self._doubted[0] != key:
+            doubts = doubt_electrodes(info, self.fwd, self.prepared.ch_names)
+            object.__setattr__(self, "_doubted", (key, doubts))
+            return doubts
+        return self._doubted[1]
 
     @property
     def device(self):

@@ -113,7 +113,7 @@ class SourceTable:
             "MNI152 (mm)": lambda row: _place(row.mni_mm),
             "head (mm)": lambda row: _place(row.position_mm),
             "region": lambda row: row.region or "",
-            f"within {self.radius:g} mm": lambda row: f"{row.moment_nam:.3g} nA·m",
+            f"moment within {self.radius:g} mm": lambda row: f"{row.moment_nam:.3g} nA·m",
             "extent": lambda row: f"{row.extent_mm:.0f} mm",
             "share": lambda row: f"{100 * row.share:.0f} %",
             "probability": lambda row: _percent(row.probability),

@@ -69,7 +69,7 @@ def read_average(path, condition=None, averaging=None):
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     averaging = Averaging() if averaging is None else averaging
-    kind, content = _read(path)
+    kind, content = read_recording(path)
     if kind == "averages":
         return _choose(path, content, condition), ""
     if kind == "epochs":
@@ -77,8 +77,26 @@ def read_average(path, condition=None, averaging=None):
     return _average_raw(path, content, averaging)
 
 
-def _read(path):
-    """Read a file as what it is: averages, epochs or a recording."""
+def read_recording(path):
+    """Read a file as what it is: averages, epochs or a recording.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        A file of any format that MNE reads.
+
+    Returns
+    -------
+    kind : "averages" | "epochs" | "raw"
+        What it holds.
+    content : list of mne.Evoked | mne.BaseEpochs | mne.io.BaseRaw
+        It; projectors are not applied, a recording is not loaded.
+
+    Raises
+    ------
+    ValueError
+        If it can't be read.
+    """
     name = path.name.lower()
     if name.endswith(_FIF):
         return _read_fif(path)

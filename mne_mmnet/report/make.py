@@ -22,10 +22,13 @@ from .extent import area_of_source, find_rise, source_areas
 from .figures import draw_butterfly, draw_fit, draw_sensors, draw_time_courses, draw_topomaps
 from .pages import INTERPRETATION, Pages, intended_use
 from .peaks import channel_types, find_times
+from .places import Places
 from .recording import describe_head_model, describe_recording, localised
 from .slices import draw_slices
 
 _N_COURSES = 4
+# of the table of sources, before the numbers
+_FIRST = ("time", "side", "lobe", "region")
 
 
 @verbose
@@ -116,11 +119,12 @@ def make_report(
     times = find_times(seen, window) if times is None else [float(time) for time in times]
     samples = [find_sample(stc, time) for time in times]
     times = [float(stc.times[sample]) for sample in samples]
-    positions = lay_out(stc, fwd).positions
     check_region(uncertainty, stc, level)
     subject = fwd["src"][0].get("subject_his_id") if subject is None else subject
-    place = dict(subject=subject, subjects_dir=subjects_dir)
-    sources = find_sources(stc, fwd, time=times, uncertainty=uncertainty, **place)
+    whose = dict(subject=subject, subjects_dir=subjects_dir)
+    sources = find_sources(stc, fwd, time=times, uncertainty=uncertainty, **whose)
+    places = Places(stc, fwd, **whose)
+    positions = places.positions
     name = evoked.comment or "response"
     page = Pages(title or f"{name}: {card.name}")
 
@@ -129,19 +133,19 @@ def make_report(
     regions = Regions(1e3 * positions)
     areas = source_areas(fwd["src"])
     areas = None if areas is None else areas[lay_out(stc, fwd).rows]
-    about = dict(regions=regions, positions=1e3 * positions, areas=areas)
+    about = dict(regions=regions, positions=1e3 * positions, areas=areas, places=places)
     _add_summary(page, stc, report, card, sources)
     _add_recording(page, evoked, seen, fwd, window)
     _add_response(page, seen, window, times)
     _add_sources(page, stc, sources, samples, about)
     surfaces = _Surfaces(subject, subjects_dir, stc)
-    _add_maps(page, fwd, stc, surfaces, samples, (positions, uncertainty, level))
+    _add_maps(page, fwd, stc, surfaces, samples, (places, uncertainty, level))
     rows = regions.separate(np.sqrt(np.mean(stc.data**2, axis=1)), _N_COURSES)
     courses = [np.abs(stc.data[regions.within(k)]).sum(axis=0) for k in rows]
-    figure = draw_time_courses(stc.times, courses, [_place(positions[k]) for k in rows], times)
+    figure = draw_time_courses(stc.times, courses, list(map(places.name, rows)), times)
     caption = (
         f"Moments within {regions.radius:g} mm of the places where they are largest over the "
-        f"window; positions in mm ({_frame(fwd)}: x to the right, y to the front, z up)."
+        f"window; positions in mm ({places.frame}: x to the right, y to the front, z up)."
     )
     page.show("Sources", "Time courses of the strongest sources", figure, caption)
     caption = "Share of the whitened data's power that the sources explain, sample by sample."
@@ -150,7 +154,7 @@ def make_report(
     page.show("Certificate", "The objective", plot_objective(report, verbose="error"))
     page.say("Certificate", "The numbers", words.lines(f"{report}\n\n{report.describe()}"))
     if uncertainty is not None:
-        _add_uncertainty(page, uncertainty, positions, level, areas)
+        _add_uncertainty(page, uncertainty, places, level, areas)
     page.say("Interpretation", "To be filled in by the reader", INTERPRETATION)
     page.say("Interpretation", "Intended use", intended_use(card))
     _add_card(page, card)
@@ -163,17 +167,6 @@ def make_report(
 def _find_card(model):
     model = getattr(model, "card", model)
     return model if isinstance(model, ModelCard) else read_card(model)
-
-
-def _place(position):
-    """Words for a position (m)."""
-    x, y, z = (round(1e3 * value) for value in position)
-    return f"{'left' if x < 0 else 'right'} ({x}, {y}, {z})"
-
-
-def _frame(fwd):
-    head = fwd["coord_frame"] == mne.io.constants.FIFF.FIFFV_COORD_HEAD
-    return "head coordinates" if head else "MRI coordinates"
 
 
 class _Surfaces:
@@ -240,7 +233,9 @@ def _say_strongest(sources):
     header, *rows = sources.cells()
     moments = [row.moment_nam for row in sources]
     cells = dict(zip(header, rows[moments.index(max(moments))], strict=True))
-    return ", ".join(f"{name} {value}" for name, value in cells.items() if value)
+    time, side, region = cells.pop("time"), cells.pop("side"), cells.pop("region", "")
+    others = [f"{name} {value}" for name, value in cells.items() if value]
+    return f"{side}{f' {region}' if region else ''} at {time}: {', '.join(others)}"
 
 
 def _add_sources(page, stc, sources, samples, about):
@@ -255,15 +250,11 @@ def _add_sources(page, stc, sources, samples, about):
         "rather than of the cortex behind it. Share: of the whole estimate at that time."
     )
     header, *rows = sources.cells()
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True))
     if any(row.region for row in sources):
-        header = [*header, "lobe"]
-        rows = [[*cells, name_lobe(row.region)] for cells, row in zip(rows, sources, strict=True)]
+        columns["lobe"] = [name_lobe(row.region) for row in sources]
     if about["areas"] is not None:
-        header = [*header, "area"]
-        rows = [
-            [*cells, f"{_area(stc, row, radius, about):.1f} cm²"]
-            for cells, row in zip(rows, sources, strict=True)
-        ]
+        columns["area"] = [f"{_area(stc, row, radius, about):.1f} cm²" for row in sources]
         text += (
             f" Area: of the cortex within {2 * radius:g} mm whose current is at least half of the "
             "largest there."
@@ -272,7 +263,10 @@ def _add_sources(page, stc, sources, samples, about):
         text += (
             f" Probability: that the strongest source over the window lies within {radius:g} mm."
         )
-    page.say("Sources", "Table of sources", words.grid([header, *rows]) + words.paragraph(text))
+    order = [*_FIRST, *(name for name in columns if name not in _FIRST)]
+    columns = {name: columns[name] for name in order if name in columns}
+    rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
+    page.say("Sources", "Table of sources", words.grid(rows) + words.paragraph(text))
     page.say("Sources", "Rise and peak", _tell_rises(stc, samples, about))
 
 
@@ -295,10 +289,11 @@ def _spaces(stc):
 
 def _tell_rises(stc, samples, about):
     """Make a table of when the strongest source of each time rises."""
-    rows = [["peak", "half rise", "place then", "place at the peak", "way between"]]
+    frame = about["places"].frame
+    rows = [["peak", "half rise", f"place then ({frame}, mm)", "place at the peak", "way between"]]
     for sample in samples:
         rise = find_rise(stc.data, stc.times, about["regions"], about["positions"], sample)
-        places = [_place(1e-3 * about["positions"][k]) for k in (rise.half_place, rise.peak_place)]
+        places = [about["places"].name(k) for k in (rise.half_place, rise.peak_place)]
         if np.isfinite(rise.half_time):
             cells = [f"{1e3 * rise.half_time:.1f} ms", places[0], places[1]]
             rows.append([f"{1e3 * rise.peak_time:.1f} ms", *cells, f"{rise.distance_mm:.0f} mm"])
@@ -347,7 +342,8 @@ def _with_positions(evoked, kind):
 
 
 def _add_maps(page, fwd, stc, surfaces, samples, sources):
-    positions, uncertainty, level = sources
+    places, uncertainty, level = sources
+    positions = places.positions
     inside, label = check_region(uncertainty, stc, level)
     if surfaces.missing is not None:
         page.say("Sources", "No cortex", words.paragraph(surfaces.missing))
@@ -357,7 +353,7 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
         stamp = f"{1e3 * stc.times[sample]:.1f} ms"
         strongest = int(np.argmax(np.abs(stc.data[:, sample])))
         caption = (
-            f"Largest single current: {_place(positions[strongest])} mm, {_frame(fwd)}, "
+            f"Largest single current: {places.name(strongest)} mm, {places.frame}, "
             f"{1e9 * stc.data[strongest, sample]:.3g} nA·m; the table of sources sums them up. "
             "Currents below "
             f"{100 * THRESHOLD:.0f} % of the largest at that time are not drawn."
@@ -387,11 +383,11 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
             page.show("Sources", f"Slices at {stamp}", image, caption)
 
 
-def _add_uncertainty(page, uncertainty, positions, level, areas):
+def _add_uncertainty(page, uncertainty, places, level, areas):
     probability = uncertainty.peak_probability.data[:, 0]
     likely = int(np.argmax(probability))
     rows = {
-        "most probable location": f"{_place(positions[likely])} mm, "
+        "most probable location": f"{places.name(likely)} mm, {places.frame}, "
         f"probability {probability[likely]:.3f}",
         "standard deviation of the current there": f"{1e9 * uncertainty.std.data[likely, 0]:.3g} "
         "nA·m",
@@ -401,7 +397,7 @@ def _add_uncertainty(page, uncertainty, positions, level, areas):
         rows[f"{100 * one:g} % confidence region"] = (
             f"{inside.sum()} locations"
             + ("" if areas is None else f" ({areas[inside].sum():.0f} cm² of cortex)")
-            + f", farthest from the most probable one {_reach(positions, inside, likely):.0f} mm"
+            + f", farthest from the most probable one {places.distance(inside, likely):.0f} mm"
         )
     text = (
         "Where the strongest source over the window lies. The probabilities are right on average "
@@ -410,13 +406,8 @@ def _add_uncertainty(page, uncertainty, positions, level, areas):
     page.say("Uncertainty", "Uncertainty", words.paragraph(text) + words.table(rows))
 
 
-def _reach(positions, inside, centre):
-    """Distance (mm) of the farthest location inside."""
-    return 1e3 * np.linalg.norm(positions[inside] - positions[centre], axis=1).max(initial=0.0)
-
-
 def _add_card(page, card):
     rows = {"name": card.name, "kind": card.kind, "sha256": card.sha256 or "(not saved)"}
     page.say("Model", "Model card", words.table(rows))
-    page.say("Model", "Training domain", words.table(card.domain))
-    page.say("Model", "Provenance", words.table(card.provenance))
+    page.say("Model", "Training domain", words.small(words.table(card.domain)))
+    page.say("Model", "Provenance", words.small(words.table(card.provenance)))

@@ -9,16 +9,23 @@ import mne
 from .._support.files import whole_file
 from .words import paragraph
 
+# the sheet is 21 cm wide; pictures are no higher than lets two of them stand on one page
 _STYLE = (
-    "body{font:10.5pt/1.4 sans-serif;max-width:19cm;margin:1cm auto;color:#111}"
-    "h1{font-size:17pt}h2{font-size:13pt;border-bottom:1px solid #999;margin-top:1.6em}"
-    "h3{font-size:11pt;margin-bottom:.3em}img{max-width:100%}"
-    "table{border-collapse:collapse;font-size:9.5pt}th,td{border:1px solid #bbb;padding:2px 6px;"
-    "text-align:left;vertical-align:top}pre{white-space:pre-wrap;font-size:9pt}"
+    "body{font:10pt/1.4 sans-serif;max-width:17.8cm;margin:1cm auto;color:#111}"
+    "h1{font-size:16pt}h2{font-size:13pt;border-bottom:1px solid #999;margin:1.2em 0 .4em}"
+    "h3{font-size:11pt;margin:.9em 0 .3em}p{margin:.4em 0}"
+    "img{max-width:100%;max-height:9.6cm}"
+    "table{border-collapse:collapse;font-size:9pt;max-width:100%}th,td{border:1px solid #bbb;"
+    "padding:2px 5px;text-align:left;vertical-align:top}td{overflow-wrap:anywhere}"
+    ".grid{font-size:8pt}.grid td{white-space:nowrap}"
+    ".small{columns:2}.small table{font-size:6.5pt}.small tr{page-break-inside:avoid}"
+    "pre{white-space:pre-wrap;font-size:8.5pt}"
     ".alert{border:1.5px solid #888;padding:.5em 1em}.alert-warning{background:#fff3cd}"
     ".alert-success{background:#e2f3e4}figure{margin:0;page-break-inside:avoid}"
-    "h2,h3{page-break-after:avoid}table{page-break-inside:avoid}figcaption{font-size:9pt}"
-    "@page{size:A4;margin:1.5cm}"
+    "h1,h2,h3{page-break-after:avoid}table{page-break-inside:avoid}"
+    ".small table{page-break-inside:auto}figcaption{font-size:8.5pt}"
+    "@page{size:A4;margin:1.5cm}@media print{body{margin:0 auto;"
+    "-webkit-print-color-adjust:exact;print-color-adjust:exact}}"
 )
 
 
@@ -61,7 +68,7 @@ class Pages:
         for section in sections:
             body.append(f"<h2>{escape(section)}</h2>")
             body += [
-                f"<h3>{escape(title)}</h3>{html}"
+                f"{'' if title == where else f'<h3>{escape(title)}</h3>'}{html}"
                 for where, title, html in self.parts
                 if where == section
             ]

@@ -7,6 +7,8 @@ from scipy.signal import find_peaks
 _N_PEAKS = 3
 # peaks nearer in time (s), or standing out by less than this share of the highest, are left
 _APART, _LEAST = 0.005, 0.3
+# a window's first or last sample is where it was cut, no peak, unless peaks are so much lower
+_EDGE = 2.0
 
 
 def channel_types(evoked):
@@ -39,7 +41,8 @@ def find_times(evoked, window):
     Returns
     -------
     times : list of float
-        Of the three highest peaks or fewer, in order.
+        Of the three highest peaks or fewer, in order. The window's first and last sample are none
+        unless more than twice as high as the peaks between.
     """
     power = np.zeros(len(evoked.times))
     for kind in channel_types(evoked):
@@ -54,5 +57,8 @@ def find_times(evoked, window):
     found = find_peaks(padded, distance=apart, prominence=_LEAST * power.max())[0] - 1
     if len(found) == 0:
         found = np.array([np.argmax(power)])
+    inner = found[(found > 0) & (found < len(power) - 1)]
+    highest_inner = power[inner].max(initial=0.0)
+    found = found[np.isin(found, inner) | (power[found] > _EDGE * highest_inner)]
     highest = found[np.argsort(power[found])[::-1][:_N_PEAKS]]
     return [float(times[k]) for k in sorted(highest)]

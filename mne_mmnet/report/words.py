@@ -72,9 +72,25 @@ def grid(rows):
     head = "".join(f"<th scope='col'>{cell}</th>" for cell in header)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
     return (
-        '<table class="table table-sm" style="width: auto">'
+        '<table class="table table-sm grid" style="width: auto">'
         f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
     )
+
+
+def small(html):
+    """Put what few readers need into small print.
+
+    Parameters
+    ----------
+    html : str
+        A table.
+
+    Returns
+    -------
+    html : str
+        The same, in two columns where it is printed.
+    """
+    return f'<div class="small">{html}</div>'
 
 
 def _flatten(rows, prefix=""):
