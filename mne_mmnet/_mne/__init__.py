@@ -77,6 +77,7 @@ __all__ = [
     "electrode_frame",
     "electrode_positions",
     "electrodes_key",
+    "fill_shared",
     "find_nominal",
     "has_made_up_fiducials",
     "head_positions",
