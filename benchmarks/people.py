@@ -15,7 +15,9 @@ component along the normals (cosine). The strongest region of the window's power
 that of the peaks: with it, and an orientation constraint of 0.2 ("sLORETA, loose=0.2"), the
 classical methods are at their best where there is one source.
 
-"mmnet 2482684" is the commit before this population, run beside (``against.py``).
+"mmnet-cosine" is the paper's route, on the template only, to whose sources its weights belong; it
+is compared with the better of MNE's sLORETA and eLORETA. "mmnet 2482684" is the commit before this
+population, run beside (``against.py``).
 
 A method that fails on a recording is counted in ``n_failed`` and scored as a map of zeros. Results
 are kept in ``--work``, a line of JSON each, and only missing ones are computed: those of another
@@ -60,6 +62,9 @@ SHOWN = (
 )
 BEST_CLASSICAL = "sLORETA, loose=0.2"
 OURS = {"mmnet": {}, "mmnet, loose=0": dict(loose=0.0)}
+# the paper's route: no uncertainty, currents along the normals
+PAPER = "mmnet-cosine"
+LINEAR = ("sLORETA", "eLORETA")
 OLD = {f"mmnet {BASE}": {}, f"mmnet {BASE}, loose=0.2": dict(loose=0.2)}
 
 
@@ -101,6 +106,12 @@ def _ours(model, options):
     return apply
 
 
+def _paper(case, inversion):
+    """Run the paper's route."""
+    stc = mne_mmnet.apply_mmnet_inverse(case.evoked, inversion.free, case.noise_cov, model=PAPER)
+    return Estimate.of(stc.data, inversion)
+
+
 @functools.cache
 def _serve():
     """Start the commit to compare with; it ends with this process."""
@@ -130,6 +141,7 @@ def make_methods(model):
     """Name every method: functions of (case, inversion) that return an :class:`Estimate`."""
     methods = {name: _ours(model, options) for name, options in OURS.items()}
     methods |= {name: _old(options) for name, options in OLD.items()}
+    methods[PAPER] = _paper
     return methods | {name: _peer(name) for name in (*SHOWN, BEST_CLASSICAL)}
 
 
@@ -158,25 +170,28 @@ def main():
         describe(People(args.folder), range(args.people), args.out)
         return
     peers = (*SHOWN, BEST_CLASSICAL)
-    methods = (*OURS, *OLD, *peers)
+    methods = (*OURS, *OLD, PAPER, *peers)
     groups = dict(all=methods, peers=peers, ours=tuple(OURS), old=tuple(OLD))
     args.names = choose(parser, args.methods, groups, methods)
     check_peers(args.names)
     # a table of peers alone needs no weights
     ours = set(OURS) & set(args.names) or not args.no_report
     sha256 = dict.fromkeys(OURS, read_card(args.model).sha256 if ours else None)
+    sha256[PAPER] = read_card(PAPER).sha256
     stores = {
         (head, name): Store(
             args.work / f"{head}-{slug(name)}.jsonl", KEYS, sha256.get(name), SCORES
         )
         for head in args.heads
         for name in methods
+        if name != PAPER or head == "template"
     }
     if args.names:
         wanted = {key: store for key, store in stores.items() if key[1] in args.names}
         run(make, args, addresses(args, args.part), wanted)
     if not args.no_report:
-        report(stores, args, peers, tuple(OURS), tuple(OLD))
+        pairs = ((OURS, peers), (OURS, OLD), (OLD, peers), ((PAPER,), LINEAR))
+        report(stores, args, (*OURS, *OLD, PAPER, *peers), pairs)
 
 
 if __name__ == "__main__":

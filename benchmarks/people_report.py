@@ -300,7 +300,7 @@ def compare_covariances(stores, part, montages, names):
     return rows
 
 
-def report(stores, args, peers, ours, old):
+def report(stores, args, names, comparisons):
     """Write tables and a figure of what there is, and say how often mmnet leads.
 
     Parameters
@@ -309,8 +309,10 @@ def report(stores, args, peers, ours, old):
         Results by head and method.
     args : argparse.Namespace
         Of the command line.
-    peers, ours, old : sequence of str
-        Names of methods.
+    names : sequence of str
+        Of methods, as the tables have them.
+    comparisons : sequence of tuple
+        Methods, and those with the best of which each is compared.
     """
     comment = made_by(
         args,
@@ -322,16 +324,15 @@ def report(stores, args, peers, ours, old):
         "shown) misses even noise-free dipoles by 1 cm",
     )
     heads = [head for head in HEADS if head in args.heads]
-    names = (*ours, *old, *peers)
     for part, stem in (("main", "people"), ("dipole", "people_dipoles")):
         found = gather(stores, part, "60 s")
         found = {head: found[head] for head in heads if head in found}
         if not found:
             continue
         write_rows(args.out / f"{stem}.csv", comment, table(found, args.montages))
-        rows = compare(found, args.montages, ours, peers)
-        rows += compare(found, args.montages, ours, old)
-        rows += compare(found, args.montages, old, peers)
+        rows = []
+        for mine, others in comparisons:
+            rows += compare(found, args.montages, mine, others)
         if rows:
             write_rows(args.out / f"{stem}_lead.csv", comment, rows)
         if part != "main":

@@ -346,6 +346,8 @@ def _answer(task):
     address, kept = task
 
     def due(name, factors):
+        if name not in kept:  # nobody asks for it
+            return False
         return kept[name] is None or not same_data(kept[name], factors["fingerprint"])
 
     return _worker(address, due)
