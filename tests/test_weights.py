@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import json
+import re
 import time
 from dataclasses import asdict
 
@@ -321,3 +322,20 @@ def test_unknown_kind(saved):
     path.write_text(json.dumps({**card, "kind": "oracle"}))
     with pytest.raises(ValueError, match="describes no network"):
         read_model(saved)
+
+
+def test_provenance_names_no_place():
+    """Commands in cards can be repeated elsewhere, and tell nothing about the machine."""
+    from mne_mmnet.training.provenance import name_of, write_command
+
+    argv = ["--out", "/data/some one/run", "--people=/data/p.npz", "--lr", "1e-3", "a/b", "--x=/"]
+    command = write_command("python -m t", argv)
+    assert command == "python -m t --out run --people=p.npz --lr 1e-3 a/b --x="
+    assert name_of(None) is None
+
+
+def test_cards_name_no_place():
+    """Nor do the shipped ones."""
+    for path in (Path(__file__).parents[1] / "pretrained").glob("*.json"):
+        text = path.read_text(encoding="utf-8")
+        assert not re.search(r"""["' =](/|[A-Z]:\\\\|~)\w""", text), path.name

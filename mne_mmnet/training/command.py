@@ -2,15 +2,11 @@
 
 import argparse
 import contextlib
-import platform
-import shlex
 import sys
 import time
 from dataclasses import asdict, fields, replace
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from ..simulation import PeopleArchive, PeopleVariety, SimulationConfig
@@ -18,6 +14,7 @@ from ..weights import read_model, save_model
 from .confidence import train_confidence
 from .config import DEFAULT_SPACES, TrainingConfig
 from .loop import Space, train
+from .provenance import list_versions, name_of, write_command
 
 _SKIPPED = ("network", "simulation", "spaces")
 # people on whom nothing is trained
@@ -175,16 +172,6 @@ def read_spaces(folder, spaces, n_jobs=1):
     return training, [read(spaces[0][0], VALIDATION_PEOPLE, VALIDATION_SEED)]
 
 
-def list_versions():
-    """Name the versions that a model card records."""
-    return {
-        "mne_mmnet": version("mne_mmnet"),
-        "torch": torch.__version__,
-        "numpy": np.__version__,
-        "python": platform.python_version(),
-    }
-
-
 def describe_domain(config):
     """Collect what the simulations cover, for a model card.
 
@@ -250,13 +237,13 @@ def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
             progress=progress,
         )
     provenance = {
-        "command": shlex.join([*prog.split(), *argv]),
+        "command": write_command(prog, argv),
         "training": {
             key: value
             for key, value in config.to_dict().items()
             if key not in ("network", "simulation")
         },
-        "initial": args.initial,
+        "initial": name_of(args.initial),
         "validation_loss": validation,
         "coverage": coverage,
         "minutes_of_last_session": round((time.monotonic() - started) / 60, 1),

@@ -1,7 +1,6 @@
 """The command ``mne-mmnet train-cosine``: the paper's network, for any montage."""
 
 import argparse
-import shlex
 import sys
 from dataclasses import asdict, fields, replace
 from functools import partial
@@ -23,8 +22,9 @@ from ..weights import read_model, save_model
 from .ahead import AheadStream
 from .bilevel import train_bilevel
 from .bilevel_config import BilevelConfig
-from .command import VALIDATION_PEOPLE, VALIDATION_SEED, list_versions, read_people
+from .command import VALIDATION_PEOPLE, VALIDATION_SEED, read_people
 from .people_samples import PeopleStream
+from .provenance import list_versions, name_of, write_command
 from .samples import AlternatingStream, MontageStream
 
 _SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
@@ -243,10 +243,10 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
         history = run(estimator, stream, validation, config, args.out)
     best = min(history, key=lambda entry: entry["validation"])
     provenance = {
-        "command": shlex.join([*prog.split(), *argv]),
+        "command": write_command(prog, argv),
         "schedule": _name_schedule(args),
         "training": config.to_dict(),
-        "initial": args.initial,
+        "initial": name_of(args.initial),
         "validation": best,
         "device": args.device,
         "versions": list_versions(),

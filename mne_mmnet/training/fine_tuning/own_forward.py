@@ -14,7 +14,7 @@ from ...inverse.operator import name_head, pick_device, settle_loose
 from ...network import HEADS, ORIENTS
 from ...simulation import HeadArchive, SimulationConfig
 from ...weights import Model, ModelCard, read_model
-from ..command import list_versions
+from ..provenance import list_versions
 from .cosine import tune_cosine
 from .evidence import FineTuneConfig, fine_tune_network, small_batches
 
