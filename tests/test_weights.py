@@ -6,6 +6,7 @@ import json
 import re
 import time
 from dataclasses import asdict
+from pathlib import Path
 
 import numpy as np
 import pytest
