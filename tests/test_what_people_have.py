@@ -142,6 +142,31 @@ def test_a_recording_that_ends_before_its_events(raw, tmp_path):
         assert read_average(path, averaging=Averaging("left"))[0].nave == 3
 
 
+def test_a_batch_goes_by_all_files_of_a_recording(raw, tmp_path, capsys):
+    """The header stays as it was when signals that had been cut short are copied again."""
+    pytest.importorskip("pybv")
+    path = tmp_path / "x.vhdr"
+    raw.export(path, verbose="error")
+    signals = path.with_suffix(".eeg")
+    whole = signals.read_bytes()
+    signals.write_bytes(whole[: len(whole) // 2])
+    command = ["batch", str(path), "--events", "left", "--montage", "fsaverage_1005"]
+    command += ["--tmin", "0", "--tmax", "0.1", "--out", str(tmp_path / "out")]
+    main(command)
+    said = capsys.readouterr().out
+    assert "Warning, 1 of 1 files" in said
+    assert "cut short" in said
+    estimate = tmp_path / "out" / "x-mmnet-stc.h5"
+    half = estimate.read_bytes()
+    main(command)
+    assert estimate.read_bytes() == half
+    signals.write_bytes(whole)
+    capsys.readouterr()
+    main(command)
+    assert estimate.read_bytes() != half
+    assert "cut short" not in capsys.readouterr().out
+
+
 def test_no_positions_in_the_file(raw, tmp_path, capsys):
     bare = mne.io.RawArray(
         raw.get_data(), mne.create_info([f"EEG {n}-REF" for n in raw.ch_names], 500.0, "eeg")
