@@ -137,6 +137,10 @@ def test_a_recording_that_ends_before_its_events(raw, tmp_path):
     path = tmp_path / "x.vhdr"
     raw.export(path, verbose="error")
     signals = path.with_suffix(".eeg")
+    with pytest.raises(ValueError, match="is a folder, and no recording"):
+        read_average(tmp_path)
+    with pytest.raises(ValueError, match=r"x\.eeg is a part .* Give its header, .*x\.vhdr"):
+        read_average(signals, averaging=Averaging("left"))
     signals.write_bytes(signals.read_bytes()[: signals.stat().st_size // 2])
     with pytest.warns(RuntimeWarning, match=r"ends at 7\.0 s, before .*cut short"):
         assert read_average(path, averaging=Averaging("left"))[0].nave == 3

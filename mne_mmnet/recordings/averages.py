@@ -12,6 +12,8 @@ from .files import say_cut_short
 # averages of other programs
 _EVOKED = {".mff": "read_evokeds_mff", ".avr": "read_evoked_besa", ".mul": "read_evoked_besa"}
 _FIF = (".fif", ".fif.gz")
+# what BrainVision and EEGLAB have beside a header
+_HEADERS = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
 # MNE's words for annotations after the end
 _BEYOND = "outside data range"
 _AVERAGE = "mne.Epochs(raw, events, tmin=-0.2, tmax=0.5).average().save('x-ave.fif')"
@@ -123,6 +125,10 @@ def read_recording(path):
         return "raw", _read_raw(path, mne.io.read_raw)
     except Exception as error:
         failures.append(_first_line(error))
+    if header := _find_header(path):
+        raise ValueError(f"{path} is a part of a recording. Give its header, {header}.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, and no recording itself. Give files in it.")
     raise ValueError(
         f"{path} cannot be read ({failures[-1]}). If others of its kind can, it is damaged or cut "
         "short: copy or export it again. Else MNE (mne.io.read_raw, mne.read_epochs, "
@@ -151,6 +157,13 @@ def _read_fif(path):
             return kind, found
     reason = say_cut_short(path) or f"({errors[0]})."
     raise ValueError(f"{path} cannot be read as evoked responses, epochs or raw {reason}")
+
+
+def _find_header(path):
+    """Find the file that MNE reads a recording by, beside another one of its files."""
+    ending = _HEADERS.get(path.suffix.lower(), path.suffix)
+    header = path.with_suffix(ending)
+    return header if header != path and header.exists() else None
 
 
 def _read_raw(path, reader):
