@@ -316,6 +316,8 @@ def test_bad_input(fwd, stc, tmp_path):
     ):
         with pytest.raises(ValueError, match="no sample at .* goes from 0.05 to 0.058 s"):
             write()
+    with pytest.raises(ValueError, match="times is empty"):
+        write_cifti(stc, tmp_path / "x.dscalar.nii", times=[])
     # of fsaverage, with 163842 vertices, called fsaverage5
     fine = mne.SourceEstimate(np.ones((1, 1)), [np.array([20000]), np.array([], int)], 0, 1)
     fine.subject = "fsaverage5"

@@ -137,6 +137,11 @@ def test_bad_input(epochs):
         stream.push(data.astype(complex))
     with pytest.raises(ValueError, match="are empty"):
         stream.push(data[:, :0])
+    for each in (stream, MMNetStream(make_mmnet_operator(epochs.info, FWD), epochs.info)):
+        with pytest.raises(TypeError, match="are a masked array"):
+            each.push(np.ma.masked_less(data, 0))
+        with pytest.raises(TypeError, match="must be numbers"):
+            each.push(data.astype(object))
     data[7, 3] = np.inf
     with pytest.raises(ValueError, match=f"NaN or infinite.*{epochs.ch_names[7]}"):
         stream.push(data)

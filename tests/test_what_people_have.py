@@ -110,6 +110,67 @@ def test_broken_files_are_one_line(name, tmp_path, capsys):
     assert len(error) < 900
 
 
+@pytest.mark.filterwarnings("ignore:.*x_raw.fif ends at:RuntimeWarning")
+@pytest.mark.parametrize("share", [0.0, 0.001, 0.3, 0.7])
+@pytest.mark.parametrize("name", ["x_raw.fif", "x-epo.fif", "x-ave.fif", "x-ave.fif.gz"])
+def test_a_file_that_was_cut_short(name, share, raw, tmp_path):
+    """MNE's "can only convert an array of size 1 to a Python scalar" helps nobody."""
+    path = tmp_path / name
+    averaging = None
+    if "raw" in name:
+        raw.save(path, verbose="error")
+        averaging = Averaging("left")
+    elif "epo" in name:
+        _epochs(raw)["left"].save(path, verbose="error")
+    else:
+        _epochs(raw)["left"].average().save(path, verbose="error")
+    assert read_average(path, averaging=averaging)[0].nave == 6
+    content = path.read_bytes()
+    path.write_bytes(content[: round(share * len(content))])
+    with pytest.raises(ValueError, match=r"because it (is empty|ends in .*): it was cut short"):
+        read_average(path, averaging=averaging)
+
+
+def test_a_recording_that_ends_before_its_events(raw, tmp_path):
+    """The signals of BrainVision are a file of their own, without their length in the header."""
+    pytest.importorskip("pybv")
+    path = tmp_path / "x.vhdr"
+    raw.export(path, verbose="error")
+    signals = path.with_suffix(".eeg")
+    with pytest.raises(ValueError, match="is a folder, and no recording"):
+        read_average(tmp_path)
+    with pytest.raises(ValueError, match=r"x\.eeg is a part .* Give its header, .*x\.vhdr"):
+        read_average(signals, averaging=Averaging("left"))
+    signals.write_bytes(signals.read_bytes()[: signals.stat().st_size // 2])
+    with pytest.warns(RuntimeWarning, match=r"ends at 7\.0 s, before .*cut short"):
+        assert read_average(path, averaging=Averaging("left"))[0].nave == 3
+
+
+def test_a_batch_goes_by_all_files_of_a_recording(raw, tmp_path, capsys):
+    """The header stays as it was when signals that had been cut short are copied again."""
+    pytest.importorskip("pybv")
+    path = tmp_path / "x.vhdr"
+    raw.export(path, verbose="error")
+    signals = path.with_suffix(".eeg")
+    whole = signals.read_bytes()
+    signals.write_bytes(whole[: len(whole) // 2])
+    command = ["batch", str(path), "--events", "left", "--montage", "fsaverage_1005"]
+    command += ["--tmin", "0", "--tmax", "0.1", "--out", str(tmp_path / "out")]
+    main(command)
+    said = capsys.readouterr().out
+    assert "Warning, 1 of 1 files" in said
+    assert "cut short" in said
+    estimate = tmp_path / "out" / "x-mmnet-stc.h5"
+    half = estimate.read_bytes()
+    main(command)
+    assert estimate.read_bytes() == half
+    signals.write_bytes(whole)
+    capsys.readouterr()
+    main(command)
+    assert estimate.read_bytes() != half
+    assert "cut short" not in capsys.readouterr().out
+
+
 def test_no_positions_in_the_file(raw, tmp_path, capsys):
     bare = mne.io.RawArray(
         raw.get_data(), mne.create_info([f"EEG {n}-REF" for n in raw.ch_names], 500.0, "eeg")

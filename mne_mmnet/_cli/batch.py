@@ -49,13 +49,20 @@ def run(args):
     failed = [record for record in records if record.status == "failed"]
     for record in failed:
         print(f"Failed: {record.file}: {record.error}: {record.message}")
-    doubts = Counter(text for record in records for text in record.concerns)
-    for text, number in doubts.most_common(_MOST_SHOWN):
-        print(f"Concern, {number} of {len(records)} files: {text}")
-    if len(doubts) > _MOST_SHOWN:
-        print(f"... and {len(doubts) - _MOST_SHOWN} other concerns: see the table.")
+    _say("Concern", [record.concerns for record in records])
+    # many a warning is a concern, which was just said
+    _say("Warning", [set(record.warnings) - set(record.concerns) for record in records])
     print(f"{len(records) - len(failed)} of {len(records)} files done, {len(failed)} failed")
     print(f"Wrote {Path(args.bids) / FOLDER if out is None else out}/mmnet-batch.csv")
     if failed:
         print("Files that failed are tried again with --retry-failed, or when they have changed.")
     return 1 if failed else 0
+
+
+def _say(kind, texts):
+    """Print what was said of files, the most frequent first."""
+    counts = Counter(text for one in texts for text in one)
+    for text, number in counts.most_common(_MOST_SHOWN):
+        print(f"{kind}, {number} of {len(texts)} files: {text}")
+    if len(counts) > _MOST_SHOWN:
+        print(f"... and {len(counts) - _MOST_SHOWN} others: see the table.")

@@ -71,18 +71,22 @@ def _run(args):
     window = f"{1e3 * evoked.times[0]:.0f} … {1e3 * evoked.times[-1]:.0f} ms"
     print(f"Localising {evoked.comment or 'the response'}, window {window}")
     # the cosine objective has no posterior
-    with_uncertainty = args.report and read_card(args.model).kind != "cosine"
-    stc, report, *uncertainty = apply_mmnet_inverse(
-        evoked,
-        fwd,
-        cov,
-        model=args.model,
-        device=args.device,
-        loose=args.loose,
-        head=args.head,
-        return_report=True,
-        return_uncertainty=with_uncertainty,
-    )
+    with_uncertainty = read_card(args.model).kind != "cosine"
+    with warnings.catch_warnings(record=True) as caught:
+        stc, report, *uncertainty = apply_mmnet_inverse(
+            evoked,
+            fwd,
+            cov,
+            model=args.model,
+            device=args.device,
+            loose=args.loose,
+            head=args.head,
+            return_report=True,
+            return_uncertainty=with_uncertainty,
+        )
+    for text in dict.fromkeys(str(one.message) for one in caught):
+        if text not in report.concerns:  # those are printed below
+            print(f"Warning: {text}", file=sys.stderr)
     print(f"Certificate: {report}")
     for concern in report.concerns:
         print(f"Concern: {concern}")

@@ -9,6 +9,7 @@ from .channels import MIN_CHANNELS, select_channels
 from .checks import (
     check_evoked,
     check_finite,
+    check_numbers,
     check_pick_ori,
     check_reference,
     is_average_reference,
@@ -64,6 +65,7 @@ __all__ = [
     "check_evoked",
     "check_finite",
     "check_like",
+    "check_numbers",
     "check_pick_ori",
     "check_projectors",
     "check_reference",

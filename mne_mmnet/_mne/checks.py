@@ -66,6 +66,23 @@ def check_finite(data, ch_names):
         )
 
 
+def check_numbers(data):
+    """Refuse arrays that hold no numbers, or hide some.
+
+    Parameters
+    ----------
+    data : array
+        Of the user.
+    """
+    if np.ma.isMaskedArray(data):
+        raise TypeError(
+            "The data are a masked array. Pass np.ma.filled(data, np.nan) and mark channels with "
+            "gaps as bad, or leave these samples out."
+        )
+    if data.dtype.kind not in "fciu":
+        raise TypeError(f"The data must be numbers, got an array of {data.dtype}.")
+
+
 def check_reference(info, data=None, ch_names=None):
     """Check that EEG data have, or will get, the average reference.
 

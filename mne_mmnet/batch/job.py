@@ -1,6 +1,7 @@
 """One file of a batch, in whatever process it is: read, localise, write, keep a record."""
 
 import functools
+import glob
 import os
 import time
 import warnings
@@ -103,8 +104,8 @@ class Job:
         """Everything that the result depends on: settings, and sizes and dates of the files."""
         settings = self.settings
         files = {name: fill(getattr(settings, name), self.file) for name in ("fwd", "noise_cov")}
-        files = {"evoked": self.file} | files
-        return asdict(settings) | {f"{name}_stamp": _stamp(path) for name, path in files.items()}
+        stamps = {f"{name}_stamp": _stamp(path) for name, path in files.items()}
+        return asdict(settings) | {"evoked_stamp": _stamp_recording(Path(self.file))} | stamps
 
 
 def fill(pattern, file):
@@ -134,6 +135,16 @@ def _stamp(path):
     except (OSError, TypeError):
         return None
     return [str(path), status.st_size, status.st_mtime_ns]
+
+
+def _stamp_recording(path):
+    """Sizes and dates of a recording's files: signals, events and parts are beside a header."""
+    if path.is_dir():
+        found = [each for each in path.rglob("*") if each.is_file()]
+    else:
+        stem = glob.escape(path.with_suffix("").name)
+        found = [*path.parent.glob(f"{stem}.*"), *path.parent.glob(f"{stem}-[0-9]*.fif")]
+    return [_stamp(each) for each in sorted(found)]
 
 
 def run_job(job: Job):

@@ -216,8 +216,9 @@ def _plan(files, out, settings, earlier, bids):
             target = str(earlier[str(path)][0]).removesuffix(ENDINGS[bids is not None])
         if target in taken:
             raise ValueError(
-                f"{taken[target]} and {path} would have the same result. List each file once, and "
-                "give files of one folder different names."
+                f"{taken[target]} and {path} would have the same result. List each file once (of "
+                "BrainVision's the .vhdr, of EEGLAB's the .set), and give files of one folder "
+                "different names."
             )
         taken[target] = path
         jobs.append(Job(str(path), target, settings, None if bids is None else str(bids)))

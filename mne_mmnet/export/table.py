@@ -101,10 +101,12 @@ def pick_samples(stc, times):
     Raises
     ------
     ValueError
-        If there is none within a sample of a time.
+        If there is none within a sample of a time, or no time is given.
     """
     if times is None:
         return list(range(len(stc.times)))
+    if np.size(times) == 0:
+        raise ValueError("times is empty. Give at least one, or None for all samples.")
     samples = []
     for time in np.atleast_1d(times):
         distance = np.abs(stc.times - time)

@@ -11,7 +11,7 @@ from mne.time_frequency import (
 )
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._mne import check_like, check_values, warn
+from .._mne import check_like, check_numbers, check_values, warn
 from ..inverse.concerns import doubt_amplitude
 from ..inverse.epochs import each_epoch
 from ..inverse.raw import check_range
@@ -133,7 +133,7 @@ def apply_mmnet_filters(
     _validate_type(inst, _CONTAINERS, "inst")
     _validate_type(filters, MMNetFilters, "filters")
     if isinstance(inst, np.ndarray):
-        _check_numbers(inst)
+        check_numbers(inst)
     _check_option("return_as", return_as, ("list", "generator", "array"))
     _check_option("pick_ori", pick_ori, (None, "normal", "vector"))
     _check_given(inst, info, start, stop, buffer_size, return_as)
@@ -164,17 +164,6 @@ def apply_mmnet_filters(
         return _stack(stcs)
     # a spectrum of one taper is one estimate
     return stcs[0] if type(inst) is Spectrum and inst.data.ndim == 2 else stcs
-
-
-def _check_numbers(data):
-    """Refuse arrays that hold no numbers, or hide some."""
-    if np.ma.isMaskedArray(data):
-        raise TypeError(
-            "The data are a masked array. Pass np.ma.filled(data, np.nan) and mark channels with "
-            "gaps as bad, or leave these samples out."
-        )
-    if data.dtype.kind not in "fciu":
-        raise TypeError(f"The data must be numbers, got an array of {data.dtype}.")
 
 
 def _check_given(inst, info, start, stop, buffer_size, return_as):

@@ -127,8 +127,9 @@ class ChannelModel(NamedTuple):
             doubts["disorder"] = (
                 "Channels are not what their neighbours predict, although the data stand out of "
                 "noise: positions belong to other channels (names in another order), several "
-                "channels are bad, or the data are no potentials of a head. Compare the maps with "
-                "those of a response that you know, such as an eye blink."
+                "channels are bad or drift (filter out what is slow), or the data are no "
+                "potentials of a head. Compare the maps with those of a response that you know, "
+                "such as an eye blink."
             )
         elif not bad and (pair := self._find_exchanged(data)):
             first, second = (self.ch_names[k] for k in pair)

@@ -131,12 +131,11 @@ class MMNetOperator:
             Texts by kind.
         """
         # the next recording mostly has the electrodes of the one before
-        key = electrodes_key(info)
-        if self._doubted is None or self._doubted[0] != key:
-            doubts = doubt_electrodes(info, self.fwd, self.prepared.ch_names)
-            object.__setattr__(self, "_doubted", (key, doubts))
-            return doubts
-        return self._doubted[1]
+        key, doubted = electrodes_key(info), self._doubted  # once: threads share the operator
+        if doubted is None or doubted[0] != key:
+            doubted = key, doubt_electrodes(info, self.fwd, self.prepared.ch_names)
+            object.__setattr__(self, "_doubted", doubted)
+        return doubted[1]
 
     @property
     def device(self):

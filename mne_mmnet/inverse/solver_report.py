@@ -109,7 +109,8 @@ class SolverReport:
     def __str__(self):
         start, end = self.objective[0], self.objective[-1]
         chi2 = "" if self.chi2 is None else f", residual χ² {self.chi2:.2f}"
-        concerns = f"; {len(self.concerns)} concerns" if self.concerns else ""
+        number = len(self.concerns)
+        concerns = f"; {number} concern{'s' if number > 1 else ''}" if number else ""
         return (
             f"objective {start:.2f} → {end:.2f} in {len(self.retries)} steps, "
             f"{'never increasing' if self.descended else 'NOT MONOTONE'}; "

@@ -59,7 +59,7 @@ class FilteredWindows:
         concerns : dict of str
             Texts by kind.
         """
-        data, n_channels = np.asarray(data), len(self._info["ch_names"])
+        n_channels = len(self._info["ch_names"])
         if data.ndim != 2 or len(data) != n_channels:
             raise ValueError(
                 f"A window must have the shape (n_channels, n_times) with the {n_channels} "

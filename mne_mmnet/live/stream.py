@@ -3,9 +3,10 @@
 import time
 
 import mne
+import numpy as np
 from mne.utils import _validate_type
 
-from .._mne import fill_shared
+from .._mne import check_numbers, fill_shared
 from ..filters import MMNetFilters
 from ..inverse import MMNetOperator
 from .filtered import FilteredWindows
@@ -98,7 +99,7 @@ class MMNetStream:
         Raises
         ------
         TypeError
-            If the data are complex.
+            If the data are complex, masked or no numbers.
         ValueError
             If the data have the wrong shape or reference, or are not finite.
 
@@ -110,6 +111,8 @@ class MMNetStream:
             seen of the channels and the size of the currents.
         """
         started = time.perf_counter()
+        data = np.asanyarray(data)
+        check_numbers(data)
         with mne.use_log_level("warning"):  # else a line a window
             currents, concerns = self._windows.localize(data)
         self._stopwatch.add(time.perf_counter() - started)

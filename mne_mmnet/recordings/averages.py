@@ -1,15 +1,21 @@
 """Averages from what people have: averages, epochs, recordings, in all formats of MNE."""
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
 import mne
 
-from .._mne import electrode_positions, plain_name, summarize_names
+from .._mne import electrode_positions, plain_name, summarize_names, warn
+from .files import say_cut_short
 
 # averages of other programs
 _EVOKED = {".mff": "read_evokeds_mff", ".avr": "read_evoked_besa", ".mul": "read_evoked_besa"}
 _FIF = (".fif", ".fif.gz")
+# what BrainVision and EEGLAB have beside a header
+_HEADERS = {".eeg": ".vhdr", ".vmrk": ".vhdr", ".fdt": ".set"}
+# MNE's words for annotations after the end
+_BEYOND = "outside data range"
 _AVERAGE = "mne.Epochs(raw, events, tmin=-0.2, tmax=0.5).average().save('x-ave.fif')"
 
 
@@ -116,13 +122,18 @@ def read_recording(path):
         except Exception as error:  # a recording
             failures.append(_first_line(error))
     try:
-        return "raw", mne.io.read_raw(path, preload=False, verbose="error")
+        return "raw", _read_raw(path, mne.io.read_raw)
     except Exception as error:
         failures.append(_first_line(error))
+    if header := _find_header(path):
+        raise ValueError(f"{path} is a part of a recording. Give its header, {header}.")
+    if path.is_dir():
+        raise ValueError(f"{path} is a folder, and no recording itself. Give files in it.")
     raise ValueError(
-        f"{path} cannot be read: {failures[-1]} MNE's readers (mne.io.read_raw, mne.read_epochs, "
-        f"mne.read_evokeds) are for files of their own format. Convert it, average it and save "
-        f"the average: {_AVERAGE}."
+        f"{path} cannot be read ({failures[-1]}). If others of its kind can, it is damaged or cut "
+        "short: copy or export it again. Else MNE (mne.io.read_raw, mne.read_epochs, "
+        "mne.read_evokeds) does not know its format: convert it, average it and save the average: "
+        f"{_AVERAGE}."
     )
 
 
@@ -132,7 +143,7 @@ def _read_fif(path):
     readers = {
         "averages": lambda: mne.read_evokeds(path, proj=False, verbose="error"),
         "epochs": lambda: mne.read_epochs(path, proj=False, preload=True, verbose="error"),
-        "raw": lambda: mne.io.read_raw_fif(path, verbose="error"),
+        "raw": lambda: _read_raw(path, mne.io.read_raw_fif),
     }
     for kind, read in readers.items():
         try:
@@ -144,7 +155,29 @@ def _read_fif(path):
             continue
         if kind != "averages" or found:
             return kind, found
-    raise ValueError(f"{path} cannot be read as evoked responses, epochs or raw ({errors[0]}).")
+    reason = say_cut_short(path) or f"({errors[0]})."
+    raise ValueError(f"{path} cannot be read as evoked responses, epochs or raw {reason}")
+
+
+def _find_header(path):
+    """Find the file that MNE reads a recording by, beside another one of its files."""
+    ending = _HEADERS.get(path.suffix.lower(), path.suffix)
+    header = path.with_suffix(ending)
+    return header if header != path and header.exists() else None
+
+
+def _read_raw(path, reader):
+    """Read a recording; say so where it ends before its events do."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        raw = reader(path, preload=False, verbose="warning")
+    if any(_BEYOND in str(one.message) for one in caught):
+        warn(
+            f"{path} ends at {raw.n_times / raw.info['sfreq']:.1f} s, before the last of its "
+            "events or annotations, which are left out: it seems to be cut short. Copy or export "
+            "it again."
+        )
+    return raw
 
 
 def _first_line(error):
@@ -209,8 +242,9 @@ def _average_raw(path, raw, averaging):
             preload=True,
             verbose="error",
         )
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be cut into epochs ({_first_line(error)}).") from error
+    except Exception as error:  # data are read here: what a damaged file makes of MNE's reader
+        reason = say_cut_short(path) or f"({_first_line(error)})."
+        raise ValueError(f"{path} cannot be cut into epochs {reason}") from error
     if len(epochs) == 0:
         raise ValueError(
             f"{path} holds no good epoch of {_list(chosen)} from {averaging.tmin:g} to "

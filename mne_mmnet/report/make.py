@@ -104,6 +104,7 @@ def make_report(
     _validate_type(fwd, mne.Forward, "fwd")
     _validate_type(stc, ESTIMATES, "stc")
     _validate_type(report, SolverReport, "report")
+    _validate_type(printable, ("path-like", None), "printable")
     card = _find_card(model)
     stc = stc.magnitude() if hasattr(stc, "magnitude") else stc
     if len(report.explained_times) != len(stc.times):
