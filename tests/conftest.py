@@ -8,6 +8,7 @@ import signal
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
+import mne
 import numpy as np
 import pytest
 
@@ -21,3 +22,11 @@ def rng():
     seed = int(os.environ.get("MNE_MMNET_TEST_SEED", 0))
     print(f"MNE_MMNET_TEST_SEED={seed}")  # noqa: T201 (shown when a test fails)
     return np.random.default_rng(seed)
+
+
+@pytest.fixture(autouse=True)
+def log_level():
+    """Leave MNE's log level as it was: benchmarks quieten it, and with it all warnings of MNE's."""
+    level = mne.set_log_level(return_old_level=True)
+    yield
+    mne.set_log_level(level)
