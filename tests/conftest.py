@@ -26,7 +26,7 @@ def rng():
 
 @pytest.fixture(autouse=True)
 def log_level():
-    """Leave MNE's log level as it was: benchmarks quieten it, and with it all warnings of MNE's."""
+    """Leave MNE's log level as it was: benchmarks quieten it, and with it MNE's warnings."""
     level = mne.set_log_level(return_old_level=True)
     yield
     mne.set_log_level(level)
