@@ -11,7 +11,7 @@ from mne_mmnet.template import surfaces
 FOLDER = Path(__file__).parents[1] / "benchmarks"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.py"))
 # what is not of this package's own
-_OPTIONAL = ("invert", "threadpoolctl")
+_OPTIONAL = ("invert", "mne_lsl", "threadpoolctl")
 
 
 @contextlib.contextmanager

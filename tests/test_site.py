@@ -135,8 +135,11 @@ def test_site_builds(tmp_path):
     results = Path("benchmarks", "results")
     ignored = shutil.ignore_patterns("*.tar.gz")
     shutil.copytree(TUTORIALS.parent / results, tmp_path / results, ignore=ignored)
+    # of which the rooms are drawn
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(TUTORIALS.parent / "mne_mmnet", tmp_path / "mne_mmnet", ignore=ignored)
     (tmp_path / "pretrained").mkdir()
-    for name in ("CHANGES.rst", "pretrained/TRAINING.rst"):
+    for name in ("CHANGES.rst", "pretrained/TRAINING.rst", "pyproject.toml"):
         shutil.copy(TUTORIALS.parent / name, tmp_path / name)
     command = "-m sphinx -W --keep-going -q -b html -D plot_gallery=0 site html".split()
     done = subprocess.run(
