@@ -191,11 +191,13 @@ def _values(found, metric):
 
 def collect(args, times):
     """All results as rows of the long table."""
-    rows = []
+    rows, training = [], {}
     for name, trained_on, condition, found in read_scores(args):
         row = _where(name, trained_on, condition)
         row.update(n_samples=len(found["scores"]), parameters=found["parameters"])
-        row.update(_training(args, name, trained_on))
+        if (name, trained_on) not in training:  # one for all conditions: it is read of weights
+            training[name, trained_on] = _training(args, name, trained_on)
+        row.update(training[name, trained_on])
         row["ms_a_sample"] = f"{times[name]:.3g}" if name in times else ""
         for metric in found["scores"][0]:
             _interval(row, metric, _values(found, metric))

@@ -7,11 +7,16 @@ from pathlib import Path
 import mne
 import numpy as np
 
-from .._mne import check_reference
 from .._support.files import whole_file
 from ..inverse import apply_mmnet_inverse
 from ..places import find_sources
-from ..recordings.averages import Averaging, name_places, read_average, say_unplaced
+from ..recordings.averages import (
+    Averaging,
+    name_places,
+    read_average,
+    say_unplaced,
+    settle_reference,
+)
 from ..recordings.files import read_file, short_name, write_stc
 from ..template.make import find_template, make_template_forward
 from ..viz import plot_sources
@@ -46,12 +51,8 @@ def _run(args):
     cov = None if args.cov is None else read_file(mne.read_cov, args.cov, "a noise covariance")
     # before the work, and before anything is written
     time, tmin, tmax = _choose_window(evoked, args.time, args.tmin, args.tmax)
-    if "eeg" in evoked:
-        try:
-            check_reference(evoked.info, evoked.data)
-        except ValueError:
-            evoked.set_eeg_reference(projection=True)
-            print("Set the average reference (a projector), which the data did not have.")
+    if settle_reference(evoked):
+        print("Set the average reference (a projector), which the data did not have.")
 
     if args.fwd is None:
         if text := say_unplaced(evoked):

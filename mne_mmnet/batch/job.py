@@ -10,11 +10,11 @@ from pathlib import Path
 
 import mne
 
-from .._mne import check_reference
+from .._mne import electrodes_key
 from .._support.files import UnwritableError
 from ..inverse import apply_mmnet_inverse, make_mmnet_operator
 from ..places import find_sources
-from ..recordings.averages import Averaging, name_places, read_average
+from ..recordings.averages import Averaging, name_places, read_average, settle_reference
 from ..recordings.files import read_file, short_name, write_stc
 from ..template.make import make_template_forward
 from .bids import describe, write_sources
@@ -203,11 +203,7 @@ def _localize(job):
         evoked, _ = name_places(evoked, settings.montage)
     if settings.tmin is not None or settings.tmax is not None:
         evoked.crop(settings.tmin, settings.tmax)
-    if "eeg" in evoked:
-        try:
-            check_reference(evoked.info, evoked.data)
-        except ValueError:
-            evoked.set_eeg_reference(projection=True)
+    settle_reference(evoked)
     paths = [fill(pattern, job.file) for pattern in (settings.fwd, settings.noise_cov)]
     files = tuple(path and (path, *(_stamp(path) or ())) for path in paths)
     operator, said = _prepare(_Channels(evoked.info), files, settings)
@@ -222,13 +218,9 @@ class _Channels:
 
     def __init__(self, info):
         self.info = info
-        places = [
-            (ch["ch_name"], ch["kind"], ch["coil_type"], ch["loc"][:3].tobytes())
-            for ch in info["chs"]
-        ]
-        dig = [(d["kind"], d["coord_frame"], d["r"].tobytes()) for d in info["dig"] or ()]
+        coils = [int(ch["coil_type"]) for ch in info["chs"]]
         projs = [(proj["desc"], proj["data"]["data"].tobytes()) for proj in info["projs"]]
-        self.key = (tuple(places), tuple(dig), tuple(info["bads"]), tuple(projs))
+        self.key = (electrodes_key(info), tuple(coils), tuple(info["bads"]), tuple(projs))
 
     def __eq__(self, other):
         return self.key == other.key

@@ -9,10 +9,9 @@ from mne.utils import _validate_type
 from nibabel.cifti2 import BrainModelAxis, Cifti2Image, ScalarAxis, SeriesAxis
 
 from .._support.files import whole_file
-from .surface import check_vertices, surface_files
+from .surface import HEMIS, check_vertices, surface_files
 from .table import check_values, pick_samples
 
-_STRUCTURES = {"lh": "CortexLeft", "rh": "CortexRight"}
 _SERIES, _SCALAR = ".dtseries.nii", ".dscalar.nii"
 # names and codes of NIfTI's intents, by which Connectome Workbench tells one from the other
 _INTENTS = {_SERIES: (3002, "ConnDenseSeries"), _SCALAR: (3006, "ConnDenseScalar")}
@@ -88,7 +87,7 @@ def _brain_models(stc, subjects_dir):
     """Vertices of the sources, left and right."""
     models = None
     files = surface_files(stc, ["sphere"], subjects_dir)
-    for (hemi, structure), vertices in zip(_STRUCTURES.items(), stc.vertices, strict=True):
+    for (hemi, (_, structure)), vertices in zip(HEMIS.items(), stc.vertices, strict=True):
         points, _ = mne.read_surface(files[hemi][0])
         check_vertices(vertices, len(points), hemi, stc.subject)
         if len(vertices):

@@ -14,7 +14,8 @@ from ..template.make import fetch_template
 from .table import check_values, pick_samples
 
 _MESHES = ("inflated", "pial", "white", "sphere")
-_HEMIS = {"lh": ("left", "CortexLeft"), "rh": ("right", "CortexRight")}
+# what nilearn and CIFTI call them
+HEMIS = {"lh": ("left", "CortexLeft"), "rh": ("right", "CortexRight")}
 _TEMPLATE = "fsaverage5"
 
 
@@ -65,8 +66,8 @@ def make_surface_image(stc, mesh="inflated", *, times=None, scale=1e9, subjects_
         raise ImportError(
             "make_surface_image needs nilearn 0.11 or later: pip install -U nilearn."
         ) from None
-    parts = {_HEMIS[hemi][0]: InMemoryMesh(*meshes[hemi]) for hemi in _HEMIS}
-    values = {_HEMIS[hemi][0]: data[hemi].astype(float) for hemi in _HEMIS}
+    parts = {HEMIS[hemi][0]: InMemoryMesh(*meshes[hemi]) for hemi in HEMIS}
+    values = {HEMIS[hemi][0]: data[hemi].astype(float) for hemi in HEMIS}
     return SurfaceImage(mesh=PolyMesh(**parts), data=values)
 
 
@@ -109,7 +110,7 @@ def write_gifti(stc, prefix, *, mesh="pial", times=None, scale=1e9, subjects_dir
     _validate_type(prefix, "path-like", "prefix")
     meshes, data = _spread(stc, mesh, times, scale, subjects_dir)
     prefix, files = Path(prefix), []
-    for hemi, (_, structure) in _HEMIS.items():
+    for hemi, (_, structure) in HEMIS.items():
         meta = {"AnatomicalStructurePrimary": structure}
         points, triangles = meshes[hemi]
         surface = [
@@ -171,8 +172,8 @@ def surface_files(stc, kinds, subjects_dir):
         subjects_dir = fetch_template()
     subjects_dir = mne.get_config("SUBJECTS_DIR") if subjects_dir is None else subjects_dir
     folder = Path(subjects_dir or ".") / stc.subject / "surf"
-    files = {hemi: [folder / f"{hemi}.{kind}" for kind in kinds] for hemi in _HEMIS}
-    for path in (path for hemi in _HEMIS for path in files[hemi]):
+    files = {hemi: [folder / f"{hemi}.{kind}" for kind in kinds] for hemi in HEMIS}
+    for path in (path for hemi in HEMIS for path in files[hemi]):
         if subjects_dir is None or not path.is_file():
             raise FileNotFoundError(
                 f"There is no {path.name} of subject {stc.subject!r} in {folder}. Give "
@@ -190,7 +191,7 @@ def _spread(stc, mesh, times, scale, subjects_dir):
     values = scale * values[:, pick_samples(stc, times)]
     halves = np.split(values, [len(stc.vertices[0])])
     meshes, data = {}, {}
-    for hemi, vertices, half in zip(_HEMIS, stc.vertices, halves, strict=True):
+    for hemi, vertices, half in zip(HEMIS, stc.vertices, halves, strict=True):
         surface, sphere = files[hemi]
         meshes[hemi] = mne.read_surface(surface)
         sphere, _ = mne.read_surface(sphere)

@@ -31,8 +31,7 @@ class MMNetStream:
         Restrict the currents to a label.
     nave : int
         Number of averages that a window is. Filters know theirs.
-    pick_ori : None | "normal" | "vector"
-        As in :func:`apply_mmnet_inverse`.
+    %(pick_ori)s
     %(n_steps)s
 
     Attributes

@@ -10,10 +10,9 @@ from ..dictionary.regions import LEAST, REGION_MM, Regions
 from ..inverse import MMNetOperator, Uncertainty
 from .anatomy import find_mni, name_labels, name_regions, to_head
 from .dipoles import find_directions, make_dipole
-from .layout import lay_out
+from .layout import SIDES, lay_out
 from .table import FoundSource, SourceTable
 
-_SIDES = {"lh": "left", "rh": "right"}
 _MIDLINE_MM = 1.0
 # samples whose regional moments are held in memory at once
 _CHUNK = 256
@@ -218,7 +217,7 @@ def _find_sides(positions, hemispheres):
     sides = []
     for (x, _, _), hemi in zip(positions, hemispheres, strict=True):
         middle = abs(1e3 * x) <= _MIDLINE_MM
-        sides.append(_SIDES.get(hemi, "midline" if middle else "left" if x < 0 else "right"))
+        sides.append(SIDES.get(hemi, "midline" if middle else "left" if x < 0 else "right"))
     return sides
 
 

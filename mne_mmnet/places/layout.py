@@ -9,6 +9,8 @@ _HEMISPHERES = {
     mne.io.constants.FIFF.FIFFV_MNE_SURF_LEFT_HEMI: "lh",
     mne.io.constants.FIFF.FIFFV_MNE_SURF_RIGHT_HEMI: "rh",
 }
+# of hemispheres, in words
+SIDES = {"lh": "left", "rh": "right"}
 
 
 @dataclass(frozen=True, eq=False)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import mne
 
-from .._mne import electrode_positions, plain_name, summarize_names, warn
+from .._mne import check_reference, electrode_positions, plain_name, summarize_names, warn
 from .files import say_cut_short
 
 # averages of other programs
@@ -346,6 +346,29 @@ def name_places(evoked, montage):
     evoked.info["bads"] = list(dict.fromkeys([*evoked.info["bads"], *lost]))
     left = f" {summarize_names(lost)} unknown to it, and left out." if lost else ""
     return evoked, f"Electrode positions of {montage} for {len(ours)} channels.{left}"
+
+
+def settle_reference(evoked):
+    """Give EEG that has no average reference one, as a projector.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response; modified.
+
+    Returns
+    -------
+    settled : bool
+        Whether that was needed.
+    """
+    if "eeg" not in evoked:
+        return False
+    try:
+        check_reference(evoked.info, evoked.data)
+    except ValueError:
+        evoked.set_eeg_reference(projection=True)
+        return True
+    return False
 
 
 def say_unplaced(evoked):

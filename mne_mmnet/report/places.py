@@ -4,9 +4,7 @@ import mne
 import numpy as np
 
 from ..places.anatomy import find_mni, to_head
-from ..places.layout import lay_out
-
-_SIDES = {"lh": "left", "rh": "right"}
+from ..places.layout import SIDES, lay_out
 
 
 class Places:
@@ -41,7 +39,7 @@ class Places:
     def name(self, source):
         """Side and coordinates (mm) of a source, such as ``"left (-44, -63, 12)"``."""
         x, y, z = (round(float(value)) for value in self._mm[source])
-        side = _SIDES.get(self._hemispheres[source], "left" if x < 0 else "right")
+        side = SIDES.get(self._hemispheres[source], "left" if x < 0 else "right")
         return f"{side} ({x}, {y}, {z})"
 
     def distance(self, sources, centre):
