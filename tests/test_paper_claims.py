@@ -78,7 +78,11 @@ def paper(heads):
 @pytest.fixture
 def args(heads):
     return Namespace(
-        root=heads / "runs", heads=heads / "heads.npz", people=heads / "people.npz", n_samples=8
+        root=heads / "runs",
+        heads=heads / "heads.npz",
+        people=heads / "people.npz",
+        n_samples=8,
+        n_others=None,
     )
 
 
