@@ -43,6 +43,7 @@ SAID = {
     "size": r"of the template's size",
     "channel": r"not what the other channels predict",
     "exchanged": r"seem to be exchanged",
+    "drift": r"electrodes drift",
     "copies": r"same numbers",
     "moved": r"lie \d+ mm \(median\)",
     "flat": r" flat: ",
