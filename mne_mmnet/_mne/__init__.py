@@ -50,7 +50,7 @@ from .stc import (
     restrict_to_label,
     wrap_stc,
 )
-from .words import summarize_names, warn
+from .words import shorten_names, summarize_names, warn
 
 __all__ = [
     "ESTIMATES",
@@ -104,6 +104,7 @@ __all__ = [
     "resolve_loose",
     "restrict_to_label",
     "select_channels",
+    "shorten_names",
     "source_graph",
     "summarize_names",
     "template_scales",
