@@ -156,6 +156,25 @@ def test_a_recording_in_words():
     assert rows["filter"] == "high-pass 0.1 Hz, no low-pass, as the file says"
 
 
+def test_pictures_have_the_electrodes_of_the_forward_solution():
+    """Positions of a sphere, as EEGLAB's files have them, lie beyond the head's outline."""
+    from mne_mmnet._mne import electrode_positions
+    from mne_mmnet.report.recording import place_as_localised
+
+    evoked, fwd = _response()
+    evoked.info["chs"][3]["loc"][:3] = np.nan
+    lost = evoked.ch_names[3]
+    for channel in evoked.info["chs"]:
+        channel["loc"][:3] *= 1.2
+    placed = place_as_localised(evoked, fwd)
+    names, expected = electrode_positions(fwd["info"])
+    kept = [k for k, name in enumerate(names) if name in placed.ch_names and name != lost]
+    found, places = electrode_positions(placed.info)
+    assert found == [names[k] for k in kept]
+    assert_allclose(places, expected[kept])
+    assert not np.allclose(electrode_positions(evoked.info)[1], places, atol=1e-3)
+
+
 def test_a_head_that_nobody_names_is_only_taken_for_the_own():
     from mne_cases import make_fwd
     from mne_mmnet.report.recording import describe_head_model

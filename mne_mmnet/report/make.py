@@ -23,7 +23,7 @@ from .figures import draw_butterfly, draw_fit, draw_sensors, draw_time_courses, 
 from .pages import INTERPRETATION, Pages, intended_use
 from .peaks import channel_types, find_times
 from .places import Places
-from .recording import describe_head_model, describe_recording, localised
+from .recording import describe_head_model, describe_recording, localised, place_as_localised
 from .slices import draw_slices
 
 _N_COURSES = 4
@@ -137,7 +137,7 @@ def make_report(
     about = dict(regions=regions, positions=1e3 * positions, areas=areas, places=places)
     _add_summary(page, stc, report, card, sources, _say_region(uncertainty, level, areas))
     _add_recording(page, evoked, seen, fwd, window)
-    _add_response(page, seen, window, times)
+    _add_response(page, place_as_localised(seen, fwd), window, times)
     _add_sources(page, stc, sources, samples, about)
     surfaces = _Surfaces(subject, subjects_dir, stc)
     _add_maps(page, fwd, stc, surfaces, samples, (places, uncertainty, level))

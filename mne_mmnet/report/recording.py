@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from mne.io.constants import FIFF
 
 from .._mne import (
     describe_head,
@@ -44,6 +45,30 @@ def localised(evoked, fwd, report):
             "solution that were localised."
         )
     return evoked.copy().pick(names)
+
+
+def place_as_localised(evoked, fwd):
+    """Put electrodes where the forward solution has them, so that all pictures agree.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    fwd : mne.Forward
+        The forward solution.
+
+    Returns
+    -------
+    evoked : mne.Evoked
+        A copy. Electrodes that have no position of their own are left without.
+    """
+    evoked = evoked.copy()
+    own = electrode_positions(evoked.info)[0]
+    for name, place in zip(*electrode_positions(fwd["info"], set(own)), strict=True):
+        channel = evoked.info["chs"][evoked.ch_names.index(name)]
+        channel["loc"] = np.concatenate([place, channel["loc"][3:]])
+        channel["coord_frame"] = FIFF.FIFFV_COORD_HEAD
+    return evoked
 
 
 def describe_recording(evoked, seen, fwd, window):

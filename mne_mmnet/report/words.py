@@ -73,7 +73,7 @@ def grid(rows):
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
     return (
         '<table class="table table-sm grid" style="width: auto">'
-        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+        f'<thead><tr>{head}</tr></thead><tbody style="white-space: nowrap">{lines}</tbody></table>'
     )
 
 
