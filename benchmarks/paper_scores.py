@@ -2,6 +2,7 @@
 
 import json
 from functools import lru_cache
+from itertools import product
 from pathlib import Path
 from typing import NamedTuple
 
@@ -27,8 +28,10 @@ from mne_mmnet.training import SampleStream
 
 CLASSICAL = ("MNE", "sLORETA", "eLORETA")
 BATCH = 8
-# whom all others are compared with, recording by recording
+# who judges methods without an objective
 REFERENCE = "mmnet"
+# whom all others are compared with, recording by recording
+COMPARED_WITH = (REFERENCE, "mmnet+")
 
 
 def run_learned(estimator, judge, batch):
@@ -231,19 +234,20 @@ def collect(args, times):
 
 
 def collect_differences(args):
-    """Every method's scores minus the reference's on the same recordings, with paired intervals.
+    """Every method's scores minus a reference's on the same recordings, with paired intervals.
 
     Methods that are not trained are compared with the reference of each kind of training data.
     """
     everything = {(n, t, c): found for n, t, c, found in read_scores(args)}
     rows = []
     for (name, trained_on, condition), found in everything.items():
-        for kind in KINDS if trained_on is None else (trained_on,):
-            reference = everything.get((REFERENCE, kind, condition))
-            if name == REFERENCE or reference is None:
+        kinds = KINDS if trained_on is None else (trained_on,)
+        for whose, kind in product(COMPARED_WITH, kinds):
+            reference = everything.get((whose, kind, condition))
+            if name == whose or reference is None:
                 continue
             row = _where(name, trained_on, condition)
-            row.update(reference=f"{REFERENCE}, {kind}", n_samples=len(found["scores"]))
+            row.update(reference=f"{whose}, {kind}", n_samples=len(found["scores"]))
             for metric in found["scores"][0]:
                 _interval(row, metric, _values(found, metric) - _values(reference, metric))
             rows.append(row)

@@ -68,8 +68,13 @@ def write_rst(path, comment, rows, differences):
             seen = str(row["recordings_seen"] or "–")
             table.append([row["method"], str(size), seen, spent, *_cells(row)])
         lines += _table(table)
-        table = [["minus mmnet (paired)", *HEADLINE]]
-        table += [[row["method"], *_cells(row)] for row in filter(here, differences)]
-        if len(table) > 1:
+        pairs = list(filter(here, differences))
+        for whose in sorted({row["reference"].split(",")[0] for row in pairs}):
+            table = [[f"minus {whose} (paired)", *HEADLINE]]
+            table += [
+                [row["method"], *_cells(row)]
+                for row in pairs
+                if row["reference"].startswith(f"{whose},")
+            ]
             lines += _table(table)
     path.write_text("\n".join(lines), encoding="utf-8")
