@@ -7,6 +7,7 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 from .ch_types import no_eeg_message, refuse_bipolar, refuse_other_types, units_of
 from .channels import MIN_CHANNELS, select_channels
 from .checks import (
+    check_channel_axis,
     check_evoked,
     check_finite,
     check_numbers,
@@ -62,6 +63,7 @@ __all__ = [
     "Placement",
     "PreparedForward",
     "bring_to_head",
+    "check_channel_axis",
     "check_evoked",
     "check_finite",
     "check_like",

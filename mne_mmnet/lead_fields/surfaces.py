@@ -129,24 +129,7 @@ def make_surface_space(hemi, positions, normals, triangles, subject):
     space : dict
         As MNE's.
     """
-    n = len(positions)
-    space = dict(
-        type="surf",
-        id=_IDS[hemi],
-        np=n,
-        ntri=len(triangles),
-        coord_frame=_FRAME,
-        rr=positions,
-        nn=normals,
-        tris=triangles,
-        nuse=n,
-        inuse=np.ones(n, int),
-        vertno=np.arange(n),
-        nuse_tri=len(triangles),
-        use_tris=triangles,
-        **dict.fromkeys(("nearest", "nearest_dist", "pinfo", "patch_inds", "dist", "dist_limit")),
-    )
-    return space if subject is None else space | dict(subject_his_id=subject)
+    return _make_space("surf", _IDS[hemi], positions, normals, triangles, subject)
 
 
 def make_points(positions, normals, subject):
@@ -164,21 +147,25 @@ def make_points(positions, normals, subject):
     space : dict
         As MNE's.
     """
-    n = len(positions)
+    return _make_space("discrete", -1, positions, normals, None, subject)
+
+
+def _make_space(kind, number, positions, normals, triangles, subject):
+    n, n_triangles = len(positions), 0 if triangles is None else len(triangles)
     space = dict(
-        type="discrete",
-        id=-1,
+        type=kind,
+        id=number,
         np=n,
-        ntri=0,
+        ntri=n_triangles,
         coord_frame=_FRAME,
         rr=positions,
         nn=normals,
-        tris=None,
+        tris=triangles,
         nuse=n,
         inuse=np.ones(n, int),
         vertno=np.arange(n),
-        nuse_tri=0,
-        use_tris=None,
+        nuse_tri=n_triangles,
+        use_tris=triangles,
         **dict.fromkeys(("nearest", "nearest_dist", "pinfo", "patch_inds", "dist", "dist_limit")),
     )
     return space if subject is None else space | dict(subject_his_id=subject)
