@@ -10,6 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from core_cases import randomise
 from mne_mmnet.network import CosineConfig, CosineNetwork
 from mne_mmnet.solver import (
     CosineModel,
@@ -38,11 +39,7 @@ def make_config(metric="structured", smoothing=0.0, **changes):
 
 def random_network(seed, spread, config=SMALL):
     """Draw a network whose weights are all random, of standard deviation ``spread``."""
-    generator = torch.Generator().manual_seed(seed)
-    network = CosineNetwork(config).requires_grad_(False)
-    for parameter in network.parameters():
-        parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
-    return network.eval()
+    return randomise(CosineNetwork(config).requires_grad_(False), seed, spread).eval()
 
 
 def untrained(config=SMALL):
