@@ -49,6 +49,7 @@ from paper_scores import (
     collect_descent,
     collect_differences,
     evaluate_one,
+    n_recordings,
 )
 from paper_setup import (
     KINDS,
@@ -244,6 +245,7 @@ def main():
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--n-samples", type=int, default=512, help="recordings a test set")
+    parser.add_argument("--n-others", type=int, help="of those that are not of unseen heads")
     parser.add_argument("--root", type=Path, default=Path("paper-runs"), help="weights, scores")
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
     parser.add_argument("--people", type=Path, help="other people's (default: in the cache)")
@@ -251,8 +253,8 @@ def main():
     args = parser.parse_args()
     if args.make_chunks and args.chunks is None:
         parser.error("--make-chunks needs --chunks")
-    if args.n_samples % BATCH:
-        parser.error(f"--n-samples must be a multiple of {BATCH}")
+    if args.n_samples % BATCH or (args.n_others or 0) % BATCH:
+        parser.error(f"--n-samples and --n-others must be multiples of {BATCH}")
     args.root.mkdir(parents=True, exist_ok=True)
     read_heads(args.heads)  # computed once, before the processes ask for them
     if args.make_chunks:
@@ -277,16 +279,18 @@ def main():
                 print(line, flush=True)
     if args.train_only:
         return
-    for kind, heads, noise in conditions():
+    for condition in conditions():
+        kind, heads, noise = condition
         manifest = args.out / "paper_data" / f"{kind}-{heads}-{noise}.json"
         manifest.parent.mkdir(parents=True, exist_ok=True)
-        dataset = evaluation_set(kind, args.n_samples, heads, noise)
+        dataset = evaluation_set(kind, n_recordings(args, condition), heads, noise)
         dataset.seal(archive_of(heads, args)).save(manifest)
     times = measure_times(args)
     plan = "--full" if args.config == "paper" else f"--minutes {args.minutes:g}"
     plan = "--test-only" if args.test_only else plan
+    others = f" --n-others {args.n_others}" if args.n_others else ""
     comment = (
-        f"python benchmarks/paper.py {plan} --n-samples {args.n_samples}; "
+        f"python benchmarks/paper.py {plan} --n-samples {args.n_samples}{others}; "
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores of {platform.machine()}, "
         f"device {args.device}; 95 % bootstrap intervals; 5 dB"
     )

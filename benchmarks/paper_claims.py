@@ -48,7 +48,7 @@ from paper_truth import measure_truth
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
 from mne_mmnet.majorant import sharp_structured_majorant
 from mne_mmnet.metrics import confidence_interval
-from mne_mmnet.solver import Proposal, RayProposer, descend
+from mne_mmnet.solver import CosineProposer, Proposal, RayProposer, descend
 from mne_mmnet.training import SampleStream
 from mne_mmnet.training.bilevel import cosine
 
@@ -193,12 +193,9 @@ def _descend_with(owner, maker, batch, n_steps):
     elif maker is owner:
         iterates = owner.certified_iterates(batch.model, batch.data, n_steps)
     else:
-        kept = maker.network.regulariser
-        maker.network.regulariser = owner.network.regulariser
-        try:
-            iterates = list(maker.certified_iterates(batch.model, batch.data, n_steps))
-        finally:
-            maker.network.regulariser = kept
+        objective, start = owner.objective(batch.model, batch.data)
+        proposer = CosineProposer(maker.network, batch.model, objective)
+        iterates = descend(objective, start, proposer, n_steps)
     points = [iterate.point for iterate in iterates]
     trace = torch.stack([point.value for point in points], 1).numpy()
     accuracy = cosine(points[-1].x, batch.currents).numpy()
@@ -243,7 +240,7 @@ def truth(args, archive, name, kind):
             yield dict(method=name, trained_on=kind) | row
 
 
-_CERTIFIED = ("mmnet", "mmnet-diagonal", "mmnet-dilated", "mmnet+")
+_CERTIFIED = ("mmnet", "mmnet-diagonal", "mmnet-dilated", "mmnet-start", "mmnet+")
 _WITH_OBJECTIVE = (*_CERTIFIED, "4dvarnet", "metacurvature", "modgrad")
 # what is measured, and of which methods
 CLAIMS = dict(

@@ -97,9 +97,14 @@ def classical_matrix(name, archive):
     return torch.as_tensor(kernel @ basis.T, dtype=torch.float32)
 
 
+def n_recordings(args, condition):
+    """Size of a test set: heads never seen are what claims are made of, others may have fewer."""
+    return args.n_samples if condition[1] == "unseen" else args.n_others or args.n_samples
+
+
 def scores_path(args, name, trained_on, condition):
     """File of one method's scores on one test set; None if the method was not trained."""
-    label = f"{'-'.join(condition)}-{args.n_samples}.json"
+    label = f"{'-'.join(condition)}-{n_recordings(args, condition)}.json"
     if trained_on is None:
         return args.root / f"{name}-scores" / label
     directory = best_run(args.root, name, trained_on, missing_ok=True)
@@ -140,8 +145,9 @@ def evaluate_one(name, trained_on, condition, args):
         def method(batch):
             return run_learned(estimator, judge, batch)
 
-    dataset = evaluation_set(kind, args.n_samples, heads, noise)
-    found = evaluate(method, dataset, archive, args.n_samples)
+    n_samples = n_recordings(args, condition)
+    dataset = evaluation_set(kind, n_samples, heads, noise)
+    found = evaluate(method, dataset, archive, n_samples)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(parameters=parameters, **found)))
     return True

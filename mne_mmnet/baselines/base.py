@@ -46,6 +46,10 @@ class Estimator(nn.Module, ABC):
         *_, last = self.iterates(model, data, n_steps)
         return last
 
+    def prior(self, model, data):
+        """Return the regulariser of the objective for these data; None where there is none."""
+        return self.regulariser
+
     def objective(self, model, data):
         """Return the cosine objective with this method's regulariser, and the start."""
         return pose_cosine(self.regulariser, self.weight, model, data)

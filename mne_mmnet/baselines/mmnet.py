@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ..network import CosineConfig, CosineNetwork
-from ..solver import cosine_iterates
+from ..solver import cosine_iterates, pose_network
 from .base import Estimator
 
 
@@ -49,14 +49,19 @@ class CosineMMNet(CurvatureEstimator):
     Parameters
     ----------
     config : CosineConfig
-        Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations`` and
-        ``start_width``, which are not the paper's, it is compared as "mmnet+".
+        Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations``,
+        ``start_width`` and ``anchored``, which are not the paper's, it is compared as "mmnet+".
     """
 
     def objective(self, model, data):
         """Return the objective, and where the descent begins."""
-        objective, start = super().objective(model, data)
-        return objective, self.network.start(start)
+        return pose_network(self.network, model, data)
+
+    def prior(self, model, data):
+        """Return the regulariser of the objective for these data."""
+        if not self.network.config.anchored:  # the same whatever the data
+            return self.regulariser
+        return self.objective(model, data)[0].regulariser
 
     def certified_iterates(self, model, data, n_steps=None):
         """Yield what :meth:`iterates` does, with the certificate of each step (``Iterate``)."""

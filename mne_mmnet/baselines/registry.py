@@ -15,16 +15,19 @@ def _sizes(model):
     return model.leadfield.shape[1], model.leadfield.shape[2]
 
 
-# not the paper's: residual layers give Φ the context in time that direct networks have, and a
-# second network of its kind improves the start
+# not the paper's: residual layers give Φ the context in time that direct networks have, a second
+# network of its kind improves the start, and the regulariser expects that start
 _CONTEXT = (1, 2, 4, 8, 16)
 _PLUS = dict(dilations=_CONTEXT, start_width=256)
 
 _MAKERS = {
     "mmnet": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1])),
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
-    "mmnet+": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1], **_PLUS)),
-    # what of it helps: one of its parts alone, and the other one elsewhere
+    "mmnet+": lambda model: CosineMMNet(
+        CosineConfig(n_sources=_sizes(model)[1], **_PLUS, anchored=True)
+    ),
+    # what of it helps: some of its parts alone, and one of them elsewhere
+    "mmnet-start": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1], **_PLUS)),
     "mmnet-dilated": lambda model: CosineMMNet(
         CosineConfig(n_sources=_sizes(model)[1], dilations=_CONTEXT)
     ),

@@ -4,6 +4,7 @@ Evidence: what an atom costs (hyperprior) and how boldly to step (curvature). Co
 regulariser and the paper's recurrent curvature network.
 """
 
+from .anchored import Anchored as Anchored
 from .autoencoder import Autoencoder as Autoencoder
 from .confidence import ConfidenceHead as ConfidenceHead
 from .confidence import confidence_levels as confidence_levels

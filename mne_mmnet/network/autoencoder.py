@@ -155,6 +155,10 @@ class Autoencoder(nn.Module):
         sound = (size > 0) & size.isfinite()
         return torch.where(sound, image / torch.where(sound, size, 1.0), x)
 
+    def select(self, index):
+        """Return the regulariser of some samples: one for all."""
+        return self
+
     def pullback(self, tape, cotangent):
         """∇Φ(x)ᵀ applied to a cotangent.
 

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass, replace
 import torch
 from torch import nn
 
+from .anchored import Anchored
 from .autoencoder import Autoencoder
 from .conv_lstm import ConvLSTMCell
 
@@ -60,6 +61,8 @@ class CosineConfig:
     start_width : int
         Hidden channels of a second network of Φ's kind, which improves the start; 0 is none, as
         in the paper.
+    anchored : bool
+        Whether Φ(x) + x₀ stands where the paper has Φ(x), x₀ being that start.
     """
 
     n_sources: int = 1284
@@ -75,6 +78,7 @@ class CosineConfig:
     n_steps: int = 10
     dilations: tuple[int, ...] = ()
     start_width: int = 0
+    anchored: bool = False
 
     def __post_init__(self):
         object.__setattr__(self, "dilations", tuple(self.dilations))  # JSON has lists
@@ -93,6 +97,8 @@ class CosineConfig:
         for name in ("dropout", "smoothing", "weight", "start_width"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
+        if self.anchored and not self.start_width:
+            raise ValueError("anchored needs a start that is learned: set start_width > 0.")
 
     @classmethod
     def diagonal(cls, **changes):
@@ -212,6 +218,21 @@ class CosineNetwork(nn.Module):
             :meth:`Autoencoder.denoise`).
         """
         return x if self.first is None else self.first.denoise(x)
+
+    def prior(self, start):
+        """Return the regulariser of the objective.
+
+        Parameters
+        ----------
+        start : torch.Tensor of shape (n_batch, n_sources, n_times)
+            Of :meth:`start`.
+
+        Returns
+        -------
+        regulariser : Regulariser
+            Φ, or Φ(x) + x₀.
+        """
+        return Anchored(self.regulariser, start) if self.config.anchored else self.regulariser
 
     def restrict(self, sources):
         """Return the network of some of the sources; the others carry no current.

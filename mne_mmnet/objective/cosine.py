@@ -56,6 +56,9 @@ class Regulariser(Protocol):
     def forward(self, x):
         """Return Φ(x) and whatever ``pullback`` needs, as a tuple of tensors."""
 
+    def select(self, index):
+        """Return the regulariser of some samples of the batch."""
+
     def pullback(self, tape, cotangent):
         """Return ∇Φ(x)ᵀ applied to ``cotangent``."""
 
@@ -140,7 +143,7 @@ class CosineObjective:
             self.leadfield if shared else self.leadfield[index],
             self.norm if shared else self.norm[index],
             self.data[index],
-            self.regulariser,
+            self.regulariser.select(index),
             self.weight,
         )
 

@@ -1,9 +1,11 @@
 """The certified majorization-minimization loop, and what each route does with it."""
 
 from .cosine import CosineModel as CosineModel
+from .cosine import CosineProposer as CosineProposer
 from .cosine import RayProposer as RayProposer
 from .cosine import cosine_iterates as cosine_iterates
 from .cosine import pose_cosine as pose_cosine
+from .cosine import pose_network as pose_network
 from .cosine import unit_rms as unit_rms
 from .descent import Certificate as Certificate
 from .descent import Iterate as Iterate

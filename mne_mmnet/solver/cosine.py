@@ -1,7 +1,7 @@
 """The cosine route: from a lead field and data to iterates with a learned curvature."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 
@@ -123,6 +123,28 @@ def pose_cosine(regulariser, weight, model: CosineModel, data):
     start = torch.where(size > 0, start / torch.where(size > 0, size, 1.0), 1.0)
     one = torch.ones(1, dtype=factor_dtype(data.device), device=data.device)
     return CosineObjective(model.leadfield, one, data, regulariser, weight), start
+
+
+def pose_network(network: CosineNetwork, model: CosineModel, data):
+    """State the problem as a network poses it: with its regulariser, from its start.
+
+    Parameters
+    ----------
+    network : CosineNetwork
+        Trained or not.
+    model, data
+        See :func:`pose_cosine`.
+
+    Returns
+    -------
+    objective : CosineObjective
+        F.
+    start : torch.Tensor of shape (n_batch, n_sources, n_times)
+        The minimum norm, improved if the network does that.
+    """
+    objective, start = pose_cosine(network.regulariser, network.config.weight, model, data)
+    start = network.start(start)
+    return replace(objective, regulariser=network.prior(start)), start
 
 
 def _unit(data):
@@ -273,6 +295,5 @@ def cosine_iterates(network: CosineNetwork, model: CosineModel, data, n_steps=No
         unless run under ``torch.inference_mode``.
     """
     n_steps = network.config.n_steps if n_steps is None else n_steps
-    objective, start = pose_cosine(network.regulariser, network.config.weight, model, data)
-    proposer = CosineProposer(network, model, objective)
-    return descend(objective, network.start(start), proposer, n_steps)
+    objective, start = pose_network(network, model, data)
+    return descend(objective, start, CosineProposer(network, model, objective), n_steps)

@@ -32,21 +32,21 @@ def cosine(x, y):
     return (x * y).sum((1, 2)) / norms.clamp_min(1e-20)
 
 
-def upper_loss(estimator, estimate, truth):
+def upper_loss(prior, estimate, truth):
     """Upper level of the bilevel problem (DESIGN §2a), shape (n_batch,).
 
     [1 − cos(x_K, x*)] + [1 − cos(x_K, Φ(x_K))], the second part for methods with a Φ.
 
     Parameters
     ----------
-    estimator : Estimator
-        Has Φ or not.
+    prior : Regulariser | None
+        Φ, of :meth:`Estimator.prior`.
     estimate, truth : torch.Tensor of shape (n_batch, n_sources, n_times)
         x_K and x*.
     """
     loss = 1.0 - cosine(estimate, truth)
-    if estimator.regulariser is not None:
-        image, *_ = estimator.regulariser(estimate)
+    if prior is not None:
+        image, *_ = prior(estimate)
         loss = loss + 1.0 - cosine(estimate, image)
     return loss
 
@@ -66,9 +66,9 @@ def denoising_loss(estimator, batch, share):
         Of the truth in each mixture, from 0 to 1.
     """
     model, data, truth = batch
-    _, start = estimator.objective(model, data)
+    objective, start = estimator.objective(model, data)
     size = truth.square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-20)
-    image, *_ = estimator.regulariser((1.0 - share) * start.detach() + share * truth / size)
+    image, *_ = objective.regulariser((1.0 - share) * start.detach() + share * truth / size)
     loss = 1.0 - cosine(image, truth)
     return loss + 1.0 - cosine(start, truth) if start.requires_grad else loss
 
@@ -88,7 +88,8 @@ def _part_loss(estimator, batch, config, seed, pretraining, part):
             return denoising_loss(estimator, some, share.to(some.data.device)).mean()
         steps = config.n_steps if estimator.any_steps else None
         estimate = estimator(some.model, some.data, steps)
-        return upper_loss(estimator, estimate, some.currents).mean()
+        prior = estimator.prior(some.model, some.data)
+        return upper_loss(prior, estimate, some.currents).mean()
 
 
 @dataclass
@@ -280,8 +281,9 @@ def _validate(estimator, batches, parts):
     estimator.eval()
 
     def compute(batch, part):
-        estimate, truth = estimator(batch.model, batch.data[part]), batch.currents[part]
-        return torch.stack([upper_loss(estimator, estimate, truth), cosine(estimate, truth)])
+        data, truth = batch.data[part], batch.currents[part]
+        estimate, prior = estimator(batch.model, data), estimator.prior(batch.model, data)
+        return torch.stack([upper_loss(prior, estimate, truth), cosine(estimate, truth)])
 
     found = []
     for batch in batches:

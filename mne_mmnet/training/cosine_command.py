@@ -89,6 +89,9 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
     parser.add_argument(
         "--start-width", type=int, default=0, help="channels of the network that starts it"
     )
+    parser.add_argument(
+        "--anchored", action="store_true", help="the regulariser expects that start: Φ(x) + x₀"
+    )
     parser.add_argument("--metric", choices=("structured", "diagonal"), default="structured")
     parser.add_argument(
         "--sources", nargs="+", choices=tuple(_SOURCES), default=list(_SOURCES), help="simulators"
@@ -221,7 +224,12 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     n_sources = archive.source_space["n_sources"]
     make_config = CosineConfig.diagonal if args.metric == "diagonal" else CosineConfig
     torch.manual_seed(config.seed)
-    shape = dict(n_steps=config.n_steps, dilations=args.dilations, start_width=args.start_width)
+    shape = dict(
+        n_steps=config.n_steps,
+        dilations=args.dilations,
+        start_width=args.start_width,
+        anchored=args.anchored,
+    )
     estimator = CosineMMNet(make_config(n_sources=n_sources, **shape))
     if args.initial is not None:
         initial, card = read_model(args.initial)
