@@ -27,6 +27,11 @@ SMALL = NetworkConfig(
 DOMAIN = asdict(SimulationConfig())
 
 
+def draw(rng, *shape):
+    """Normal numbers, as a float64 tensor."""
+    return torch.as_tensor(rng.standard_normal(shape))
+
+
 def ring(n_sources, spacing=6.0):
     """Sources on a circle, each joined to its two neighbours."""
     index = np.arange(n_sources)
