@@ -7,7 +7,7 @@ five are not. Beside the share that raises a concern, or an error, stands the sa
 move the strongest region by more than 20 mm from where the recording has it without the fault.
 Single pairs of exchanged channels are counted apart: most move little.
 
-    python benchmarks/faults.py --n-each 10 --out benchmarks/results
+    python benchmarks/faults.py --n-each 10 --n-pairs 40 --out benchmarks/results
 
 False alarms: all of MNE's built-in montages by name, and 200 clean simulations, half of them on
 the template, half on people's heads.
@@ -43,6 +43,7 @@ SAID = {
     "size": r"of the template's size",
     "channel": r"not what the other channels predict",
     "exchanged": r"seem to be exchanged",
+    "drift": r"electrodes drift",
     "copies": r"same numbers",
     "moved": r"lie \d+ mm \(median\)",
     "flat": r" flat: ",
@@ -199,10 +200,10 @@ def name_faults(texts):
     return {kind for kind, words in SAID.items() if any(re.search(words, text) for text in texts)}
 
 
-def run_faults(heads, n_each):
+def run_faults(heads, n_each, n_pairs):
     """Spoil recordings in all ways; a row for each."""
     for k, (kind, (known, names, spoil)) in enumerate((FAULTS | PAIRS).items()):
-        for number in range(n_each):
+        for number in range(n_pairs if kind in PAIRS else n_each):
             places, data = heads.draw(100 * k + number)
             right, _ = localize(places, data)
             rng = np.random.default_rng([SEED, 2, k, number])
@@ -277,6 +278,7 @@ def main():
     """Run the benchmark from the command line."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--n-each", type=int, default=10, help="faults of each kind")
+    parser.add_argument("--n-pairs", type=int, default=40, help="pairs of each kind")
     parser.add_argument("--n-clean", type=int, default=200, help="clean recordings")
     parser.add_argument("--people", type=int, default=5, help="heads")
     parser.add_argument("--out", help="folder for faults.csv and faults.txt")
@@ -284,13 +286,15 @@ def main():
     with warnings.catch_warnings(), mne.use_log_level("error"):
         warnings.simplefilter("ignore")
         heads = Heads(args.people)
-        rows = list(run_faults(heads, args.n_each))
+        rows = list(run_faults(heads, args.n_each, args.n_pairs))
         lines = summarise(rows, count_false_alarms(heads, args.n_clean))
     print("\n".join(lines))
     if args.out:
         folder = Path(args.out)
         moved = [row | dict(moved_mm=f"{row['moved_mm']:.1f}") for row in rows]
-        comment = f"python benchmarks/faults.py --n-each {args.n_each} --people {args.people}"
+        counts = dict(each=args.n_each, pairs=args.n_pairs, clean=args.n_clean)
+        numbers = " ".join(f"--n-{what} {number}" for what, number in counts.items())
+        comment = f"python benchmarks/faults.py {numbers} --people {args.people}"
         write_rows(folder / "faults.csv", comment, moved)
         (folder / "faults.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 

@@ -1,6 +1,9 @@
 """Scores of ``benchmarks/paper.py``: every method on every test set, one file each."""
 
 import json
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -60,16 +63,33 @@ def run_learned(estimator, judge, batch):
     return estimate, counts
 
 
-@torch.no_grad()
-def evaluate(method, dataset, archive, n_samples):
-    """Score one method on one test set; ``method`` maps a batch to an estimate and counts."""
+class _Heads(NamedTuple):
+    """Where the lead fields are, as :func:`paper_setup.archive_of` wants it."""
+
+    heads: Path | None
+    people: Path | None
+
+
+@lru_cache(maxsize=1)
+def read_recordings(condition, n_samples, where):
+    """Make a test set; the last one is kept: simulating takes longer than most methods do."""
+    kind, heads, noise = condition
+    archive = archive_of(heads, where)
+    dataset = evaluation_set(kind, n_samples, heads, noise)
     stream = SampleStream(dataset, BATCH, archive)
+    numbers = range(n_samples // BATCH)
+    return dataset, archive, [(stream.batch(k), stream.sources(k)) for k in numbers]
+
+
+@torch.no_grad()
+def evaluate(method, recordings):
+    """Score one method on one test set; ``method`` maps a batch to an estimate and counts."""
+    dataset, archive, batches = recordings
     rows, total = [], {}
-    for k in range(n_samples // BATCH):
-        estimate, counts = method(stream.batch(k))
+    for batch, sources in batches:
+        estimate, counts = method(batch)
         for name, count in counts.items():
             total[name] = total.get(name, 0) + count
-        sources = stream.sources(k)
         for i, currents in enumerate(estimate.numpy()):
             there = sources.seeds[i] >= 0
             rows.append(
@@ -128,8 +148,9 @@ def evaluate_one(name, trained_on, condition, args):
     path = scores_path(args, name, trained_on, condition)
     if path is None or path.exists():
         return path is not None
-    kind, heads, noise = condition
-    archive, parameters = archive_of(heads, args), 0
+    n_samples = n_recordings(args, condition)
+    recordings = read_recordings(condition, n_samples, _Heads(args.heads, args.people))
+    archive, parameters = recordings[1], 0
     if trained_on is None:
         matrix = classical_matrix(name, archive)
 
@@ -145,9 +166,7 @@ def evaluate_one(name, trained_on, condition, args):
         def method(batch):
             return run_learned(estimator, judge, batch)
 
-    n_samples = n_recordings(args, condition)
-    dataset = evaluation_set(kind, n_samples, heads, noise)
-    found = evaluate(method, dataset, archive, n_samples)
+    found = evaluate(method, recordings)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(dict(parameters=parameters, **found)))
     return True

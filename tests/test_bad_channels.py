@@ -76,6 +76,63 @@ def test_nameless_data_in_another_order(rng):
     assert n_caught == 10
 
 
+def _make_drifting(model, seed, power, n_times=250):
+    """Two sources with an hump for a course, activity of all others, noise; and random walks."""
+    rng = np.random.default_rng(seed)
+    fields = model.fields.reshape(len(model.ch_names), -1)
+    wave = np.zeros(n_times)
+    wave[:60] = np.hanning(60)
+    first, second = rng.integers(fields.shape[1], size=2)
+    data = np.outer(fields[:, first], wave) + 0.4 * np.outer(fields[:, second], np.roll(wave, 9))
+    size = np.mean((data - data.mean(axis=0)) ** 2)
+    walks = rng.standard_normal((len(data), n_times)).cumsum(axis=1)
+    others = fields @ rng.standard_normal((fields.shape[1], n_times))
+    white = rng.standard_normal(data.shape)
+    for noise, share in ((others, 0.2), (white, 0.1), (walks, power)):
+        data += noise * np.sqrt(share * size / np.mean(noise**2))
+    return data
+
+
+@pytest.mark.parametrize("montage", ["biosemi32", "biosemi64"])
+def test_drifting_electrodes_are_not_called_disordered(montage):
+    """Random walks with 5 times the power of the response spoil what is slow; names, all."""
+    info, fwd, _ = cases.head(montage, None)
+    evoked = mne.EvokedArray(np.zeros((len(info.ch_names), 2)), info.copy(), verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd, verbose="error")
+    model, whitener = operator.channel_model, operator.prepared.whitener
+    rng = np.random.default_rng(0)
+    drifts = shuffled = 0
+    for seed in range(20):
+        quiet, loud = (whitener @ _make_drifting(model, seed, power) for power in (0, 5))
+        assert model.doubt(quiet) == {}
+        found = model.doubt(loud)
+        assert set(found) <= {"drift"}  # and neither disordered nor exchanged
+        drifts += "drift" in found
+        # the columns of a factor have no order: nothing is slow
+        factor = model.doubt(loud, in_time=False)
+        assert set(factor) == ({"disorder"} if found else set())
+        for power in (0, 5):
+            data = _make_drifting(model, seed, power)[rng.permutation(len(model.ch_names))]
+            shuffled += set(model.doubt(whitener @ data)) == {"disorder"}
+    assert drifts >= 18
+    assert shuffled >= 39
+
+
+def test_drift_is_a_concern_with_its_remedy():
+    info, fwd, _ = cases.head("biosemi64", None)
+    evoked = mne.EvokedArray(np.zeros((64, 250)), info.copy(), verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd, verbose="error")
+    data = _make_drifting(operator.channel_model, 0, 5)
+    evoked.data = 1e-5 * data / np.abs(data).max()
+    _, report, said = cases.localize(evoked, fwd)
+    (concern,) = (text for text in report.concerns if "electrodes drift" in text)
+    assert "High-pass filter" in concern
+    assert any(concern in text for text in said)
+    assert not any("neighbours predict" in text for text in report.concerns)
+
+
 @pytest.mark.parametrize("pair", [("C3", "C4"), ("F7", "O2"), ("P8", "Fz")])
 def test_two_exchanged_channels_are_named(pair, rng):
     """Their names, not their positions: told by the data alone, and from many of them."""

@@ -131,7 +131,10 @@ def test_orientation_and_head_of_other_commands(folder, tmp_path, monkeypatch, c
     ("options", "message"),
     [
         (["nowhere-ave.fif"], "nowhere-ave.fif"),
-        (["two"], "several responses; give condition one of 0: 'tones', 1: 'clicks'"),
+        (
+            ["two"],
+            "several responses; say which with --condition (condition=): one of 0: 'tones', 1: ",
+        ),
         (["two", "--condition", "beeps"], "no response 'beeps'; it holds 0: 'tones'"),
         (["one", "--time", "9"], "--time must be within"),
         (["one", "--model", "mmnet-best"], "There is no model 'mmnet-best'"),

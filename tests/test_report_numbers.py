@@ -82,10 +82,10 @@ def test_every_number_again(tmp_path):
     evoked, fwd = _response()
     path = tmp_path / "page.html"
     html, stc, report, uncertainty = _report(evoked, fwd, printable=path)
-    assert _row(html, "response") == "x, 40 averages"
+    assert _row(html, "response") == "x, average of 40 trials"
     assert _row(html, "channels") == "63 eeg; bad: T8"
     assert _row(html, "baseline") == "-100 to 0 ms"
-    assert _row(html, "filter") == "0 to 250 Hz, as the file says"
+    assert _row(html, "filter") == "no high-pass, no low-pass, as the file says"
     assert "biosemi64" in _row(html, "electrode positions")
     assert _row(html, "conductivities") == "brain 0.3, skull 0.006, scalp 0.3 S/m"
     assert _row(html, "reference") == "average (a projector)"
@@ -113,17 +113,133 @@ def test_every_number_again(tmp_path):
     assert f"{region.sum()} locations ({areas[region].sum():.0f} cm² of cortex)" in html
     assert f"{100 * report.explained:.1f} % of the whitened data" in html
     assert f"{report.agreement.region_distance_mm:.0f} mm from this estimate's" in html
+    assert f"{report.agreement.peak_distance_mm:.0f} mm from this one's" in html
+    # how sure it is, and whether another method agrees, on the first page
+    assert _row(html, "90 % region").startswith(
+        f"{areas[region].sum():.0f} cm² of cortex, {100 * region.mean():.0f} % of all locations"
+    )
+    assert _row(html, "second method") == (
+        f"eLORETA has its strongest source {report.agreement.region_distance_mm:.0f} mm away, its "
+        f"largest single current {report.agreement.peak_distance_mm:.0f} mm"
+    )
     assert "Currents below 25 % of the largest" in html
     assert name_lobe(source.region) in html
     # concerns first, the form and the sentence
-    assert html.index("that was checked speaks against") < html.index("40 averages")
+    assert html.index("that was checked speaks against") < html.index("average of 40 trials")
     for text in ("semiology", "Intended use: research", "qualified person", "Alignment"):
         assert text in html
     page = path.read_text(encoding="utf-8")
     assert "<script" not in page
     assert page.count("<img") == page.count("data:image/png") >= 6
     assert "Intended use: research" in page
-    assert page.index("Reasons to doubt") < page.index("40 averages")
+    assert page.index("Reasons to doubt") < page.index("average of 40 trials")
+
+
+def test_a_recording_in_words():
+    """Filters, date and trials as a reader says them, with no more digits than mean something."""
+    from mne_mmnet.report.recording import describe_recording
+
+    evoked, fwd = _response()
+    evoked.nave = 1
+    evoked.set_meas_date(1.6e9)
+    with evoked.info._unlock():
+        evoked.info.update(highpass=0.1, lowpass=40.12345, sfreq=600.614990234375)
+    rows = describe_recording(evoked, evoked, fwd, (0.0, 0.1))
+    assert next(iter(rows)) == "recorded"
+    assert rows["recorded"] == "2020-09-13"
+    assert rows["response"] == "x, average of 1 trial"
+    assert rows["filter"] == "high-pass 0.1 Hz, low-pass 40.1 Hz, as the file says"
+    assert rows["sampling rate"] == "600.6 Hz"
+    with evoked.info._unlock():
+        evoked.info.update(lowpass=300.3074951171875)  # half of the rate: nobody filtered
+    rows = describe_recording(evoked, evoked, fwd, (0.0, 0.1))
+    assert rows["filter"] == "high-pass 0.1 Hz, no low-pass, as the file says"
+
+
+def test_pictures_have_the_electrodes_of_the_forward_solution():
+    """Positions of a sphere, as EEGLAB's files have them, lie beyond the head's outline."""
+    from mne_mmnet._mne import electrode_positions
+    from mne_mmnet.report.recording import place_as_localised
+
+    evoked, fwd = _response()
+    evoked.info["chs"][3]["loc"][:3] = np.nan
+    lost = evoked.ch_names[3]
+    for channel in evoked.info["chs"]:
+        channel["loc"][:3] *= 1.2
+    placed = place_as_localised(evoked, fwd)
+    names, expected = electrode_positions(fwd["info"])
+    kept = [k for k, name in enumerate(names) if name in placed.ch_names and name != lost]
+    found, places = electrode_positions(placed.info)
+    assert found == [names[k] for k in kept]
+    assert_allclose(places, expected[kept])
+    assert not np.allclose(electrode_positions(evoked.info)[1], places, atol=1e-3)
+
+
+def test_a_head_that_nobody_names_is_only_taken_for_the_own():
+    from mne_cases import make_fwd
+    from mne_mmnet.report.recording import describe_head_model
+
+    fwd = make_fwd("volume")
+    info = mne.create_info(fwd["sol"]["row_names"], 100.0, "eeg")
+    for space in fwd["src"]:
+        space.pop("subject_his_id", None)
+    guessed = describe_head_model(mne.EvokedArray(np.zeros((len(info.ch_names), 2)), info), fwd)
+    assert "names no template" in guessed["head"]
+    assert guessed["subject"] == "not noted"
+    for space in fwd["src"]:
+        space["subject_his_id"] = "sub-01"
+    told = describe_head_model(mne.EvokedArray(np.zeros((len(info.ch_names), 2)), info), fwd)
+    assert told["head"] == guessed["head"].split("; taken")[0]
+
+
+def test_slices_are_in_the_frame_that_places_are_named_in(monkeypatch):
+    """A volume of fsaverage: MNI152 in the caption, the table and on the slices' axes."""
+    from mne_cases import make_fwd
+    from mne_mmnet.places.anatomy import find_mni
+    from mne_mmnet.report import make
+    from test_report import localise, simulate
+
+    drawn = []
+    draw = make.draw_slices
+    monkeypatch.setattr(
+        make,
+        "draw_slices",
+        lambda where, *rest, **more: drawn.append(where) or draw(where, *rest, **more),
+    )
+    fwd = make_fwd("volume")
+    evoked = simulate(fwd)
+    stc, report, _ = localise(evoked, fwd)
+    page = mne_mmnet.make_report(evoked, fwd, stc, report, subject="fsaverage", verbose="error")
+    html = unescape("".join(page.html))
+    assert "Axes: MNI152." in html
+    assert_allclose(drawn[0], find_mni(fwd["source_rr"], fwd, "fsaverage"), atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("names", "short", "prefix"),
+    [
+        (["EEG 001", "EEG 010"], ["001", "010"], "EEG "),
+        (["EEG001", "EEG002"], ["001", "002"], "EEG"),
+        (["EEG Fp1", "EEG Fz"], ["Fp1", "Fz"], "EEG "),
+        (["E1", "E12"], ["E1", "E12"], ""),
+        (["Fp1", "Fz", "O1"], ["Fp1", "Fz", "O1"], ""),
+        (["Fpz", "Fp1"], ["Fpz", "Fp1"], ""),
+        (["EEG 1", "EEG "], ["EEG 1", "EEG "], ""),
+        (["EEG 001"], ["EEG 001"], ""),
+        ([], [], ""),
+    ],
+)
+def test_short_names(names, short, prefix):
+    from mne_mmnet._mne import shorten_names
+
+    assert shorten_names(names) == (short, prefix)
+
+
+def test_floats_of_a_table_have_four_digits():
+    from mne_mmnet.report.words import table
+
+    html = table({"coverage": {"0.5": 0.5149999856948853}, "n": 5500, "rate": 1.5e-3})
+    assert re.findall(r"<td>([^<]*)<", html) == ["0.515", "5500", "0.0015"]
 
 
 def _slow_areas(src):
@@ -198,7 +314,7 @@ def test_all_places_are_in_one_system():
     probability = uncertainty.peak_probability.data[:, 0]
     likely = int(np.argmax(probability))
     assert _row(html, "most probable location") == (
-        f"{named(likely)} mm, MNI152, probability {probability[likely]:.3f}"
+        f"{named(likely)} mm, MNI152, probability {100 * probability[likely]:.1f} %"
     )
     deviation = _row(html, "standard deviation of the current there")
     assert deviation == f"{1e9 * uncertainty.std.data[likely, 0]:.3g} nA·m"
@@ -230,7 +346,7 @@ def test_cells_of_the_table_of_sources():
     """Moment, extent, share and probability of the first source, by their definitions."""
     evoked, fwd = _response()
     html, stc, report, uncertainty = _report(evoked, fwd)
-    head = re.search(r"<thead><tr>(.*?)</tr></thead><tbody><tr>(.*?)</tr>", html, re.DOTALL)
+    head = re.search(r"<thead><tr>(.*?)</tr></thead><tbody.*?><tr>(.*?)</tr>", html, re.DOTALL)
     names = re.findall(r"<th scope='col'>(.*?)</th>", head[1])
     cells = dict(zip(names, re.findall(r"<td>(.*?)</td>", head[2]), strict=True))
     sample = int(np.argmin(np.abs(stc.times - 0.05)))
@@ -282,8 +398,8 @@ def test_slices_of_a_volume():
 
     grid = np.stack(np.meshgrid(*3 * [np.arange(-50, 51, 10.0)]), -1).reshape(-1, 3)
     values = np.exp(-0.5 * ((grid - [30, 0, 0]) ** 2).sum(1) / 225)
-    right = draw_slices(1e-3 * grid, 1e-9 * values)
-    left = draw_slices(1e-3 * grid * [-1, 1, 1], 1e-9 * values)
+    right = draw_slices(grid, 1e-9 * values)
+    left = draw_slices(grid * [-1, 1, 1], 1e-9 * values)
     hot = (right[..., 0] > 200) & (right[..., 2] < 60)
     # the axial slice is the first; hot on its right half
     panel = hot[:, 60:360]

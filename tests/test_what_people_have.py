@@ -18,6 +18,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import mne_mmnet
 import template_cases as cases
 from mne_mmnet._cli import main
+from mne_mmnet._mne import find_other_types
 from mne_mmnet.recordings.averages import Averaging, read_average
 
 ROOT = Path(__file__).parents[1]
@@ -73,6 +74,54 @@ def test_epochs_are_averaged(raw, tmp_path):
     assert "6 epochs" in what
     with pytest.raises(ValueError, match="'left', 'right'"):
         read_average(path)
+
+
+def test_epochs_of_a_part_of_names(raw, tmp_path):
+    """MNE takes "left" for "left/easy", too: what was averaged is said, and named as asked for."""
+    words = ["left", "right", "left/easy"] * 4
+    raw.set_annotations(mne.Annotations(raw.annotations.onset, 0.0, words))
+    path = tmp_path / "x-epo.fif"
+    _epochs(raw).save(path, verbose="error")
+    evoked, what = read_average(path, "left")
+    assert what == "Averaged 8 epochs ('left', 'left/easy')."
+    assert (evoked.nave, evoked.comment) == (8, "left")
+
+
+def test_channels_of_eyes_that_a_file_calls_eeg(raw, tmp_path, capsys):
+    """EEGLAB's files have no types: the command leaves out what names say, others are warned."""
+    names = raw.ch_names[:3]
+    raw.rename_channels(dict(zip(names, ("EOG1", "EEG HEOG-REF", "EKG"), strict=True)))
+    path = tmp_path / "x_raw.fif"
+    raw.save(path, verbose="error")
+    evoked, what = read_average(path, averaging=Averaging("left"))
+    assert what.endswith(
+        "3 channels (EOG1, EEG HEOG-REF, EKG) named as those of eyes, heart or muscles left out."
+    )
+    assert evoked.info["bads"] == ["EOG1", "EEG HEOG-REF", "EKG"]
+    command = ["localize", str(path), "--events", "left", "--out", str(tmp_path)]
+    assert main(command) == 0
+    assert "muscles left out" in capsys.readouterr().out
+    # of the functions, types are the user's
+    evoked = mne.EvokedArray(np.array(_epochs(raw).average().data), raw.info, verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    fwd = mne_mmnet.make_template_forward(raw.info, verbose="error")
+    _, report, said = cases.localize(evoked, fwd)
+    (concern,) = (text for text in report.concerns if "eyes, heart or muscles" in text)
+    assert concern in said
+    assert "set_channel_types({'EOG1': 'eog', 'EEG HEOG-REF': 'eog', 'EKG': 'ecg'})" in concern
+    types = find_other_types(evoked.info, evoked.ch_names)
+    evoked.info["bads"] = list(types)
+    assert not any("muscles" in text for text in cases.localize(evoked, fwd)[1].concerns)
+    evoked.info["bads"] = []
+    evoked.del_proj().set_channel_types(types, verbose="error")
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    assert not any("muscles" in text for text in cases.localize(evoked, fwd)[1].concerns)
+
+
+def test_no_built_in_montage_has_names_of_other_types():
+    for montage in mne.channels.get_builtin_montages():
+        names = mne.channels.make_standard_montage(montage).ch_names
+        assert find_other_types(mne.create_info(names, 100.0, "eeg"), names) == {}
 
 
 @pytest.mark.parametrize("kind", ["edf", "brainvision", "eeglab"])
@@ -209,6 +258,10 @@ def test_a_batch_keeps_what_is_said_of_a_montage(tmp_path, capsys):
     table = (tmp_path / "out" / "mmnet-batch.csv").read_text(encoding="utf-8")
     assert "warnings" in table.splitlines()[0]
     assert table.count("They are placed by their names instead") == 3
+    # what was done needs no advice to do it, and is not called a fault of the forward solution
+    record = json.loads((tmp_path / "out" / "s0-mmnet.json").read_text())
+    (concern,) = (text for text in record["concerns"] if "mirror image" in text)
+    assert concern.endswith("it has its electrodes elsewhere, without fault.")
 
 
 @pytest.mark.parametrize("spacing", ["ico9", "abc", "1"])

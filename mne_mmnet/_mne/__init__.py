@@ -4,7 +4,13 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 `simulation` needs to know how a forward solution or a covariance is laid out.
 """
 
-from .ch_types import no_eeg_message, refuse_bipolar, refuse_other_types, units_of
+from .ch_types import (
+    find_other_types,
+    no_eeg_message,
+    refuse_bipolar,
+    refuse_other_types,
+    units_of,
+)
 from .channels import MIN_CHANNELS, select_channels
 from .checks import (
     check_channel_axis,
@@ -19,7 +25,7 @@ from .checks import (
 from .docs import fill_shared
 from .doubts import doubt_electrodes, electrodes_key
 from .electrodes import electrode_positions, find_nominal
-from .frames import doubt_positions
+from .frames import doubt_positions, leave_out_remedy
 from .gain import (
     PreparedForward,
     noise_scale,
@@ -51,7 +57,7 @@ from .stc import (
     restrict_to_label,
     wrap_stc,
 )
-from .words import summarize_names, warn
+from .words import shorten_names, summarize_names, warn
 
 __all__ = [
     "ESTIMATES",
@@ -83,11 +89,13 @@ __all__ = [
     "electrodes_key",
     "fill_shared",
     "find_nominal",
+    "find_other_types",
     "has_made_up_fiducials",
     "head_positions",
     "head_to_template",
     "is_average_reference",
     "known_places",
+    "leave_out_remedy",
     "locate_sources",
     "make_residual",
     "make_scalar_stc",
@@ -106,6 +114,7 @@ __all__ = [
     "resolve_loose",
     "restrict_to_label",
     "select_channels",
+    "shorten_names",
     "source_graph",
     "summarize_names",
     "template_scales",

@@ -26,6 +26,12 @@ _WHY_NOT = {
     "fnirs_od": "near-infrared spectroscopy has no electric sources",
 }
 _SEPARATOR = re.compile(r"\s*[-–_/:]\s*")
+# names of channels that readers call EEG because the file has no types (EEGLAB, EDF)
+_OTHERS = {
+    "eog": re.compile(r"[hvlr]?eog.*"),
+    "ecg": re.compile(r"e[ck]g.*"),
+    "emg": re.compile(r"emg.*"),
+}
 
 
 def no_eeg_message(info):
@@ -102,6 +108,56 @@ def refuse_bipolar(info, ch_names):
             "montage (export it with a common reference); a forward solution of differences is "
             "not made. Drop such channels, or mark them as bad, if there are others."
         )
+
+
+def find_other_types(info, ch_names):
+    """Find channels of type EEG that are named as those of eyes, heart or muscles.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info.
+    ch_names : sequence of str
+        The channels.
+
+    Returns
+    -------
+    types : dict of str
+        By name, the type that the name says: ``"eog"``, ``"ecg"`` or ``"emg"``.
+    """
+    types = {}
+    for name in ch_names:
+        if mne.channel_type(info, info["ch_names"].index(name)) == "eeg":
+            said = (kind for kind, word in _OTHERS.items() if word.fullmatch(plain_name(name)))
+            types[name] = next(said, None)
+    return {name: kind for name, kind in types.items() if kind is not None}
+
+
+def doubt_types(info, ch_names):
+    """Say that channels of type EEG are named as those of eyes, heart or muscles.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info.
+    ch_names : sequence of str
+        The channels that are localised.
+
+    Returns
+    -------
+    doubts : dict of str
+        ``"types"``, where there are such channels.
+    """
+    types = find_other_types(info, ch_names)
+    if not types:
+        return {}
+    return {
+        "types": (
+            f"{summarize_names(list(types))} named as those of eyes, heart or muscles, but of "
+            "type EEG: they are localised like electrodes on the scalp. If they are none, mark "
+            f"them as bad, or use set_channel_types({types}) before the average reference is set."
+        )
+    }
 
 
 def _split(name):

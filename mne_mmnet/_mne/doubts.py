@@ -4,13 +4,16 @@ import numpy as np
 from mne.transforms import Transform
 
 from .electrodes import electrode_positions
-from .frames import doubt_positions
+from .frames import doubt_positions, leave_out_remedy
 from .placement import has_made_up_fiducials, head_positions, place_electrodes
 from .words import summarize_names
 
 # m: repeated digitising differs by less; and single electrodes by less than the second
 _APART, _STRAY = 5e-3, 0.025
-_SEEN = "That is how the data have them; the forward solution has them otherwise, without fault."
+_SEEN = (
+    "These are the data's own positions, which the forward solution does not use: it has its "
+    "electrodes elsewhere, without fault."
+)
 
 
 def doubt_electrodes(info, fwd, ch_names):
@@ -43,7 +46,7 @@ def doubt_electrodes(info, fwd, ch_names):
     if len(own):
         theirs = doubt_positions(own_names, own, made_up=has_made_up_fiducials(info))
         if not doubts:
-            theirs = {kind: f"{text} {_SEEN}" for kind, text in theirs.items()}
+            theirs = {kind: f"{leave_out_remedy(text)} {_SEEN}" for kind, text in theirs.items()}
         doubts = theirs | doubts
     if moved := _doubt_moved(own_names, own, names, places):
         doubts["moved"] = moved

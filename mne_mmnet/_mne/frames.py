@@ -92,6 +92,22 @@ def _doubt(names, buffer, made_up):
     return doubts | found
 
 
+def leave_out_remedy(text):
+    """Leave the advice to set positions by name out of a doubt, where that was done.
+
+    Parameters
+    ----------
+    text : str
+        Of :func:`doubt_positions`.
+
+    Returns
+    -------
+    text : str
+        What is the matter, alone.
+    """
+    return text.replace(f" {_REMEDY}.", "")
+
+
 def _say_unit(median):
     return (
         f"The electrodes' median distance from the origin of the head is {median:.3g} m, and a "

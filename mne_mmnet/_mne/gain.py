@@ -8,7 +8,7 @@ from mne.utils import _validate_type, logger
 from scipy import sparse
 
 from ..dictionary.lead_errors import deep_fields
-from .ch_types import refuse_other_types, units_of
+from .ch_types import doubt_types, refuse_other_types, units_of
 from .channels import count_channels, doubt_left_out, make_whitener, select_channels
 from .checks import (
     _KINDS,
@@ -185,7 +185,7 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
 
     logger.info("Preparing the forward solution")
     ch_names = select_channels(info, fwd, noise_cov)
-    doubts = doubt_left_out(info, ch_names, fwd, noise_cov)
+    doubts = doubt_left_out(info, ch_names, fwd, noise_cov) | doubt_types(info, ch_names)
     ch_types = info.get_channel_types([info["ch_names"].index(name) for name in ch_names])
     if set(ch_types) != {"eeg"}:
         check_compensation(info, fwd)

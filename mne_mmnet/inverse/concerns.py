@@ -133,8 +133,8 @@ def find_concerns(
     -------
     concerns : dict of str
         Text by kind: those of ``prepared.doubts``, "n_channels", "ch_types", "flat", "copies",
-        "channel", "disorder", "exchanged", "noise", "snr_db", "explained", "amplitude", "tiny",
-        "rank" or "region".
+        "channel", "disorder", "drift", "exchanged", "noise", "snr_db", "explained", "amplitude",
+        "tiny", "rank" or "region".
     score : float
         See :class:`SolverReport`.
     """
@@ -177,10 +177,11 @@ def find_concerns(
             f"for noise. Don't read the estimate; {remedy}."
         )
     if operator.channel_model is not None:
-        doubts = operator.channel_model.doubt(data)
-        if "explained" in concerns and "disorder" in doubts:
+        doubts = operator.channel_model.doubt(data, in_time=n_times == data.shape[1])
+        if "explained" in concerns:
             # slow noise that is white over the channels looks as channels in disorder do
-            concerns["explained"] += f" Or: {doubts.pop('disorder')}"
+            reasons = [doubts.pop(kind) for kind in ("disorder", "drift") if kind in doubts]
+            concerns["explained"] += "".join(f" Or: {text}" for text in reasons)
         concerns |= doubts
     found = stands_out and "explained" not in concerns
     concerns |= doubt_amplitude(prepared.ch_types, data, largest, sensors, found)

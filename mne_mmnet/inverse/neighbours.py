@@ -23,6 +23,23 @@ _AS_GOOD = 1.0
 # share of maps that a channel's neighbours don't predict, relative to that of white maps: clean
 # ones reach 0.45 with 16 electrodes, 0.35 with 32; those of shuffled names are 0.6 and more
 _DISORDER, _DISORDER_FEW, _FEW = 0.5, 0.6, 24
+# channels are in order after all where one band of frequencies has less than this: names in
+# another order spoil all of them, electrodes that drift, each on its own, the slow ones alone
+_ORDER, _ORDER_FEW = 0.5, 0.4
+# trends taken out are polynomials of these degrees, with so many samples for each coefficient
+_TRENDS, _SAMPLES = (1, 3), 4
+_DISORDERED = (
+    "Channels are not what their neighbours predict, although the data stand out of noise: "
+    "positions belong to other channels (names in another order), several channels are bad or "
+    "drift (filter out what is slow), or the data are no potentials of a head. Compare the maps "
+    "with those of a response that you know, such as an eye blink."
+)
+_DRIFT = (
+    "Much of the data's power is slow, and differs between neighbouring channels as nothing in "
+    "the head does: electrodes drift, each on its own. It is taken for noise, or for sources. "
+    "High-pass filter the recording before it is averaged (from 0.1 to 1 Hz), or take out linear "
+    "trends."
+)
 # components that stand out of white noise by this factor, and hold this share of the power, count
 _STANDS_OUT, _LEAST_SHARE = 3.0, 0.3
 # two channels are exchanged where that lessens the prediction errors by more than this, times the
@@ -81,18 +98,21 @@ class ChannelModel(NamedTuple):
         names = tuple(name for name, eeg in zip(prepared.ch_names, is_eeg, strict=True) if eeg)
         return cls(names, back, covariance, np.linalg.inv(covariance), fields)
 
-    def doubt(self, whitened):
+    def doubt(self, whitened, in_time=True):
         """Say which channels don't go with the others, or that none does.
 
         Parameters
         ----------
         whitened : array of shape (n_rank, n_times)
             The data.
+        in_time : bool
+            Whether the columns are samples in their order, rather than a factor of a covariance:
+            only then drift can be told.
 
         Returns
         -------
         doubts : dict of str
-            Texts by kind: ``"channel"``, ``"disorder"``, ``"exchanged"``.
+            Texts by kind: ``"channel"``, ``"disorder"``, ``"drift"``, ``"exchanged"``.
         """
         data = self.unwhitener @ whitened
         power = np.square(data).sum()
@@ -113,7 +133,7 @@ class ChannelModel(NamedTuple):
             if not sizes[worst] > limit * median:
                 break
             focal = self._is_source(data[kept], errors[worst], precision, kept, worst)
-            if focal and not self._in_disorder(data[kept], kept):
+            if focal and not self._is_unpredicted(data[kept], kept):
                 break
             ratio = max(ratio, sizes[worst] / max(median, 1e-300))
             bad.append(self.ch_names[kept[worst]])
@@ -123,14 +143,9 @@ class ChannelModel(NamedTuple):
             doubts["channel"] = _say_bad(bad, ratio)
         if len(kept) < _MIN_CHANNELS:
             return doubts
-        if self._in_disorder(data[kept], kept):
-            doubts["disorder"] = (
-                "Channels are not what their neighbours predict, although the data stand out of "
-                "noise: positions belong to other channels (names in another order), several "
-                "channels are bad or drift (filter out what is slow), or the data are no "
-                "potentials of a head. Compare the maps with those of a response that you know, "
-                "such as an eye blink."
-            )
+        if self._is_unpredicted(data[kept], kept):
+            drifts = in_time and self._is_in_order(_without_drifts(data[kept]), kept)
+            doubts |= {"drift": _DRIFT} if drifts else {"disorder": _DISORDERED}
         elif not bad and (pair := self._find_exchanged(data)):
             first, second = (self.ch_names[k] for k in pair)
             doubts["exchanged"] = (
@@ -192,13 +207,20 @@ class ChannelModel(NamedTuple):
         )
         return by_source.max() > _AS_GOOD * by_fault
 
-    def _in_disorder(self, data, kept):
-        """Whether neighbours predict so little that positions must be those of others."""
-        limit = _DISORDER_FEW if len(kept) < _FEW else _DISORDER
-        return self._disorder(data, kept) > limit
+    def _is_unpredicted(self, data, kept):
+        """Whether neighbours predict so little that positions may be those of other channels."""
+        return self._disorder(data, kept) > (_DISORDER_FEW if len(kept) < _FEW else _DISORDER)
+
+    def _is_in_order(self, bands, kept):
+        """Whether neighbours predict one of several bands of the data well."""
+        limit = _ORDER_FEW if len(kept) < _FEW else _ORDER
+        return any(self._disorder(band, kept) <= limit for band in bands)
 
     def _disorder(self, data, kept):
-        """Share of the standing-out maps that is not predicted, relative to that of white maps."""
+        """Share of the standing-out maps that is not predicted, relative to that of white maps.
+
+        NaN where too little stands out of noise.
+        """
         data = data - data.mean(axis=0)
         maps, values, _ = np.linalg.svd(data, full_matrices=False)
         power = np.square(values)
@@ -209,13 +231,25 @@ class ChannelModel(NamedTuple):
         edge = noise * ((1 + aspect) / max(1 - 0.5 * aspect, 0.5)) ** 2
         standing = power > _STANDS_OUT * edge
         if not power[standing].sum() > _LEAST_SHARE * power.sum():
-            return 0.0
+            return np.nan
         precision = self._precision_of(kept)
         predictor = precision / np.diag(precision)[:, np.newaxis]
         missed = np.square(predictor @ maps[:, standing]).sum(axis=0)
         centre = np.eye(n_channels) - 1.0 / n_channels
         white = np.square(predictor @ centre).sum() / (n_channels - 1)
         return np.average(missed, weights=power[standing]) / white
+
+
+def _without_drifts(data):
+    """Yield data without their slow trends, and their differences from sample to sample."""
+    n_times = data.shape[1]
+    for degree in _TRENDS:
+        if n_times >= _SAMPLES * (degree + 1):
+            powers = np.polynomial.legendre.legvander(np.linspace(-1, 1, n_times), degree)
+            trends = np.linalg.qr(powers)[0]
+            yield data - data @ trends @ trends.T
+    if n_times >= 2 * _SAMPLES:
+        yield np.diff(data)
 
 
 def _of_differences(products):

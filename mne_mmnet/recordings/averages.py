@@ -6,7 +6,14 @@ from typing import NamedTuple
 
 import mne
 
-from .._mne import check_reference, electrode_positions, plain_name, summarize_names, warn
+from .._mne import (
+    check_reference,
+    electrode_positions,
+    find_other_types,
+    plain_name,
+    summarize_names,
+    warn,
+)
 from .files import say_cut_short
 
 # averages of other programs
@@ -59,7 +66,8 @@ def read_average(path, condition=None, averaging=None):
     Returns
     -------
     evoked : mne.Evoked
-        The response, projectors not applied.
+        The response, projectors not applied. Channels named as those of eyes, heart or muscles
+        are marked as bad where the file calls them EEG.
     what : str
         What was done to get it; empty where the file holds it.
 
@@ -77,10 +85,19 @@ def read_average(path, condition=None, averaging=None):
     averaging = Averaging() if averaging is None else averaging
     kind, content = read_recording(path)
     if kind == "averages":
-        return _choose(path, content, condition), ""
-    if kind == "epochs":
-        return _average_epochs(path, content, condition or averaging.events)
-    return _average_raw(path, content, averaging)
+        evoked, what = _choose(path, content, condition), ""
+    elif kind == "epochs":
+        evoked, what = _average_epochs(path, content, condition or averaging.events)
+    else:
+        evoked, what = _average_raw(path, content, averaging)
+    types = find_other_types(evoked.info, evoked.ch_names)
+    if types:
+        # types can't be changed below a projector of the reference
+        evoked = evoked.copy()
+        evoked.info["bads"] = list(dict.fromkeys([*evoked.info["bads"], *types]))
+        names = summarize_names(list(types))
+        what += f"{' ' if what else ''}{names} named as those of eyes, heart or muscles left out."
+    return evoked, what
 
 
 def read_recording(path):
@@ -191,7 +208,10 @@ def _choose(path, responses, condition):
     listing += ", …" if len(responses) > 12 else ""
     if condition is None:
         if len(responses) > 1:
-            raise ValueError(f"{path} holds several responses; give condition one of {listing}.")
+            raise ValueError(
+                f"{path} holds several responses; say which with --condition (condition=): one of "
+                f"{listing}."
+            )
         return responses[0]
     named = [evoked for evoked in responses if evoked.comment == condition]
     if len(named) == 1:
@@ -209,14 +229,17 @@ def _average_epochs(path, epochs, condition):
         chosen = _pick_events(path, condition, epochs.event_id)
     elif len(names) > 1:
         raise ValueError(
-            f"{path} holds epochs of several conditions; give condition one of {_list(names)}."
+            f"{path} holds epochs of several conditions; say which with --condition (condition=): "
+            f"one of {_list(names)}, or several with commas between them."
         )
     picked = epochs[chosen] if condition is not None else epochs
     if len(picked) == 0:
         raise ValueError(f"{path} holds no good epoch of {_list(chosen)}.")
     evoked = picked.average(picks="data" if "eeg" not in epochs else None)
-    evoked.comment = evoked.comment or ", ".join(chosen)
-    return evoked, f"Averaged {evoked.nave} epochs ({_list(chosen)})."
+    # MNE takes "left" for "left/easy", too, and calls the average after the shares of each
+    taken = list(picked.event_id)
+    evoked.comment = condition or ", ".join(taken)
+    return evoked, f"Averaged {evoked.nave} epochs ({_list(taken)})."
 
 
 def _average_raw(path, raw, averaging):

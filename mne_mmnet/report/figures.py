@@ -3,6 +3,7 @@
 import mne
 import numpy as np
 
+from .._mne import shorten_names
 from ..viz.colours import choose_unit
 from ..viz.page import make_figure
 
@@ -36,7 +37,11 @@ def draw_sensors(evoked, kind):
     """
     figure = make_figure((700, 640))
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
-    names = len(evoked.copy().pick(kind, exclude=()).ch_names) <= 70  # more would overlap
+    evoked = evoked.copy().pick(kind, exclude=())
+    evoked.rename_channels(
+        dict(zip(evoked.ch_names, shorten_names(evoked.ch_names)[0], strict=True))
+    )
+    names = len(evoked.ch_names) <= 70  # more would overlap
     evoked.plot_sensors(ch_type=kind, show_names=names, axes=axes, show=False, verbose="error")
     return figure
 
@@ -96,9 +101,9 @@ def draw_topomaps(evoked, kind, times):
         A map for each time, all at one scale, with projectors applied.
     """
     total = 230 * len(times) + 120  # pixels
-    figure = make_figure((total, 290))
+    figure = make_figure((total, 260))
     lefts = [(20 + 230 * k) / total for k in range(len(times) + 1)]
-    axes = [figure.add_axes((left, 0.05, 200 / total, 0.75)) for left in lefts[:-1]]
+    axes = [figure.add_axes((left, 0.04, 200 / total, 0.84)) for left in lefts[:-1]]
     axes.append(figure.add_axes((lefts[-1], 0.2, 14 / total, 0.5)))
     proj = bool(evoked.info["projs"])
     with mne.use_log_level("error"):
@@ -111,6 +116,8 @@ def draw_topomaps(evoked, kind, times):
             proj=proj,
             show=False,
         )
+    for one in axes:  # MNE's own are twice as large
+        one.title.set_fontsize(_FONT)
     return figure
 
 
@@ -134,7 +141,7 @@ def draw_time_courses(all_times, courses, labels, times):
         The curves; points where there is one sample.
     """
     figure = make_figure((950, 380))
-    axes = figure.add_axes((0.09, 0.14, 0.6, 0.8))
+    axes = figure.add_axes((0.09, 0.14, 0.54, 0.8))
     name, unit = choose_unit(max((course.max() for course in courses), default=0.0) or 1e-9)
     for course, label in zip(courses, labels, strict=True):
         axes.plot(1e3 * all_times, course / unit, marker=_marker(all_times), label=label)

@@ -4,7 +4,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, logger, verbose
 
-from .._mne import ESTIMATES, electrode_positions
+from .._mne import ESTIMATES, electrode_positions, shorten_names
 from .._version import __version__
 from ..dictionary.regions import Regions
 from ..inverse import SolverReport
@@ -23,7 +23,7 @@ from .figures import draw_butterfly, draw_fit, draw_sensors, draw_time_courses, 
 from .pages import INTERPRETATION, Pages, intended_use
 from .peaks import channel_types, find_times
 from .places import Places
-from .recording import describe_head_model, describe_recording, localised
+from .recording import describe_head_model, describe_recording, localised, place_as_localised
 from .slices import draw_slices
 
 _N_COURSES = 4
@@ -135,15 +135,16 @@ def make_report(
     areas = source_areas(fwd["src"])
     areas = None if areas is None else areas[lay_out(stc, fwd).rows]
     about = dict(regions=regions, positions=1e3 * positions, areas=areas, places=places)
-    _add_summary(page, stc, report, card, sources)
+    _add_summary(page, stc, report, card, sources, _say_region(uncertainty, level, areas))
     _add_recording(page, evoked, seen, fwd, window)
-    _add_response(page, seen, window, times)
+    _add_response(page, place_as_localised(seen, fwd), window, times)
     _add_sources(page, stc, sources, samples, about)
     surfaces = _Surfaces(subject, subjects_dir, stc)
     _add_maps(page, fwd, stc, surfaces, samples, (places, uncertainty, level))
     rows = regions.separate(np.sqrt(np.mean(stc.data**2, axis=1)), _N_COURSES)
     courses = [np.abs(stc.data[regions.within(k)]).sum(axis=0) for k in rows]
-    figure = draw_time_courses(stc.times, courses, list(map(places.name, rows)), times)
+    labels = list(map(places.name_with_region, rows))
+    figure = draw_time_courses(stc.times, courses, labels, times)
     caption = (
         f"Moments within {regions.radius:g} mm of the places where they are largest over the "
         f"window; positions in mm ({places.frame}: x to the right, y to the front, z up)."
@@ -189,11 +190,13 @@ class _Surfaces:
                 self.missing = f"No picture of the cortex: {error}"
 
 
-def _add_summary(page, stc, report, card, sources):
+def _add_summary(page, stc, report, card, sources, region):
     rows = {
         "window": f"{1e3 * stc.times[0]:.1f} to {1e3 * stc.times[-1]:.1f} ms, "
         f"{len(stc.times)} samples of {1e3 * stc.tstep:.3g} ms",
         "strongest source": _say_strongest(sources),
+        **region,
+        "second method": _say_second_method(report),
         "model": card.name,
         "explained": f"{100 * report.explained:.1f} % of the whitened data",
         "objective": f"{report.objective[0]:.2f} → {report.objective[-1]:.2f}, "
@@ -212,18 +215,39 @@ def _add_recording(page, evoked, seen, fwd, window):
         caption = (
             "Electrodes of the forward solution on the scalp of fsaverage, whatever the head: "
             "look for the wrong side, axis or unit. Bad ones are red, those behind pale."
+            + _say_short(electrode_positions(fwd["info"])[0])
         )
         page.show("Head model", "Alignment", image, caption)
 
 
+def _say_short(names):
+    """Say what names in a picture are short for."""
+    prefix = shorten_names(names)[1]
+    return f" All names begin with {prefix.strip()!r}, left out here." if prefix else ""
+
+
+def _is_compared(report):
+    return report.agreement is not None and np.isfinite(report.agreement.region_distance_mm)
+
+
+def _say_second_method(report):
+    if not _is_compared(report):
+        return "none"
+    return (
+        f"eLORETA has its strongest source {report.agreement.region_distance_mm:.0f} mm away, its "
+        f"largest single current {report.agreement.peak_distance_mm:.0f} mm"
+    )
+
+
 def _say_agreement(report):
-    if report.agreement is None or not np.isfinite(report.agreement.region_distance_mm):
+    if not _is_compared(report):
         return "The estimate was not compared with another method."
     return (
-        "eLORETA, which needs no training, has its strongest region "
-        f"{report.agreement.region_distance_mm:.0f} mm from this estimate's; the correlation of "
-        f"the two maps is {report.agreement.correlation:.2f} (eLORETA's is smooth: 0.3 is usual "
-        "for a focal source)."
+        "eLORETA, which needs no training, has its strongest region over the window "
+        f"{report.agreement.region_distance_mm:.0f} mm from this estimate's, and its largest "
+        f"single current {report.agreement.peak_distance_mm:.0f} mm from this one's. The "
+        f"correlation of the two maps is {report.agreement.correlation:.2f} (eLORETA's is smooth: "
+        "0.3 is usual for a focal source). Where the two are far apart, other evidence decides."
     )
 
 
@@ -260,6 +284,8 @@ def _add_sources(page, stc, sources, samples, about):
             f" Area: of the cortex within {2 * radius:g} mm whose current is at least half of the "
             "largest there."
         )
+    if any(row.region for row in sources):
+        text += " Region: of the AAL atlas, the nearest one."
     if any(row.probability is not None for row in sources):
         text += (
             f" Probability: that the strongest source over the window lies within {radius:g} mm."
@@ -304,7 +330,8 @@ def _tell_rises(stc, samples, about):
     text = (
         "Half rise: when the moment around the strongest source of the peak last passed half of "
         "its value. What lies where at the half rise is nearer to where activity begins than what "
-        "lies where at the peak, if the two differ."
+        "lies where at the peak, if the two differ. Places on two sides of the head, or more than "
+        f"{2 * about['regions'].radius:g} mm apart, are two sources rather than one on its way."
     )
     return words.grid(rows) + words.paragraph(text)
 
@@ -314,7 +341,8 @@ def _add_response(page, evoked, window, times):
     placed = {kind: _with_positions(evoked, kind) for kind in kinds}
     for kind in kinds:
         if placed[kind] is not None:
-            page.show("Sensors", f"Sensors, {kind}", draw_sensors(placed[kind], kind))
+            caption = _say_short(placed[kind].ch_names).strip() or None
+            page.show("Sensors", f"Sensors, {kind}", draw_sensors(placed[kind], kind), caption)
         else:
             text = f"The {kind} channels have no positions: they cannot be drawn on a head."
             page.say("Sensors", f"Sensors, {kind}", words.paragraph(text))
@@ -330,7 +358,13 @@ def _add_response(page, evoked, window, times):
         page.say("Response", "Butterfly", words.paragraph(text))
     for kind in kinds:
         if placed[kind] is not None:
-            page.show("Response", f"Maps, {kind}", draw_topomaps(placed[kind], kind, times))
+            caption = (
+                "The response over the head, seen from above, nose up, left at the left; at one "
+                "scale. "
+            )
+            caption += "Against the average reference." if kind == "eeg" else ""
+            figure = draw_topomaps(placed[kind], kind, times)
+            page.show("Response", f"Maps, {kind}", figure, caption.strip())
 
 
 def _with_positions(evoked, kind):
@@ -357,7 +391,7 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
             f"Largest single current: {places.name(strongest)} mm, {places.frame}, "
             f"{1e9 * stc.data[strongest, sample]:.3g} nA·m; the table of sources sums them up. "
             "Currents below "
-            f"{100 * THRESHOLD:.0f} % of the largest at that time are not drawn."
+            f"{100 * THRESHOLD:.0f} % of the largest at that time are not coloured."
         )
         if surfaces.missing is None:
             image = plot_sources(
@@ -378,10 +412,21 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
                 label=label,
                 stamp=stamp,
             )
-        page.show("Sources", f"Sources at {stamp}", image, caption)
+        axes = "" if surfaces.missing is None else " Axes: coordinates of the forward solution."
+        page.show("Sources", f"Sources at {stamp}", image, caption + axes)
         if any(space["type"] != "surf" for space in fwd["src"]) and len(positions) > 30:
-            image = draw_slices(positions, stc.data[:, sample], stamp=stamp)
-            page.show("Sources", f"Slices at {stamp}", image, caption)
+            image = draw_slices(places.mm, stc.data[:, sample], stamp=stamp)
+            page.show("Sources", f"Slices at {stamp}", image, f"{caption} Axes: {places.frame}.")
+
+
+def _say_region(uncertainty, level, areas):
+    """How large the confidence region is, as a row of a table."""
+    if uncertainty is None:
+        return {}
+    inside = uncertainty.region(level)
+    share = f"{100 * inside.mean():.0f} % of all locations"
+    size = share if areas is None else f"{areas[inside].sum():.0f} cm² of cortex, {share}"
+    return {f"{100 * level:g} % region": f"{size}: where the strongest source may be"}
 
 
 def _add_uncertainty(page, uncertainty, places, level, areas):
@@ -389,7 +434,7 @@ def _add_uncertainty(page, uncertainty, places, level, areas):
     likely = int(np.argmax(probability))
     rows = {
         "most probable location": f"{places.name(likely)} mm, {places.frame}, "
-        f"probability {probability[likely]:.3f}",
+        f"probability {100 * probability[likely]:.1f} %",
         "standard deviation of the current there": f"{1e9 * uncertainty.std.data[likely, 0]:.3g} "
         "nA·m",
     }

@@ -3,7 +3,7 @@
 import mne
 import numpy as np
 
-from ..places.anatomy import find_mni, to_head
+from ..places.anatomy import find_mni, name_regions, to_head
 from ..places.layout import SIDES, lay_out
 
 
@@ -20,6 +20,15 @@ class Places:
         Whose head it is.
     subjects_dir : path-like | None
         Directory of the subject.
+
+    Attributes
+    ----------
+    positions : array of shape (n_sources, 3)
+        In m, as the forward solution has them.
+    mm : array of shape (n_sources, 3)
+        In mm, in the frame that places are named in.
+    frame : str
+        Name of that frame.
     """
 
     def __init__(self, stc, fwd, subject, subjects_dir):
@@ -27,7 +36,7 @@ class Places:
         self.positions = layout.positions
         head = to_head(layout.positions, fwd)
         mni = find_mni(head, fwd, subject, subjects_dir)
-        self._mm = 1e3 * layout.positions if mni is None else mni
+        self.mm = 1e3 * layout.positions if mni is None else mni
         self._hemispheres = [layout.hemispheres[space] for space in layout.spaces]
         if mni is not None:
             self.frame = "MNI152"
@@ -38,9 +47,15 @@ class Places:
 
     def name(self, source):
         """Side and coordinates (mm) of a source, such as ``"left (-44, -63, 12)"``."""
-        x, y, z = (round(float(value)) for value in self._mm[source])
+        x, y, z = (round(float(value)) for value in self.mm[source])
         side = SIDES.get(self._hemispheres[source], "left" if x < 0 else "right")
         return f"{side} ({x}, {y}, {z})"
+
+    def name_with_region(self, source):
+        """Name a source with the atlas's region, where it is known: ``"left Insula_L (…)"``."""
+        found = name_regions(self.mm[[source]]) if self.frame == "MNI152" else None
+        side, place = self.name(source).split(" ", 1)
+        return f"{side} {found[0]} {place}" if found else f"{side} {place}"
 
     def distance(self, sources, centre):
         """Distance (mm) of the farthest of some sources from one of them."""

@@ -3,6 +3,7 @@
 import re
 
 import numpy as np
+from mne.io.constants import FIFF
 
 from .._mne import (
     describe_head,
@@ -46,6 +47,30 @@ def localised(evoked, fwd, report):
     return evoked.copy().pick(names)
 
 
+def place_as_localised(evoked, fwd):
+    """Put electrodes where the forward solution has them, so that all pictures agree.
+
+    Parameters
+    ----------
+    evoked : mne.Evoked
+        The response.
+    fwd : mne.Forward
+        The forward solution.
+
+    Returns
+    -------
+    evoked : mne.Evoked
+        A copy. Electrodes that have no position of their own are left without.
+    """
+    evoked = evoked.copy()
+    own = electrode_positions(evoked.info)[0]
+    for name, place in zip(*electrode_positions(fwd["info"], set(own)), strict=True):
+        channel = evoked.info["chs"][evoked.ch_names.index(name)]
+        channel["loc"] = np.concatenate([place, channel["loc"][3:]])
+        channel["coord_frame"] = FIFF.FIFFV_COORD_HEAD
+    return evoked
+
+
 def describe_recording(evoked, seen, fwd, window):
     """Describe a recording.
 
@@ -71,14 +96,16 @@ def describe_recording(evoked, seen, fwd, window):
     left = len(evoked.ch_names) - len(seen.ch_names) - len(info["bads"])
     others = f"; {left} others left out" if left > 0 else ""
     rows = {
-        "response": f"{evoked.comment or '(no comment)'}, {evoked.nave} averages",
+        "response": f"{evoked.comment or '(no comment)'}, {_say_nave(evoked)}",
         "channels": f"{counts}; bad: {', '.join(info['bads']) or 'none'}{others}",
     }
+    if info["meas_date"] is not None:
+        rows = {"recorded": f"{info['meas_date']:%Y-%m-%d}"} | rows
     if "eeg" in kinds:
         rows["electrode positions"] = _describe_positions(evoked, fwd)
         rows["reference"] = _describe_reference(seen)
-    rows["filter"] = f"{info['highpass']:g} to {info['lowpass']:g} Hz, as the file says"
-    rows["sampling rate"] = f"{info['sfreq']:g} Hz"
+    rows["filter"] = f"{_say_filter(info)}, as the file says"
+    rows["sampling rate"] = f"{info['sfreq']:.4g} Hz"
     rows["baseline"] = (
         "none, or not noted"
         if evoked.baseline is None
@@ -91,6 +118,18 @@ def describe_recording(evoked, seen, fwd, window):
         else f"{ratio:.1f} dB (mean power in the window over that before time 0)"
     )
     return rows
+
+
+def _say_nave(evoked):
+    return f"average of {evoked.nave} trial{'' if evoked.nave == 1 else 's'}"
+
+
+def _say_filter(info):
+    high, low = info["highpass"] or 0.0, info["lowpass"] or 0.0
+    highpass = f"high-pass {high:.3g} Hz" if high > 0 else "no high-pass"
+    # half of the sampling rate is MNE's word for none
+    is_filtered = 0 < low < 0.49 * info["sfreq"]
+    return f"{highpass}, {f'low-pass {low:.3g} Hz' if is_filtered else 'no low-pass'}"
 
 
 def signal_to_noise(evoked, window):
@@ -167,13 +206,21 @@ def describe_head_model(evoked, fwd):
     spaces = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
     used = dict.fromkeys(spaces.get(space["type"], space["type"]) for space in fwd["src"])
     kinds = " and ".join(used)
+    subject = fwd["src"][0].get("subject_his_id")
     return {
-        "head": str(describe_head(evoked.info, fwd)),
-        "subject": fwd["src"][0].get("subject_his_id") or "not noted",
+        "head": _say_head(describe_head(evoked.info, fwd), subject),
+        "subject": subject or "not noted",
         "conductivities": find_conductivities(fwd)
         or "not noted in the forward solution (ask who made it)",
         "sources": f"{fwd['nsource']}, {kinds}",
     }
+
+
+def _say_head(head, subject):
+    """Whose head; a forward solution that names nobody may be anybody's."""
+    guessed = head.kind == "own" and not subject
+    note = "; taken for that, as the forward solution names no template" if guessed else ""
+    return f"{head}{note}"
 
 
 def find_conductivities(fwd):

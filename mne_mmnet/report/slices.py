@@ -21,7 +21,7 @@ def draw_slices(positions, values, *, stamp="", size=(1200, 480)):
     Parameters
     ----------
     positions : array of shape (n_sources, 3)
-        Positions (m); x to the right, y to the front, z up.
+        Positions (mm); x to the right, y to the front, z up.
     values : array of shape (n_sources,)
         Currents (A·m).
     stamp : str
@@ -34,7 +34,7 @@ def draw_slices(positions, values, *, stamp="", size=(1200, 480)):
     image : array of shape (height, width, 3), uint8
         The picture. A pixel has the value of the nearest source, if one is within a grid's step.
     """
-    positions, values = 1e3 * np.asarray(positions), np.asarray(values)
+    positions, values = np.asarray(positions), np.asarray(values)
     tree = cKDTree(positions)
     step = np.median(tree.query(positions, k=2)[0][:, 1]) if len(positions) > 1 else 10.0
     peak = positions[np.argmax(np.abs(values))]
@@ -42,7 +42,7 @@ def draw_slices(positions, values, *, stamp="", size=(1200, 480)):
     low, high = positions.min(axis=0) - step, positions.max(axis=0) + step
     figure = make_figure(size)
     for column, (name, a, b, across, ends, levels) in enumerate(_PLANES):
-        axes = figure.add_axes((0.05 + 0.285 * column, 0.14, 0.25, 0.74))
+        axes = figure.add_axes((0.06 + 0.285 * column, 0.14, 0.21, 0.74))
         x, y = (np.arange(low[k], high[k] + _FINE, _FINE) for k in (a, b))
         grid = np.empty((len(y), len(x), 3))
         grid[..., a], grid[..., b], grid[..., across] = *np.meshgrid(x, y), peak[across]

@@ -41,7 +41,7 @@ def table(rows):
     Parameters
     ----------
     rows : dict
-        Values by name; those of dictionaries within get rows of their own.
+        Values by name; those of dictionaries within get rows of their own, and floats four digits.
 
     Returns
     -------
@@ -73,7 +73,7 @@ def grid(rows):
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
     return (
         '<table class="table table-sm grid" style="width: auto">'
-        f"<thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table>"
+        f'<thead><tr>{head}</tr></thead><tbody style="white-space: nowrap">{lines}</tbody></table>'
     )
 
 
@@ -98,7 +98,7 @@ def _flatten(rows, prefix=""):
         if isinstance(value, dict) and value:
             yield from _flatten(value, f"{prefix}{name}.")
         else:
-            yield prefix + str(name), value
+            yield prefix + str(name), f"{value:.4g}" if isinstance(value, float) else value
 
 
 def verdict(concerns):

@@ -11,6 +11,7 @@ from .._mne import (
     electrode_positions,
     has_made_up_fiducials,
     head_positions,
+    leave_out_remedy,
     no_eeg_message,
     place_electrodes,
     refuse_bipolar,
@@ -106,8 +107,9 @@ def place_on_template(info, how):
         raise ValueError(doubts["unit"])
     placed = place_electrodes(names, positions, how)
     for text in doubts.values():
-        moved = {"by name": " They are placed by their names instead."}.get(placed.how, "")
-        warn(text + moved)
+        if placed.how == "by name":
+            text = f"{leave_out_remedy(text)} They are placed by their names instead."
+        warn(text)
     places = dict(zip(names, placed.positions, strict=True))
     for channel in info["chs"]:
         channel["loc"] = channel["loc"].copy()

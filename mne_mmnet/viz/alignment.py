@@ -4,7 +4,13 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, logger, verbose
 
-from .._mne import doubt_positions, electrode_positions, head_positions, template_scalp
+from .._mne import (
+    doubt_positions,
+    electrode_positions,
+    head_positions,
+    shorten_names,
+    template_scalp,
+)
 from .page import check_path, make_figure, save_png, to_image
 
 # name, axes to the right and up, axis towards the eye and its sign
@@ -15,6 +21,7 @@ _VIEWS = (
 )
 _GOOD, _BAD = "#1f4e79", "#d62728"
 _MOST_NAMES = 70
+_MARGIN = 14.0  # mm, for the letters of the sides
 
 
 @verbose
@@ -80,11 +87,12 @@ def _draw(names, places, good, title, size):
     figure = make_figure(size)
     font = 12.0 * size[0] / 1350
     figure.text(0.01, 0.97, title, fontsize=1.1 * font, va="top", wrap=True)
+    short = shorten_names(names)[0]
     everything = np.concatenate([scalp, places])
-    low, high = everything.min(axis=0) - 8, everything.max(axis=0) + 8
+    low, high = everything.min(axis=0) - _MARGIN, everything.max(axis=0) + _MARGIN
     extent = (high - low).max()
     for column, (name, across, up, eye) in enumerate(_VIEWS):
-        axes = figure.add_axes((0.01 + 0.33 * column, 0.02, 0.32, 0.8))
+        axes = figure.add_axes((0.01 + 0.34 * column, 0.02, 0.3, 0.8))
         _draw_scalp(axes, scalp, faces, nn, across, up, eye)
         x, y = (each[1] * places[:, each[0]] for each in (across, up))
         middle = 0.5 * (low[eye[0]] + high[eye[0]])
@@ -93,15 +101,14 @@ def _draw(names, places, good, title, size):
             for which, colour in ((good, _GOOD), (~good, _BAD)):
                 rows = shown & which
                 axes.plot(x[rows], y[rows], "o", color=colour, ms=0.45 * font, alpha=alpha)
-        if len(names) <= _MOST_NAMES:
-            for k in np.flatnonzero(near):
-                axes.annotate(
-                    names[k],
-                    (x[k], y[k]),
-                    xytext=(2, 2),
-                    textcoords="offset points",
-                    fontsize=0.6 * font,
-                )
+        for k in np.flatnonzero(near & (len(names) <= _MOST_NAMES)):
+            axes.annotate(
+                short[k],
+                (x[k], y[k]),
+                xytext=(2, 2),
+                textcoords="offset points",
+                fontsize=0.7 * font,
+            )
         for set_limits, (axis, sign) in ((axes.set_xlim, across), (axes.set_ylim, up)):
             centre = sign * 0.5 * (low[axis] + high[axis])
             set_limits(centre - 0.5 * extent, centre + 0.5 * extent)
