@@ -34,8 +34,7 @@ def measure(operator, gain, positions, normals, info, n_times, snr_db, n_dipoles
             noise = rng.standard_normal(data.shape)
             noise *= np.sqrt(np.mean(data**2) / np.mean(noise**2)) * 10 ** (-snr_db / 20)
             data = data + noise
-        evoked = mne.EvokedArray(data, info)
-        evoked.set_eeg_reference(projection=True)
+        evoked = mne.EvokedArray(data, info).set_eeg_reference(projection=True)
         peak = np.argmax(wave)
         stc = mne_mmnet.apply_mmnet_inverse(evoked, operator, pick_ori="vector")
         vectors = stc.data[:, :, peak]

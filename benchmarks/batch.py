@@ -15,7 +15,7 @@ from pathlib import Path
 
 import mne
 import numpy as np
-from common import machine, make_info, write_rows
+from common import draw_dipoles, machine, make_info, write_rows
 from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
@@ -32,14 +32,9 @@ def make_study(folder, n_files, seed):
     info = make_info("biosemi64", 250.0)
     fwd = mne_mmnet.make_template_forward(info)
     mne.write_forward_solution(folder / "head-fwd.fif", fwd)
-    gain = fwd["sol"]["data"]
-    rng = np.random.default_rng(seed)
     files = []
     for number in range(n_files):
-        picks = rng.choice(gain.shape[1], 3, replace=False)
-        waves = 3e-8 * np.sin(rng.uniform(0.1, 0.4, (3, 1)) * np.arange(50))
-        data = gain[:, picks] @ waves
-        data += 0.3 * data.std() * rng.standard_normal(data.shape)
+        data = draw_dipoles(fwd, 250.0, 50, [seed, number], snr_db=10.0)
         evoked = mne.EvokedArray(data, info).set_eeg_reference(projection=True)
         files.append(folder / f"run-{number:03}-ave.fif")
         evoked.save(files[-1])

@@ -1,9 +1,14 @@
 """What the benchmarks share: electrodes of a montage, tables, the machine, taking turns."""
 
+import contextlib
 import csv
 import os
 import platform
+import subprocess
+import sys
 import time
+
+import numpy as np
 
 
 def make_info(montage, sfreq):
@@ -22,6 +27,19 @@ def referenced(info):
 
     data = [[0.0]] * len(info["ch_names"])
     return mne.EvokedArray(data, info).set_eeg_reference(projection=True).info
+
+
+def draw_dipoles(fwd, sfreq, n_times, seed, snr_db=5.0):
+    """Three dipoles with oscillations along the normals, and white noise; V."""
+    import mne
+
+    rng = np.random.default_rng(seed)
+    fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
+    picks = rng.choice(fixed["nsource"], 3, replace=False)
+    phase = rng.uniform(3, 12, (3, 1)) * np.arange(n_times) / sfreq
+    signal = fixed["sol"]["data"][:, picks] @ (3e-8 * np.sin(2 * np.pi * phase))
+    noise = rng.standard_normal(signal.shape)
+    return signal + noise * np.sqrt(np.mean(signal**2) / 10 ** (snr_db / 10))
 
 
 def write_rows(path, comment, rows):
@@ -43,6 +61,17 @@ def read_rows(path):
 def machine():
     """Say what times depend on."""
     return f"{platform.machine()}, {os.cpu_count()} cores"
+
+
+@contextlib.contextmanager
+def busy_cores(n_processes):
+    """Keep cores busy with something else, each with a process."""
+    command = [sys.executable, "-c", "while True: pass"]
+    with contextlib.ExitStack() as stack:
+        for _ in range(n_processes):
+            process = stack.enter_context(subprocess.Popen(command))
+            stack.callback(process.kill)
+        yield
 
 
 def by_turns(ways, n_repeats):

@@ -24,7 +24,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import write_rows
-from floor import count_work, measure_rates, wait_for
+from floor import clock, count_work, measure_rates
 
 from mne_mmnet.network import describe
 from mne_mmnet.simulation import PeopleArchive, SimulationConfig
@@ -74,16 +74,22 @@ def estimate(network, model, batch):
     return problem.objective.posterior_mean(last.point, data).cpu()
 
 
-def measure(function, device, repeats):
+def median_seconds(function, args):
     """Median of the seconds that a call takes, after two that warm up."""
-    spent = []
-    for _ in range(repeats + 2):
-        wait_for(device)
-        started = time.perf_counter()
-        function()
-        wait_for(device)
-        spent.append(time.perf_counter() - started)
-    return float(np.median(spent[2:]))
+    return float(np.median(clock(function, args.device, args.repeats + 2)[2:]))
+
+
+def make_row(what, n, seconds, share=""):
+    """One row of the table, printed."""
+    row = dict(
+        what=what,
+        batch=n,
+        ms=f"{1e3 * seconds:.4g}",
+        a_second=f"{n / seconds:.4g}",
+        percent_of_floor=share,
+    )
+    print(row, flush=True)
+    return row
 
 
 def measure_estimates(network, people, args, rates):
@@ -92,18 +98,9 @@ def measure_estimates(network, people, args, rates):
     for n_windows in args.windows:
         batch = simulate_windows(space, n_windows)
         model = prepare(network, space, batch)
-        seconds = measure(partial(estimate, network, model, batch), args.device, args.repeats)
+        seconds = median_seconds(partial(estimate, network, model, batch), args)
         floor = n_windows * count_work(network, model, batch.data.shape[2]).seconds(rates)
-        rows.append(
-            dict(
-                what="estimates",
-                batch=n_windows,
-                ms=f"{1e3 * seconds:.4g}",
-                a_second=f"{n_windows / seconds:.4g}",
-                percent_of_floor=f"{100 * floor / seconds:.3g}",
-            )
-        )
-        print(rows[-1], flush=True)
+        rows.append(make_row("estimates", n_windows, seconds, f"{100 * floor / seconds:.3g}"))
     return rows
 
 
@@ -118,17 +115,7 @@ def measure_training(network, people, args):
             for batch in batches:
                 part_loss(network, space, batch, network.config.n_steps, part).backward()
 
-        seconds = measure(step, args.device, args.repeats) / len(batches)
-        rows.append(
-            dict(
-                what="training",
-                batch=n_batch,
-                ms=f"{1e3 * seconds:.4g}",
-                a_second=f"{n_batch / seconds:.4g}",
-                percent_of_floor="",
-            )
-        )
-        print(rows[-1], flush=True)
+        rows.append(make_row("training", n_batch, median_seconds(step, args) / len(batches)))
     network.requires_grad_(False)
     return rows
 

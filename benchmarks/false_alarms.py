@@ -20,24 +20,21 @@ and the folder of real EEG that the tests use, ../shared/data. Positions that we
 those that equal no built-in montage, lie on no sphere and have no exact mirror image.
 """
 
-import argparse
 import csv
 import json
-import time
-import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
 from common import write_rows
 from faults import SAID, name_faults
+from runner import RESULTS, made_by, make_parser, quiet
 
 import mne_mmnet
 from mne_mmnet._mne.electrodes import find_nominal
 from mne_mmnet._mne.placement import electrode_frame, head_positions
 from mne_mmnet.recordings.averages import read_recording
 
-RESULTS = Path(__file__).parent / "results" / "false_alarms.csv"
 ENDINGS = (".fif", ".fif.gz", ".vhdr", ".ahdr", ".set", ".edf", ".bdf", ".cnt", ".con", ".sqd")
 ENDINGS += (".nedf", ".cdt", ".dat", ".raw", ".mff", ".ds", "_electrodes.tsv")
 FOLDERS = (".mff", ".ds")  # recordings that are folders
@@ -153,26 +150,23 @@ def look_at_all(folders):
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "false_alarms.csv", model=False)
     parser.add_argument("folders", type=Path, nargs="+")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
+    quiet()
     rows = []
-    with warnings.catch_warnings(), mne.use_log_level("error"):
-        warnings.simplefilter("ignore")
-        for row in look_at_all(args.folders):
-            rows.append(row)
-            said = ", ".join(f"{check} {row[check]}" for check in SAID if row[check])
-            print(
-                f"{row['recording']}: {row['kind']}, {row['electrodes']} electrodes "
-                f"({row['positions']}), {row['n']} looked at: {said or 'nothing'}",
-                flush=True,
-            )
+    for row in look_at_all(args.folders):
+        rows.append(row)
+        said = ", ".join(f"{check} {row[check]}" for check in SAID if row[check])
+        print(
+            f"{row['recording']}: {row['kind']}, {row['electrodes']} electrodes "
+            f"({row['positions']}), {row['n']} looked at: {said or 'nothing'}",
+            flush=True,
+        )
     digitised = [row for row in rows if row["positions"] == "digitised"]
     doubted = sum(any(row[check] for check in SAID) for row in digitised)
     print(f"{len(digitised)} recordings with digitised electrodes, {doubted} doubted.")
-    comment = f"python benchmarks/false_alarms.py FOLDER ...; {time.strftime('%Y-%m-%d')}; windows"
-    write_rows(args.out, comment, rows)
+    write_rows(args.out, made_by(args, "", "of FOLDER ...: windows with a concern"), rows)
 
 
 if __name__ == "__main__":

@@ -54,14 +54,16 @@ class Work(NamedTuple):
         return max(arithmetic, self.traffic / rates.memory)
 
 
-def _best(function, device, n_times=5):
+def clock(function, device, n_times):
+    """Seconds that each of some calls takes."""
     found = []
     for _ in range(n_times):
+        wait_for(device)
         started = time.perf_counter()
         function()
         wait_for(device)
         found.append(time.perf_counter() - started)
-    return min(found)
+    return found
 
 
 def wait_for(device):
@@ -90,12 +92,11 @@ def measure_rates(size=768, n_floats=16_000_000, device="cpu"):
     single = torch.randn(size, size, device=device)
     double = single.double()
     large = torch.ones(n_floats, device=device)
-    wait_for(device)
     operations = 2.0 * size**3
     return Rates(
-        operations / _best(lambda: single @ single, device),
-        operations / _best(lambda: double @ double, device),
-        4.0 * n_floats / _best(large.sum, device),
+        operations / min(clock(lambda: single @ single, device, 5)),
+        operations / min(clock(lambda: double @ double, device, 5)),
+        4.0 * n_floats / min(clock(large.sum, device, 5)),
     )
 
 

@@ -19,7 +19,6 @@ norms, both of the average reference. Writes ``benchmarks/results/forward.csv``:
 out, and said so.
 """
 
-import argparse
 import importlib.util
 import tempfile
 import time
@@ -31,13 +30,13 @@ import numpy as np
 from common import make_info, write_rows
 from mne.io.constants import FIFF
 from mne.transforms import Transform, apply_trans, invert_transform
+from runner import RESULTS, made_by, make_parser, quiet
 from scipy.spatial import cKDTree
 from scipy.special import eval_legendre
 
 from mne_mmnet.template import make_template_bem, make_template_forward
 from mne_mmnet.template.surfaces import icosphere
 
-RESULTS = Path(__file__).parent / "results" / "forward.csv"
 SIGMAS = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp, as the template has them
 RADII = (0.080, 0.085, 0.092)  # m
 SHELLS = ("inner_skull", "outer_skull", "outer_skin")
@@ -223,10 +222,9 @@ def _row(head, solver, reference, orientation, where, rdm, mag):
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser = make_parser(__file__, __doc__, out=RESULTS / "forward.csv", model=False)
     args = parser.parse_args()
-    mne.set_log_level("error")
+    quiet()
     solvers = {"MNE": sphere_bem, "MNE's sphere model": make_sphere}
     bem = make_template_bem(ico=3)
     template = {"MNE": bem}
@@ -236,8 +234,7 @@ def main():
         solvers["OpenMEEG"] = lambda: sphere_bem("openmeeg")
         template["OpenMEEG"] = mne.make_bem_solution(bem["surfs"], solver="openmeeg")
     rows = [*compare_spheres(solvers), *compare_template(template)]
-    comment = f"python benchmarks/forward.py; {time.strftime('%Y-%m-%d')}; seed {SEED}"
-    write_rows(args.out, comment, rows)
+    write_rows(args.out, made_by(args, "", f"seed {SEED}"), rows)
 
 
 if __name__ == "__main__":

@@ -48,18 +48,19 @@ def _ones(values):
     return [1] * (values.ndim - 1)
 
 
+def _interval(values, groups):
+    return confidence_interval(values) if groups is None else clustered_interval(values, groups)
+
+
 def mean_columns(name, values, groups=None):
     """Mean and interval, as columns of a table; groups are clusters, if there are any."""
-    if groups is None:
-        low, high = confidence_interval(values)
-    else:
-        low, high = clustered_interval(values, groups)
+    low, high = _interval(values, groups)
     return {name: f"{np.mean(values):.4g}", f"{name}_ci": f"{low:.4g} … {high:.4g}"}
 
 
 def difference_columns(gain, more_is_better, groups=None):
     """Mean of paired differences, its interval, and the verdict, as columns of a table."""
-    low, high = confidence_interval(gain) if groups is None else clustered_interval(gain, groups)
+    low, high = _interval(gain, groups)
     ahead, behind = (low > 0, high < 0) if more_is_better else (high < 0, low > 0)
     return dict(
         difference=f"{np.mean(gain):.4g}",

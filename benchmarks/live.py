@@ -19,28 +19,24 @@ what it plays. Writes ``benchmarks/results/live.csv``.
 
 import argparse
 import contextlib
-import multiprocessing
 import os
-import platform
 import subprocess
 import sys
 import threading
 import time
 import uuid
-import warnings
-from pathlib import Path
 
 import mne
 import mne_lsl
 import numpy as np
-from common import make_info, write_rows
+from common import busy_cores, draw_dipoles, machine, make_info, write_rows
 from mne_lsl.lsl import StreamInlet, local_clock, resolve_streams
 from mne_lsl.player import PlayerLSL
 from mne_lsl.stream import StreamLSL
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 
-RESULTS = Path(__file__).parent / "results" / "live.csv"
 SFREQ, WINDOW, CHUNK = 250.0, 0.2, 5
 STEPS = (0.2, 0.1, 0.04, 0.02)
 AWAY = 3.0  # s
@@ -48,17 +44,16 @@ AWAY = 3.0  # s
 
 def main():
     """Measure everything."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "live.csv", model=False)
     parser.add_argument("--seconds", type=float, default=10.0, help="of each case")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     parser.add_argument("--play", help=argparse.SUPPRESS)
     args = parser.parse_args()
-    mne.set_log_level("error")
+    quiet()
     mne_lsl.set_log_level("critical")
-    warnings.simplefilter("ignore")
     info = make_info("biosemi64", SFREQ)
     fwd = mne_mmnet.make_template_forward(info)
-    data = simulate(fwd)
+    # no multiple of the chunk: at its end the player would send all of it at once
+    data = draw_dipoles(fwd, SFREQ, int(10 * SFREQ) + 2, 0, snr_db=10.0)
     if args.play:
         play(mne.io.RawArray(data, info), args.play)
         return
@@ -73,32 +68,20 @@ def main():
     with amplifier() as name:
         ahead = measure_ahead(name)
         for n_busy in (0, os.cpu_count()):
-            with busy(n_busy):
+            with busy_cores(n_busy):
                 for step in STEPS:
                     for way, made in ways.items():
                         rows.append(measure(name, way, made, step, n_busy, ahead, args.seconds))
-                        print(rows[-1], flush=True)
+                        tell(rows[-1])
     for way, made in ways.items():
         rows.append(come_back(way, made, ahead))
-        print(rows[-1], flush=True)
-    comment = (
-        f"python benchmarks/live.py --seconds {args.seconds:g}; seed 0; {time.strftime('%F')}; "
-        f"{platform.machine()}, {os.cpu_count()} cores (load average {load:.1f} before), "
+        tell(rows[-1])
+    notes = (
+        f"seed 0; {machine()} (load average {load:.1f} before), "
         f"OMP_NUM_THREADS={os.environ.get('OMP_NUM_THREADS', 'not set')}; mne-lsl "
         f"{mne_lsl.__version__}; the player dates samples {1e3 * ahead:.0f} ms ahead"
     )
-    write_rows(args.out, comment, rows)
-
-
-def simulate(fwd):
-    """Ten seconds of three dipoles with oscillations, white noise at 10 dB; V."""
-    rng = np.random.default_rng(0)
-    fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
-    picks = rng.choice(fixed["nsource"], 3, replace=False)
-    # no multiple of the chunk: at its end the player would send all of it at once
-    phase = rng.uniform(3, 12, (3, 1)) * np.arange(int(10 * SFREQ) + 2) / SFREQ
-    signal = fixed["sol"]["data"][:, picks] @ (3e-8 * np.sin(2 * np.pi * phase))
-    return signal + rng.standard_normal(signal.shape) * np.sqrt(np.mean(signal**2) / 10)
+    write_rows(args.out, made_by(args, "seconds", notes), rows)
 
 
 def play(raw, name):
@@ -128,28 +111,6 @@ def amplifier():
         yield name
     finally:
         process.communicate(b"")
-
-
-@contextlib.contextmanager
-def busy(n_processes):
-    """Keep cores busy."""
-    workers = [multiprocessing.Process(target=compute, daemon=True) for _ in range(n_processes)]
-    for worker in workers:
-        worker.start()
-    try:
-        yield
-    finally:
-        for worker in workers:
-            worker.terminate()
-            worker.join()
-
-
-def compute():
-    """Multiply matrices for ever."""
-    x = np.random.default_rng(0).standard_normal((200, 200))
-    while True:
-        x = x @ x
-        x /= np.linalg.norm(x)
 
 
 def measure_ahead(name, seconds=4.0):

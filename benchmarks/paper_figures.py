@@ -1,14 +1,16 @@
 """Figures of ``benchmarks/paper.py``: estimates on the cortex, descent, and what majorants buy."""
 
 import time
+from functools import partial
 
 import numpy as np
 import torch
+from drawing import COLOURS, DASHES, strip
+from drawing import save as _save
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
 
-from mne_mmnet._support.files import whole_file
 from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant, sharp_structured_majorant
 from mne_mmnet.metrics import space_time_cosine
 from mne_mmnet.solver import RayProposer
@@ -18,9 +20,6 @@ from mne_mmnet.viz.colours import GYRUS, blend
 from mne_mmnet.viz.surfaces import Painting, _Hemisphere, _renderer, find_surfaces
 
 SUBJECT = "fsaverage5"
-# Okabe & Ito's colours, told apart by the colour-blind; and dashes for print without colour
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C510A")
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.3)), (0, (6, 2, 1, 2)), (0, (4, 1, 1, 1, 1, 1)))
 # factors by which an analytic majorant is raised where the objective rose: rounding or a kink
 _RAISES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
 
@@ -86,18 +85,7 @@ def majorant_traces(estimator, batch, n_steps, n_products=16):
     return traces, certificates, seconds
 
 
-def _save(figure, path):
-    """Write a figure as PNG, whole or not at all."""
-    with whole_file(path) as scratch:
-        figure.savefig(scratch, format="png", dpi=figure.dpi)
-
-
-def _clean(axes):
-    """Draw no more of a frame than the eye needs."""
-    axes.spines[["top", "right"]].set_visible(False)
-    axes.tick_params(labelsize=13)
-    axes.grid(True, color="0.92", lw=0.8)
-    axes.set_axisbelow(True)
+_clean = partial(strip, labelsize=13)
 
 
 def _band(axes, x, trace, colour, dash, label, marker="o"):

@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 
 from mne_mmnet.dictionary.distances import Neighbourhoods, cover
 from mne_mmnet.simulation.people import NOMINAL_RATIO
+from mne_mmnet.template.fit import vertex_normals
 
 _PERCENT = (5, 25, 50, 75, 95)
 _COLUMNS = (2, 4, 6, 8)
@@ -164,7 +165,7 @@ def _independent(people):
         used = space["vertno"]
         _, nearest = cKDTree(points).query(space["rr"][used])
         space["rr"][used] = points[nearest]
-        normals.append(_outward(points, surface.agg_data("triangle"))[nearest])
+        normals.append(vertex_normals(points, surface.agg_data("triangle"))[nearest])
     normals = mne.transforms.apply_trans(other.trans, np.concatenate(normals), move=False)
     bem = other.solve_bem(NOMINAL_RATIO, 1.0, lambda points: points)
     with mne.use_log_level("error"):
@@ -182,12 +183,3 @@ def _independent(people):
         row = dict(quantity=f"{_CORTEX}, {kept.sum()} sources", montage=montage, who="conte69")
         rows.append(row | _named(np.percentile(found, _PERCENT)))
     return rows
-
-
-def _outward(points, tris):
-    """Compute unit normals at a surface's points."""
-    a, b, c = points[tris].transpose(1, 0, 2)
-    normals = np.zeros_like(points)
-    for corner in tris.T:
-        np.add.at(normals, corner, np.cross(b - a, c - a))
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True)

@@ -37,7 +37,7 @@ TITLES = {
 OURS = "mmnet"
 # methods whose maps are no currents: shares of a moment mean nothing
 _NO_MOMENT = ("dSPM", "sLORETA", "LCMV", "lcmv-mvpure")
-_N_CURVES = len(COLOURS)
+_N_CURVES = len(MARKERS)
 _RST = ("earth_movers_distance_mm", "auc", "space_time_cosine", "strongest_region_error_mm")
 _RST += ("window_region_error_mm", "strongest_peak_error_mm", "dispersion_of_four_mm", "n_maxima")
 

@@ -17,9 +17,9 @@ import time
 import mne
 import numpy as np
 from against import Served, serve
-from common import machine, write_rows
+from common import busy_cores, draw_dipoles, machine, write_rows
 from runner import RESULTS, made_by, make_parser, tell
-from throughput import SFREQ, busy_core, prepare_cap, simulate
+from throughput import SFREQ, prepare_cap
 
 import mne_mmnet
 from mne_mmnet.metrics import confidence_interval
@@ -32,8 +32,8 @@ KINDS = ("evoked", "epochs", "raw", "stream")
 def make_calls():
     """Make what answers a kind of call with its seconds (of a stream: of each of its windows)."""
     info, fwd, operator = prepare_cap()
-    epochs = np.stack([simulate(fwd, N_TIMES, seed) for seed in range(N_EPOCHS)])
-    continuous = simulate(fwd, int(SECONDS * SFREQ), 1)
+    epochs = np.stack([draw_dipoles(fwd, SFREQ, N_TIMES, seed) for seed in range(N_EPOCHS)])
+    continuous = draw_dipoles(fwd, SFREQ, int(SECONDS * SFREQ), 1)
 
     def call(kind):
         if kind == "stream":
@@ -94,7 +94,7 @@ def main(argv=None):
             for end in ends.values():
                 end.ask(kind)
         for beside in (False, True):
-            with busy_core() if beside else contextlib.nullcontext():
+            with busy_cores(int(beside)):
                 for kind in KINDS:
                     spent = {name: [] for name in ends}
                     for _ in range(args.turns):

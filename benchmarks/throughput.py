@@ -12,11 +12,8 @@ Streams also on one thread, and beside a process that keeps one core busy: two t
 each other. Writes ``benchmarks/results/throughput.csv``.
 """
 
-import contextlib
 import os
 import resource
-import subprocess
-import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -26,24 +23,13 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import by_turns, machine, make_info, referenced, write_rows
+from common import busy_cores, by_turns, draw_dipoles, machine, make_info, referenced, write_rows
 from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 
 SFREQ, N_TIMES = 250.0, 50
 N_LABEL = 100
-
-
-def simulate(fwd, n_times, seed):
-    """Three dipoles with oscillations, white noise at 5 dB; V."""
-    rng = np.random.default_rng(seed)
-    fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
-    picks = rng.choice(fixed["nsource"], 3, replace=False)
-    phase = rng.uniform(3, 12, (3, 1)) * np.arange(n_times) / SFREQ
-    signal = fixed["sol"]["data"][:, picks] @ (3e-8 * np.sin(2 * np.pi * phase))
-    noise = rng.standard_normal(signal.shape)
-    return signal + noise * np.sqrt(np.mean(signal**2) / 10**0.5)
 
 
 def prepare():
@@ -75,7 +61,7 @@ def timed(function):
 def measure_epochs(n_epochs, n_repeats):
     """Measure a batch against loops, in ms an epoch."""
     info, fwd, operator = prepare()
-    data = np.stack([simulate(fwd, N_TIMES, seed) for seed in range(n_epochs)])
+    data = np.stack([draw_dipoles(fwd, SFREQ, N_TIMES, seed) for seed in range(n_epochs)])
     epochs = mne.EpochsArray(data, info)
     evokeds = [mne.EvokedArray(one, info) for one in data]
     few = evokeds[: max(2, n_epochs // 10)]  # preparing each time is slow
@@ -114,7 +100,7 @@ def measure_raw(minutes):
     n_times = int(60 * minutes * SFREQ)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "long_raw.fif"
-        raw = mne.io.RawArray(simulate(fwd, n_times, 0), info)
+        raw = mne.io.RawArray(draw_dipoles(fwd, SFREQ, n_times, 0), info)
         raw.save(path)
         del raw
         raw = mne.io.read_raw_fif(path, preload=False)
@@ -138,10 +124,10 @@ def measure_stream(n_windows, beside=False):
     """Latency of windows of 0.2 s."""
     info, fwd, operator = prepare()
     stream = mne_mmnet.MMNetStream(operator, info)
-    data = simulate(fwd, N_TIMES * n_windows, 1)
+    data = draw_dipoles(fwd, SFREQ, N_TIMES * n_windows, 1)
     stream.push(data[:, :N_TIMES])
     stream = mne_mmnet.MMNetStream(operator, info)
-    with busy_core() if beside else contextlib.nullcontext():
+    with busy_cores(int(beside)):
         for k in range(n_windows):
             stream.push(data[:, k * N_TIMES : (k + 1) * N_TIMES])
     latency = stream.latency
@@ -157,16 +143,6 @@ def measure_stream(n_windows, beside=False):
             peak_mb=f"{peak_mb():.0f}",
         )
     ]
-
-
-@contextlib.contextmanager
-def busy_core():
-    """Keep one core busy with something else."""
-    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
-        try:
-            yield
-        finally:
-            process.kill()
 
 
 def main():

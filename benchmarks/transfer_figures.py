@@ -50,10 +50,12 @@ def figure_factors(path, found, cases, metrics):
     for row, metric in zip(grid, metrics, strict=True):
         for axes, (title, ticks, members) in zip(row, factors, strict=True):
             for k, name in enumerate(names):
-                _draw_levels(axes, k, len(names), _levels(found[name], members, metric))
+                points = _levels(found[name], members, metric)
+                if len(points):
+                    _draw_points(axes, k, len(names), points)
             axes.set_xticks(range(len(ticks)), ticks)
             axes.set_xlim(-0.5, len(ticks) - 0.5)
-            _clean(axes)
+            strip(axes, labelsize=12)
             if metric == next(iter(metrics)):
                 counts = [len({key for key, _ in level}) for level in members]
                 axes.set_title(f"{title}\n({_span(counts)} cases a point)", fontsize=14)
@@ -113,11 +115,11 @@ def figure_overview(path, found, lead, metrics):
         shown = [_tick(name, found[name], keys) for name in order[::-1]]
         shown = shown if axes is grid[0, 0] else [""] * len(order)
         axes.set_yticks(range(len(order)), shown)
-        note = _direction(more_is_better)
+        note = "more is better →" if more_is_better else "← less is better"
         if metric == "localization_error_mm":
             note += "; ×: as many peaks at random\n(right: number of peaks)"
         axes.set_title(f"{LABELS[metric]}\n{note}", fontsize=13)
-        _clean(axes)
+        strip(axes, labelsize=12)
     figure.suptitle(
         f"All methods, mean and 95 % bootstrap interval over {len(keys)} cases "
         "(all montages and SNRs), best mean rank on top",
@@ -149,7 +151,7 @@ def _draw_lead(axes, lead, metric, more_is_better):
     axes.set_xticks(range(len(levels)), [f"{level}" for level in levels])
     axes.set_xlabel("SNR (dB)", fontsize=13)
     axes.set_title(LABELS[metric], fontsize=13)
-    _clean(axes)
+    strip(axes, labelsize=12)
 
 
 def _factors(cases, keys):
@@ -212,19 +214,11 @@ def _levels(records, members, metric):
     return np.array(points)
 
 
-def _draw_levels(axes, k, n_series, points):
-    if len(points):
-        _draw_points(axes, k, n_series, points)
-
-
 def _draw_points(axes, k, n_series, points, label=None, joined=True):
     """Draw means with intervals, moved aside so that none hides another."""
     x = points[:, 0] + 0.12 * (k - (n_series - 1) / 2)
-    style = dict(color=COLOURS[k], marker=MARKERS[k], ms=6, lw=2.0, label=label)
-    if joined:
-        axes.plot(x, points[:, 1], ls=DASHES[k], zorder=3 if k == 0 else 2, **style)
-    else:
-        axes.plot(x, points[:, 1], ls="", **style)
+    style = dict(color=COLOURS[k], marker=MARKERS[k], ls=DASHES[k] if joined else "", label=label)
+    axes.plot(x, points[:, 1], ms=6, lw=2.0, zorder=3 if k == 0 else 2, **style)
     axes.vlines(x, points[:, 2], points[:, 3], color=COLOURS[k], lw=1.6)
 
 
@@ -251,10 +245,6 @@ def _shown(found, metrics):
     return [name for name in (OURS, *others, *linear) if name in found]
 
 
-def _direction(more_is_better):
-    return "more is better →" if more_is_better else "← less is better"
-
-
 def _tick(name, records, keys):
     """Name a method, and how often it failed."""
     n_failed = sum(records[key]["failure"] is not None for key in keys)
@@ -264,12 +254,6 @@ def _tick(name, records, keys):
 def _span(counts):
     low, high = min(counts), max(counts)
     return f"{low}" if low == high else f"{low} to {high}"
-
-
-def _clean(axes):
-    """Draw no more of a frame than the eye needs."""
-    strip(axes)
-    axes.tick_params(labelsize=12)
 
 
 def _legend(figure, names):

@@ -10,7 +10,7 @@ from mne_mmnet.dictionary.model import SourceModel, build_source_graph, build_so
 from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.network import EvidenceNetwork, NetworkConfig, describe
 from mne_mmnet.objective import N_NOISE, EvidenceObjective
-from mne_mmnet.simulation import PeopleArchive, SimulationConfig
+from mne_mmnet.simulation import HeadArchive, PeopleArchive, SimulationConfig
 
 SMALL = NetworkConfig(
     scales=(PatchScale("point"), PatchScale("gaussian", 8.0)),
@@ -25,6 +25,11 @@ SMALL = NetworkConfig(
     n_steps=6,
 )
 DOMAIN = asdict(SimulationConfig())
+
+
+def draw(rng, *shape):
+    """Normal numbers, as a float64 tensor."""
+    return torch.as_tensor(rng.standard_normal(shape))
 
 
 def ring(n_sources, spacing=6.0):
@@ -144,6 +149,25 @@ def make_people(rng, gains, electrodes, positions, normals, adjacency, **fields)
     )
 
 
+def make_heads(rng, gains, **fields):
+    """Heads with lead fields (n_heads, n_electrodes, n_sources, 3), sources on a ring."""
+    n_electrodes, n_sources = np.shape(gains)[1:3]
+    drawn = dict(
+        electrodes=80 * rng.standard_normal((n_electrodes, 3)),
+        groups=np.zeros(n_electrodes, int),
+        positions=20 * rng.standard_normal((n_sources, 3)),
+        normals=np.tile([0.0, 0.0, 1.0], (n_sources, 1)),
+        adjacency=ring(n_sources),
+    )
+    return HeadArchive(np.asarray(gains, np.float32), **(drawn | fields))
+
+
+def heads_of(people):
+    """People's true lead fields as heads."""
+    names = ("electrodes", "groups", "positions", "normals", "adjacency")
+    return HeadArchive(people.true, **{name: getattr(people, name) for name in names})
+
+
 def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, orient="fixed", n_times=5):
     """Float64 objective with random costs and barriers, and a random point inside the box."""
     n_orient = 1 if orient == "fixed" else 3
@@ -167,9 +191,15 @@ def random_objective(rng, n_batch=2, n_rank=7, n_sources=9, orient="fixed", n_ti
 
 def random_network(seed, spread, config=SMALL):
     """Draw a network whose weights are all random, of standard deviation ``spread``."""
-    generator = torch.Generator().manual_seed(seed)
-    network = EvidenceNetwork(config).requires_grad_(False)
-    for parameter in network.parameters():
-        parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+    network = randomise(EvidenceNetwork(config).requires_grad_(False), seed, spread)
     network.confidence.tail.abs_()  # a share
     return network.eval()
+
+
+@torch.no_grad()
+def randomise(network, seed, spread):
+    """Draw all weights anew."""
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in network.parameters():
+        parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
+    return network

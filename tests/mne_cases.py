@@ -12,7 +12,20 @@ SPHERE = mne.make_sphere_model(
     (0.0, 0.0, 0.04), 0.095, relative_radii=(0.9, 0.92, 0.97, 1.0), verbose=False
 )
 SUBJECT = "twoballs"
-KINDS = ("surface", "volume", "discrete", "mixed")
+# of each kind of source space the classes of estimates: one number a source, and vectors
+CLASSES = {
+    "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
+    "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
+    "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
+}
+KINDS = tuple(CLASSES)
+# of data that are noise of an arbitrary unit the package says so
+noise_may_be_called_that = pytest.mark.filterwarnings(
+    "ignore:.*outside the training domain:RuntimeWarning",
+    "ignore:The sources explain:RuntimeWarning",
+    "ignore:The largest current is:RuntimeWarning",
+)
 N_USED = 162
 
 
@@ -132,6 +145,13 @@ def make_fwd(kind="surface", n_channels=64):
     return mne.make_forward_solution(
         info, trans, src, SPHERE, meg=False, mindist=0.0, verbose=False
     )
+
+
+def normal_gain(fwd, info):
+    """Lead field of currents along the normals, its rows in the order of `info`."""
+    fixed = mne.convert_forward_solution(fwd, force_fixed=True, verbose=False)
+    fixed = mne.pick_channels_forward(fixed, info["ch_names"], ordered=True, verbose=False)
+    return fixed["sol"]["data"]
 
 
 def canonical_meg_info(system):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from core_cases import draw
 from mne_mmnet.majorant.ray import certified_ray
 from mne_mmnet.network import Anchored, CosineConfig, CosineNetwork
 from mne_mmnet.solver import CosineModel, certify, cosine_iterates, pose_cosine, pose_network
@@ -14,7 +15,6 @@ from test_cosine_majorants import (
     EPSILON,
     N_SOURCES,
     N_TIMES,
-    draw,
     make_objective,
     powers_of_ten,
 )

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_cases import ring
+from core_cases import make_heads
 from mne_mmnet.baselines import (
     ESTIMATORS,
     ConvNet1D,
@@ -23,7 +23,7 @@ from mne_mmnet.baselines import (
     make_estimator,
 )
 from mne_mmnet.network import CosineConfig
-from mne_mmnet.simulation import Dataset, HeadArchive, SereegaConfig, average_reference_basis
+from mne_mmnet.simulation import Dataset, SereegaConfig, average_reference_basis
 from mne_mmnet.solver import CosineModel
 from mne_mmnet.training import BilevelConfig, SampleStream, bilevel, train_bilevel
 from mne_mmnet.training.bilevel import cosine, denoising_loss, upper_loss
@@ -46,13 +46,10 @@ def archive():
     gains = rng.standard_normal((2, N_ELECTRODES, N_SOURCES, 3))
     for _ in range(2):
         gains = gains + np.roll(gains, 1, axis=2) + np.roll(gains, -1, axis=2)
-    return HeadArchive(
-        gains=gains.astype(np.float32),
-        electrodes=80 * rng.standard_normal((N_ELECTRODES, 3)),
+    return make_heads(
+        rng,
+        gains,
         groups=np.repeat([0, 1], N_ELECTRODES // 2),
-        positions=rng.standard_normal((N_SOURCES, 3)),
-        normals=np.broadcast_to([0.0, 0.0, 1.0], (N_SOURCES, 3)),
-        adjacency=ring(N_SOURCES),
         source_space=dict(subject="ring", n_sources=N_SOURCES, vertices_sha256="none"),
     )
 

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import torch
 
+from core_cases import heads_of
 from mne_mmnet._support.devices import keep_triton_out
-from mne_mmnet.simulation import HeadArchive
 from mne_mmnet.training import train
 from mne_mmnet.training.checkpoint import (
     append_entry,
@@ -160,20 +160,8 @@ def test_log(tmp_path):
 # Lead fields ------------------------------------------------------------------------------------
 
 
-def _heads():
-    people = ring_people(n_people=2)
-    return HeadArchive(
-        people.true,
-        people.electrodes,
-        people.groups,
-        people.positions,
-        people.normals,
-        people.adjacency,
-    )
-
-
 LEAD_FIELDS = {
-    "heads": (_heads, ["gains", "positions"], "lead fields"),
+    "heads": (lambda: heads_of(ring_people(n_people=2)), ["gains", "positions"], "lead fields"),
     "people": (
         partial(ring_people, n_people=2),
         ["true", "own", "fitted", "deep", "normals"],

@@ -6,7 +6,7 @@ import pytest
 from mne.decoding import SSD
 from mne.preprocessing import ICA
 
-from mne_cases import make_fwd, make_info
+from mne_cases import make_fwd, make_info, normal_gain
 from mne_mmnet import (
     apply_mmnet_inverse,
     localize_components,
@@ -23,9 +23,7 @@ SFREQ = 250.0
 
 def gain_of(rows):
     """Average-referenced fields of some sources along their normals."""
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True, verbose=False)
-    gain = fixed["sol"]["data"][:, list(rows)]
+    gain = normal_gain(FWD, INFO)[:, list(rows)]
     return gain - gain.mean(axis=0)
 
 

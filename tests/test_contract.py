@@ -20,13 +20,12 @@ from mne_mmnet.network import describe
 from mne_mmnet.weights import save_model
 
 # the recordings of these tests are cleaner than what the network was trained on, on purpose
-# most data here are noise of an arbitrary unit, and the package says so
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*outside the training domain:RuntimeWarning",
-    "ignore:The sources explain:RuntimeWarning",
-    "ignore:The data are not distinguishable from noise:RuntimeWarning",
-    "ignore:The largest current is:RuntimeWarning",
-)
+pytestmark = [
+    mne_cases.noise_may_be_called_that,
+    pytest.mark.filterwarnings(
+        "ignore:The data are not distinguishable from noise:RuntimeWarning"
+    ),
+]
 
 N_CHANNELS = 32
 NAVE = 9
@@ -574,15 +573,8 @@ def test_head_of_epochs_and_raw(case):
 
 # Source spaces ----------------------------------------------------------------------------------
 
-CLASSES = {
-    "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
-    "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
-    "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
-    "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
-}
 
-
-@pytest.mark.parametrize("kind", CLASSES)
+@pytest.mark.parametrize("kind", mne_cases.KINDS)
 def test_source_spaces(kind, tmp_path):
     """Every kind of source space has its class of estimate, signed or not as MNE has it."""
     fwd = mne_cases.make_fwd(kind)
@@ -591,7 +583,7 @@ def test_source_spaces(kind, tmp_path):
     scalar, vector = (
         apply_mmnet_inverse(evoked, operator, pick_ori=pick_ori) for pick_ori in (None, "vector")
     )
-    assert (type(scalar), type(vector)) == CLASSES[kind]
+    assert (type(scalar), type(vector)) == mne_cases.CLASSES[kind]
     assert scalar.data.shape == (fwd["nsource"], len(evoked.times))
     assert vector.data.shape == (fwd["nsource"], 3, len(evoked.times))
     assert_close(vector.magnitude(), np.abs(scalar.data), 1e-6)

@@ -70,6 +70,12 @@ def test_cortex(people):
     assert_array_equal(other.field, plain.field)
 
 
+def seen_and_made(batch):
+    """The first recording's data, and what its true currents make; both of unit norm."""
+    made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
+    return [x / np.linalg.norm(x) for x in (batch.seen[0], made)]
+
+
 def test_sources_between_the_grid(people):
     """The data are those of the fine sources, the truth their moments by cells."""
     sampler, differs = PatchSampler(people.adjacency), 0
@@ -77,18 +83,14 @@ def test_sources_between_the_grid(people):
         batch = simulate_batch(people, sampler, CLEAN, 2, np.random.default_rng(seed))
         assert batch.currents.shape[1:3] == (30, 1)
         # unit by unit, the truth on the grid makes nearly, but not quite, the data
-        made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
-        data, made = (x / np.linalg.norm(x) for x in (batch.seen[0], made))
-        likeness = np.sum(data * made)
+        likeness = np.sum(np.prod(seen_and_made(batch), axis=0))
         assert likeness > 0.7
         differs += likeness < 0.9999
     assert differs > 8
     on_grid = replace(CLEAN, off_grid=0.0)
     for seed in range(4):
         batch = simulate_batch(people, sampler, on_grid, 2, np.random.default_rng(seed))
-        made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
-        data, made = (x / np.linalg.norm(x) for x in (batch.seen[0], made))
-        assert_allclose(data, made, atol=1e-4)
+        assert_allclose(*seen_and_made(batch), atol=1e-4)
 
 
 def test_ideal_recordings_are_on_the_grid(people):
@@ -97,9 +99,7 @@ def test_ideal_recordings_are_on_the_grid(people):
     sampler = PatchSampler(people.adjacency)
     for seed in range(4):
         batch = simulate_batch(people, sampler, config, 2, np.random.default_rng(seed))
-        made = batch.leadfield[0, :, :, 0] @ batch.currents[0, :, 0]
-        data, made = (x / np.linalg.norm(x) for x in (batch.seen[0], made))
-        assert_allclose(data, made, atol=1e-4)
+        assert_allclose(*seen_and_made(batch), atol=1e-4)
 
 
 def test_pick_electrodes(people):

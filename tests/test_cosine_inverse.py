@@ -15,12 +15,7 @@ from mne_mmnet._mne import describe_source_space, locate_sources
 from mne_mmnet.network import CosineConfig, CosineNetwork
 from mne_mmnet.weights import read_model, save_model
 
-# most data here are noise of an arbitrary unit, and the package says so
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*outside the training domain:RuntimeWarning",
-    "ignore:The sources explain:RuntimeWarning",
-    "ignore:The largest current is:RuntimeWarning",
-)
+pytestmark = mne_cases.noise_may_be_called_that
 
 
 @pytest.fixture(scope="module")

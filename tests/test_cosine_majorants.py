@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from core_cases import draw
 from mne_mmnet.majorant import (
     DiagonalMajorant,
     Proposition1Majorant,
@@ -26,10 +27,6 @@ EPSILON = 0.3
 SLACK = 1e-12
 # the same where Lx is the small difference of large numbers
 KERNEL_SLACK = 1e-9
-
-
-def draw(rng, *shape):
-    return torch.as_tensor(rng.standard_normal(shape))
 
 
 def powers_of_ten(rng, low, high, *shape):

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 
+from core_cases import draw
 from mne_mmnet.network import Autoencoder
 from mne_mmnet.network.autoencoder import Activation
 from mne_mmnet.network.lipschitz import averaged_norm, convolution_norm
@@ -11,10 +12,6 @@ from mne_mmnet.objective import CosineObjective
 
 N_BATCH, N_CHANNELS, N_SOURCES, N_TIMES = 4, 5, 9, 7
 EPSILON = 0.3
-
-
-def draw(rng, *shape):
-    return torch.as_tensor(rng.standard_normal(shape))
 
 
 def make_autoencoder(rng, n_sources, width, kernel=3, smoothing=0.0, dilations=()):

@@ -10,6 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from core_cases import randomise
 from mne_mmnet.network import CosineConfig, CosineNetwork
 from mne_mmnet.solver import (
     CosineModel,
@@ -38,11 +39,7 @@ def make_config(metric="structured", smoothing=0.0, **changes):
 
 def random_network(seed, spread, config=SMALL):
     """Draw a network whose weights are all random, of standard deviation ``spread``."""
-    generator = torch.Generator().manual_seed(seed)
-    network = CosineNetwork(config).requires_grad_(False)
-    for parameter in network.parameters():
-        parameter.copy_(spread * torch.randn(parameter.shape, generator=generator))
-    return network.eval()
+    return randomise(CosineNetwork(config).requires_grad_(False), seed, spread).eval()
 
 
 def untrained(config=SMALL):
@@ -83,6 +80,13 @@ def single(data, scale=1.0):
     """float32 data with a largest value of about ``scale``."""
     largest = np.abs(data).max() or 1.0
     return torch.as_tensor(data / largest * scale, dtype=torch.float32)
+
+
+def draw_problem(rng, data_kind="noise", n_batch=3, scale=1.0):
+    """A lead field of 12 channels, and data."""
+    leadfield = draw_leadfield(rng, "generic", 12)
+    model = CosineModel.build(leadfield)
+    return model, single(draw_data(rng, data_kind, n_batch, leadfield), scale)
 
 
 def run(network, model, data, n_steps=None):
@@ -180,9 +184,8 @@ def test_broken_curvature_weights(metric, broken, rng):
     network = untrained(make_config(metric))
     for parameter in network.curvature.parameters():
         parameter.detach().fill_(broken)
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 3, leadfield))
-    last, certificate = run(network, CosineModel.build(leadfield), data)
+    model, data = draw_problem(rng)
+    last, certificate = run(network, model, data)
     check_certificate(last, certificate)
     assert (certificate.objective[:, -1] < certificate.objective[:, 0]).all()
 
@@ -194,10 +197,9 @@ def test_broken_regulariser_weights(metric, broken, rng):
     network = untrained(make_config(metric))
     network.regulariser.kernels[1].detach()[0, 0, 0] = broken
     network.regulariser.kernels[0].detach().abs_()
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 3, leadfield))
+    model, data = draw_problem(rng)
     with pytest.raises(ValueError, match="regulariser's weights are not finite"):
-        run(network, CosineModel.build(leadfield), data)
+        run(network, model, data)
 
 
 @pytest.mark.parametrize("dead", ["image", "everything"])
@@ -207,9 +209,8 @@ def test_dead_regulariser(dead, rng):
     for number, kernel in enumerate(network.regulariser.kernels):
         if number == 2 or dead == "everything":
             kernel.detach().zero_()
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 3, leadfield))
-    last, certificate = run(network, CosineModel.build(leadfield), data)
+    model, data = draw_problem(rng)
+    last, certificate = run(network, model, data)
     check_certificate(last, certificate)
     assert (last.point.regularity == 1.0).all()
     assert (last.point.fidelity < 0.1).all()
@@ -266,9 +267,8 @@ def test_batch_of_one_and_many_agree(seed, spread, metric, smoothing, data_kind)
 @pytest.mark.parametrize("metric", list(BOLD))
 def test_deterministic(metric, rng):
     """Twice the same call, twice the same numbers."""
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 3, leadfield))
-    model, network = CosineModel.build(leadfield), untrained(make_config(metric))
+    model, data = draw_problem(rng)
+    network = untrained(make_config(metric))
     first, certificate = run(network, model, data)
     second, again = run(network, model, data)
     assert torch.equal(first.point.x, second.point.x)
@@ -279,10 +279,9 @@ def test_deterministic(metric, rng):
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_gradients_reach_all_weights(metric, smoothing, rng):
     """Training sees every parameter through the unrolled loop."""
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 2, leadfield))
+    model, data = draw_problem(rng, n_batch=2)
     network = untrained(make_config(metric, smoothing)).train()
-    *_, last = cosine_iterates(network, CosineModel.build(leadfield), data, 4)
+    *_, last = cosine_iterates(network, model, data, 4)
     (last.point.x[:, ::2].square().sum() + last.point.value.sum()).backward()
     for name, parameter in network.named_parameters():
         assert parameter.grad is not None, name
@@ -292,22 +291,20 @@ def test_gradients_reach_all_weights(metric, smoothing, rng):
 
 def test_number_of_steps(rng):
     """As many as asked for, else those of the configuration."""
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 2, leadfield))
+    model, data = draw_problem(rng, n_batch=2)
     network = untrained()
     for n_steps, expected in ((None, network.config.n_steps), (0, 0), (1, 1)):
-        _, certificate = run(network, CosineModel.build(leadfield), data, n_steps)
+        _, certificate = run(network, model, data, n_steps)
         assert certificate.objective.shape == (2, expected + 1)
 
 
 def test_no_graph_at_use(rng):
     """Under inference mode nothing remembers how it was computed, trainable weights or not."""
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 2, leadfield))
+    model, data = draw_problem(rng, n_batch=2)
     network = untrained()
     assert all(parameter.requires_grad for parameter in network.parameters())
     with torch.inference_mode():
-        for current in cosine_iterates(network, CosineModel.build(leadfield), data):
+        for current in cosine_iterates(network, model, data):
             for tensor in (current.point.x, current.point.value, *current.point.tape):
                 assert tensor.grad_fn is None
                 assert not tensor.requires_grad
@@ -326,9 +323,7 @@ def test_made_in_inference_mode(rng):
 
 
 def prepare(rng, network, data_kind="noise", n_batch=3):
-    leadfield = draw_leadfield(rng, "generic", 12)
-    model = CosineModel.build(leadfield)
-    data = single(draw_data(rng, data_kind, n_batch, leadfield))
+    model, data = draw_problem(rng, data_kind, n_batch)
     config = network.config
     objective, start = pose_cosine(network.regulariser, config.weight, model, data)
     return CosineProposer(network, model, objective), objective, objective.evaluate(start)
@@ -471,9 +466,7 @@ def test_overbold_network_is_caught(rng):
 def test_iterates_are_consistent(rng):
     """The value that comes back is that of the currents that come back."""
     network = untrained()
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, "noise", 5, leadfield))
-    model = CosineModel.build(leadfield)
+    model, data = draw_problem(rng, n_batch=5)
     last, _ = run(network, model, data)
     objective, start = pose_cosine(network.regulariser, SMALL.weight, model, data)
     with torch.inference_mode():
@@ -510,10 +503,9 @@ def test_model_bounds(kind, rng):
 @pytest.mark.parametrize("scale", [1e-44, 1e-20, 1.0, 1e38])
 def test_posed_problem(kind, scale, rng):
     """Data of unit norm, and a start of unit mean square; zeros stay zeros and start at ones."""
-    leadfield = draw_leadfield(rng, "generic", 12)
-    data = single(draw_data(rng, kind, 3, leadfield), scale)
+    model, data = draw_problem(rng, kind, scale=scale)
     network = untrained()
-    objective, start = pose_cosine(network.regulariser, 1.0, CosineModel.build(leadfield), data)
+    objective, start = pose_cosine(network.regulariser, 1.0, model, data)
     zero = (data == 0).all(2).all(1)
     norm = objective.data.flatten(1).norm(dim=1)
     torch.testing.assert_close(norm, (~zero).float(), rtol=1e-5, atol=0.0)

@@ -47,8 +47,7 @@ LABELS = [make_cap(source) for source in PEAKS]
 def simulate(n_epochs=20, seed=0):
     """Epochs of one source or the other, in noise."""
     rng = np.random.default_rng(seed)
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, verbose=False)
-    gain = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True)["sol"]["data"]
+    gain = cases.normal_gain(FWD, INFO)
     y = np.arange(n_epochs) % 2
     course = 2e-8 * np.hanning(N_TIMES)
     X = np.stack([np.outer(gain[:, PEAKS[k]], course) for k in y])
@@ -166,8 +165,7 @@ def test_flips_undo_the_folding():
     assert (strength > 0.3).any()
     assert (strength < -0.3).any()
     course = 1e-9 * np.hanning(N_TIMES)
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, verbose=False)
-    gain = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True)["sol"]["data"]
+    gain = cases.normal_gain(FWD, INFO)
     data = (gain[:, sources] @ np.outer(strength, course))[None]
     data = data + 2e-7 * np.random.default_rng(0).normal(size=data.shape)
     plain, flipped = (

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.spatial.distance import cdist
 
-from mne_cases import make_fwd, make_info
+from mne_cases import make_fwd, make_info, normal_gain
 from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
 from mne_mmnet.dictionary.regions import Regions
 
@@ -17,9 +17,8 @@ N_TIMES, SOURCE = 70, 40
 
 def simulate(rng, snr_db=10.0, moment=5e-8):
     """One dipole with white noise of a known covariance."""
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True, verbose=False)
-    data = np.outer(fixed["sol"]["data"][:, SOURCE], moment * np.sin(np.arange(N_TIMES) / 8.0))
+    gain = normal_gain(FWD, INFO)
+    data = np.outer(gain[:, SOURCE], moment * np.sin(np.arange(N_TIMES) / 8.0))
     level = np.sqrt(np.mean(data**2) / 10 ** (snr_db / 10))
     cov = mne.make_ad_hoc_cov(INFO, std=dict(eeg=level), verbose=False)
     data = data + level * rng.standard_normal(data.shape)

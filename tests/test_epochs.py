@@ -4,35 +4,20 @@ import mne
 import numpy as np
 import pytest
 
-from mne_cases import SUBJECT, make_cov, make_fwd, make_info
+from mne_cases import SUBJECT, make_cov, make_info
 from mne_mmnet import (
     apply_mmnet_inverse,
     apply_mmnet_inverse_epochs,
     make_mmnet_operator,
 )
-
-INFO, FWD = make_info(32), make_fwd()
-LABEL = mne.Label(np.arange(20), hemi="lh", name="part", subject=SUBJECT)
-N_TIMES = 40
-
-
-def simulate(rng, n_epochs=5, info=INFO):
-    """Epochs of two dipoles of 50 nA·m with random amplitudes, 10 dB above the noise."""
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, info["ch_names"], ordered=True, verbose=False)
-    gain = fixed["sol"]["data"][:, [10, 200]]
-    waves = 5e-8 * np.sin(np.linspace(0, 6, N_TIMES)) * [[1.0], [0.5]]
-    data = np.stack([gain @ (rng.uniform(0.5, 1.5) * waves) for _ in range(n_epochs)])
-    noise = rng.standard_normal(data.shape)
-    data += noise * np.sqrt(np.mean(data**2) / 10)
-    return mne.EpochsArray(data, info, tmin=-0.04, verbose=False)
+from test_filters import FWD, INFO, LABEL, N_TIMES, simulate
 
 
 @pytest.fixture
 def epochs(rng, tmp_path):
     """Epochs from a file, not preloaded."""
     path = tmp_path / "test-epo.fif"
-    simulate(rng).save(path, verbose=False)
+    simulate(rng, 5).save(path, verbose=False)
     return mne.read_epochs(path, preload=False, verbose=False)
 
 
@@ -106,7 +91,7 @@ def test_dropped_epochs(rng, tmp_path):
 
 def test_input_is_kept(rng):
     """Nothing the user owns is changed."""
-    epochs = simulate(rng)
+    epochs = simulate(rng, 5)
     before, info = epochs.get_data(copy=True), epochs.info.copy()
     apply_mmnet_inverse_epochs(epochs, FWD)
     np.testing.assert_array_equal(epochs.get_data(), before)

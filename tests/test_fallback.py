@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from core_cases import random_network
-from mne_cases import make_evoked, make_fwd, make_info
+from mne_cases import make_evoked, make_fwd, make_info, normal_gain
 from mne_mmnet import (
     apply_mmnet_inverse,
     apply_mmnet_inverse_epochs,
@@ -67,9 +67,7 @@ def make_failing(whole, fails, device=GPU):
 
 def make_epochs(n_epochs=6):
     rng = np.random.default_rng(0)
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True, verbose=False)
-    gain = fixed["sol"]["data"]
+    gain = normal_gain(FWD, INFO)
     wave = 5e-8 * np.sin(np.linspace(0, 6, N_TIMES))
     data = rng.uniform(0.5, 1.5, (n_epochs, 1, 1)) * np.outer(gain[:, 10], wave)
     data += 0.2 * data.std() * rng.standard_normal(data.shape)

@@ -4,7 +4,7 @@ import mne
 import numpy as np
 import pytest
 
-from mne_cases import make_cov, make_info, make_meg_fwd, make_meg_info
+from mne_cases import make_cov, make_info, make_meg_fwd, make_meg_info, normal_gain
 from mne_mmnet import (
     MMNetStream,
     apply_mmnet_filters,
@@ -203,9 +203,7 @@ def test_meg(rng):
     """Volts and teslas together; a type of channels may be missing."""
     info, fwd = make_meg_info(), make_meg_fwd()
     cov = mne.make_ad_hoc_cov(info, verbose=False)
-    fixed = mne.convert_forward_solution(fwd, force_fixed=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, info["ch_names"], ordered=True, verbose=False)
-    signal = 5e-8 * np.outer(fixed["sol"]["data"][:, 10], np.hanning(50))
+    signal = 5e-8 * np.outer(normal_gain(fwd, info)[:, 10], np.hanning(50))
     assert cov["diag"]
     noise = np.sqrt(cov["data"])[:, None]
     evoked = mne.EvokedArray(

@@ -6,7 +6,7 @@ import pytest
 from mne.time_frequency import csd_tfr
 
 import mne_mmnet
-from mne_cases import SUBJECT, make_cov, make_fwd, make_info, make_src
+from mne_cases import SUBJECT, make_cov, make_fwd, make_info, make_src, normal_gain
 from mne_mmnet import (
     apply_mmnet_filters,
     apply_mmnet_inverse,
@@ -24,9 +24,7 @@ N_TIMES = 50
 
 def simulate(rng, n_epochs=4, info=INFO, rows=(10, 200), offset=0.0):
     """Single trials of two dipoles of 50 nA·m, 10 dB above the noise."""
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, info["ch_names"], ordered=True, verbose=False)
-    gain = fixed["sol"]["data"][:, list(rows)]
+    gain = normal_gain(FWD, info)[:, list(rows)]
     waves = 5e-8 * np.sin(np.linspace(0, 6, N_TIMES) + offset) * [[1.0], [0.5]]
     data = np.stack([gain @ (rng.uniform(0.5, 1.5) * waves) for _ in range(n_epochs)])
     data += rng.standard_normal(data.shape) * np.sqrt(np.mean(data**2) / 10)

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from core_cases import randomise
 from mne_cases import make_cov, make_evoked, make_fwd, make_info
 from mne_mmnet import (
     Model,
@@ -87,10 +88,7 @@ def test_never_worse(monkeypatch):
     given = read_model("mmnet-base")
 
     def spoil(self):
-        generator = torch.Generator().manual_seed(0)
-        with torch.no_grad():
-            for parameter in self.average.hyperprior.parameters():
-                parameter.copy_(3.0 * torch.randn(parameter.shape, generator=generator))
+        randomise(self.average.hyperprior, 0, 3.0)
         self.best.load_state_dict(self.average.state_dict())
         self.n_batches += 1
 

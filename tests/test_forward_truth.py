@@ -1,8 +1,6 @@
 """The head model against the exact solution for spheres, and sources without noise found again."""
 
 import importlib
-import sys
-from pathlib import Path
 
 import mne
 import numpy as np
@@ -12,21 +10,19 @@ from scipy.spatial import cKDTree
 
 import mne_mmnet
 import template_cases as cases
+from benchmark_cases import benchmark_modules
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.template import make_template_bem
 
-BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 # eccentricity: largest median RDM and range of MAG of surfaces of ico 3, from the benchmark
 LIMITS = {0.3: (0.02, 0.92, 0.97), 0.7: (0.05, 0.9, 0.96), 0.9: (0.09, 0.87, 0.95)}
 
 
 @pytest.fixture
-def truth(monkeypatch):
+def truth():
     """The benchmark's module, with the exact series and the spheres."""
-    monkeypatch.syspath_prepend(str(BENCHMARKS))
-    yield importlib.import_module("forward")
-    for name in ("forward", "common"):
-        sys.modules.pop(name, None)
+    with benchmark_modules():
+        yield importlib.import_module("forward")
 
 
 def test_series_is_that_of_a_homogeneous_sphere(truth, rng):
@@ -47,15 +43,20 @@ def test_series_is_that_of_a_homogeneous_sphere(truth, rng):
         assert_allclose(difference, 0, atol=1e-7 * np.abs(found).max())
 
 
-def test_series_is_that_of_mne_for_three_shells(truth, rng):
-    """MNE's sphere model is an approximation to a few thousandths."""
+def compare_with_series(truth, bem, eccentricity, n_places, rng):
+    """RDM and MAG of a head model of spheres, by dipole."""
     info, electrodes = truth.electrodes_on_sphere()
-    places, moments = truth.draw_dipoles(0.7, 4, rng)
+    places, moments = truth.draw_dipoles(eccentricity, n_places, rng)
     with mne.use_log_level("error"):
-        ours = truth.solve_spheres(truth.make_sphere(), info, places, moments)
+        ours = truth.solve_spheres(bem, info, places, moments)
     pairs = zip(places, moments, strict=True)
     true = np.transpose([truth.exact_potentials(electrodes, *pair) for pair in pairs])
-    rdm, mag = truth.rdm_mag(ours, true)
+    return truth.rdm_mag(ours, true)
+
+
+def test_series_is_that_of_mne_for_three_shells(truth, rng):
+    """MNE's sphere model is an approximation to a few thousandths."""
+    rdm, mag = compare_with_series(truth, truth.make_sphere(), 0.7, 4, rng)
     assert rdm.max() < 0.005
     assert_allclose(mag, 1, atol=0.002)
 
@@ -63,13 +64,7 @@ def test_series_is_that_of_mne_for_three_shells(truth, rng):
 @pytest.mark.parametrize("eccentricity", LIMITS)
 def test_boundary_elements_on_spheres(truth, eccentricity, spheres, rng):
     """Spheres in place of the template's shells, and else its own way to a solution."""
-    info, electrodes = truth.electrodes_on_sphere()
-    places, moments = truth.draw_dipoles(eccentricity, 6, rng)
-    with mne.use_log_level("error"):
-        ours = truth.solve_spheres(spheres, info, places, moments)
-    pairs = zip(places, moments, strict=True)
-    true = np.transpose([truth.exact_potentials(electrodes, *pair) for pair in pairs])
-    rdm, mag = truth.rdm_mag(ours, true)
+    rdm, mag = compare_with_series(truth, spheres, eccentricity, 6, rng)
     most, low, high = LIMITS[eccentricity]
     assert np.median(rdm) < most
     assert low < np.median(mag) < high
@@ -78,12 +73,8 @@ def test_boundary_elements_on_spheres(truth, eccentricity, spheres, rng):
 @pytest.fixture(scope="module")
 def spheres():
     """Solve the spheres once: half a minute of a busy machine's."""
-    sys.path.insert(0, str(BENCHMARKS))
-    try:
-        with mne.use_log_level("error"):
-            return importlib.import_module("forward").sphere_bem()
-    finally:
-        sys.path.remove(str(BENCHMARKS))
+    with benchmark_modules(), mne.use_log_level("error"):
+        return importlib.import_module("forward").sphere_bem()
 
 
 def test_conductivities_are_the_templates(truth):

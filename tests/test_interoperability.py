@@ -55,8 +55,7 @@ def cov(info):
 @pytest.fixture(scope="module")
 def gain(fwd, info):
     """Lead field of the normals."""
-    fixed = mne.convert_forward_solution(fwd, force_fixed=True, use_cps=True, verbose=False)
-    return mne.pick_channels_forward(fixed, info["ch_names"], ordered=True)["sol"]["data"]
+    return cases.normal_gain(fwd, info)
 
 
 def place(fwd, row):

@@ -8,15 +8,12 @@ import scipy.optimize
 import torch
 from torch.nn.functional import huber_loss, softplus
 
+from core_cases import draw
 from mne_mmnet.majorant import DiagonalMajorant
 from mne_mmnet.objective import GeneralObjective
 from mne_mmnet.solver import Proposal, SpectralProposer, certify, descend, minimize
 
 N_BATCH, N_ROWS, N_COLUMNS = 3, 12, 5
-
-
-def draw(rng, *shape):
-    return torch.as_tensor(rng.standard_normal(shape))
 
 
 def zeros(*shape):

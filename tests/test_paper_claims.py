@@ -2,25 +2,26 @@
 
 import contextlib
 import csv
+import importlib
 import sys
 from argparse import Namespace
 from dataclasses import replace
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from core_cases import ring
+from benchmark_cases import benchmark_modules
+from core_cases import make_heads
 from mne_mmnet.baselines import BoundedMMNet, CosineMMNet, UnboundedMMNet
 from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant
 from mne_mmnet.network import CosineConfig
-from mne_mmnet.simulation import Dataset, HeadArchive, NeuralMassConfig, SereegaConfig
+from mne_mmnet.simulation import Dataset, NeuralMassConfig, SereegaConfig
 from mne_mmnet.training import BilevelConfig, SampleStream
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
 N_SOURCES, N_ELECTRODES = 30, 16
+TRAINED = (("mmnet", 0), ("mmnet", 1), ("mmnet-diagonal", 0), ("unrolling", 0))
 TINY = dict(seed=0, n_batches=3, batch_size=8, n_validation=8, validate_every=1, n_steps=3)
 
 
@@ -29,14 +30,7 @@ def heads(tmp_path_factory):
     """Folder with heads and people of a tiny source space, as files."""
     rng = np.random.default_rng(0)
     folder = tmp_path_factory.mktemp("claims")
-    archive = HeadArchive(
-        gains=rng.standard_normal((17, N_ELECTRODES, N_SOURCES, 3)).astype(np.float32),
-        electrodes=80 * rng.standard_normal((N_ELECTRODES, 3)),
-        groups=np.zeros(N_ELECTRODES, int),
-        positions=20 * rng.standard_normal((N_SOURCES, 3)),
-        normals=np.tile([0.0, 0.0, 1.0], (N_SOURCES, 1)),
-        adjacency=ring(N_SOURCES),
-    )
+    archive = make_heads(rng, rng.standard_normal((17, N_ELECTRODES, N_SOURCES, 3)))
     replace(archive, gains=archive.gains[:14]).save(folder / "heads.npz")
     replace(archive, gains=archive.gains[::-1].copy()).save(folder / "people.npz")
     return folder
@@ -45,34 +39,19 @@ def heads(tmp_path_factory):
 @pytest.fixture(scope="module")
 def paper(heads):
     """Import the benchmark's modules, and train a few of its methods for three batches."""
-    sys.path.insert(0, str(FOLDER))
-    before = set(sys.modules)
-    import paper_claims
-    import paper_curves
-    import paper_scores
-    import paper_setup
-    import paper_tables
-
-    archive = paper_setup.read_heads(heads / "heads.npz")
-    paper_setup.CONFIGS["neural_mass"] = NeuralMassConfig(n_times=64)
-    for kind in paper_setup.KINDS:
-        for name, seed in (("mmnet", 0), ("mmnet", 1), ("mmnet-diagonal", 0), ("unrolling", 0)):
-            config = BilevelConfig(**{**TINY, "seed": seed})
-            folder = paper_setup.run_directory(heads / "runs", name, kind, 1.0, 0.0, seed=seed)
-            if kind == "sereega" or name == "mmnet":  # not all of them: that must do as well
-                paper_setup.train_one(name, kind, config, archive, folder)
-    yield Namespace(
-        setup=paper_setup,
-        scores=paper_scores,
-        claims=paper_claims,
-        curves=paper_curves,
-        tables=paper_tables,
-        archive=archive,
-    )
-    sys.path.remove(str(FOLDER))
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == FOLDER:
-            del sys.modules[name]
+    with benchmark_modules():
+        names = ("setup", "scores", "claims", "curves", "tables")
+        modules = {name: importlib.import_module(f"paper_{name}") for name in names}
+        setup = modules["setup"]
+        archive = setup.read_heads(heads / "heads.npz")
+        setup.CONFIGS["neural_mass"] = NeuralMassConfig(n_times=64)
+        for kind in setup.KINDS:
+            for name, seed in TRAINED:
+                config = BilevelConfig(**{**TINY, "seed": seed})
+                folder = setup.run_directory(heads / "runs", name, kind, 1.0, 0.0, seed=seed)
+                if kind == "sereega" or name == "mmnet":  # not all of them: that must do as well
+                    setup.train_one(name, kind, config, archive, folder)
+        yield Namespace(**modules, archive=archive)
 
 
 @pytest.fixture
@@ -264,14 +243,7 @@ def test_curves(paper, args, tmp_path):
 @pytest.fixture
 def problem():
     rng = np.random.default_rng(3)
-    archive = HeadArchive(
-        gains=rng.standard_normal((1, N_ELECTRODES, N_SOURCES, 3)).astype(np.float32),
-        electrodes=80 * rng.standard_normal((N_ELECTRODES, 3)),
-        groups=np.zeros(N_ELECTRODES, int),
-        positions=rng.standard_normal((N_SOURCES, 3)),
-        normals=np.tile([0.0, 0.0, 1.0], (N_SOURCES, 1)),
-        adjacency=ring(N_SOURCES),
-    )
+    archive = make_heads(rng, rng.standard_normal((1, N_ELECTRODES, N_SOURCES, 3)))
     sources = SereegaConfig(n_times=16, latency=(0.01, 0.02), order=(1, 2))
     batch = SampleStream(Dataset("sereega", sources, 0, 8, 8), 8, archive).batch(0)
     config = CosineConfig.diagonal(n_sources=N_SOURCES, width=8, hidden=6, n_steps=3)

@@ -9,7 +9,7 @@ from scipy import sparse
 from scipy.integrate import solve_ivp
 from scipy.sparse.csgraph import shortest_path
 
-from core_cases import ring
+from core_cases import make_heads, ring
 from mne_mmnet.simulation import (
     Dataset,
     HeadArchive,
@@ -36,11 +36,9 @@ def archive():
     """Three random heads with 12 electrodes and the sources of a grid."""
     rng = np.random.default_rng(0)
     normals = rng.standard_normal((400, 3))
-    return HeadArchive(
-        gains=rng.standard_normal((3, 12, 400, 3)).astype(np.float32),
-        electrodes=rng.standard_normal((12, 3)),
-        groups=np.zeros(12, int),
-        positions=rng.standard_normal((400, 3)),
+    return make_heads(
+        rng,
+        rng.standard_normal((3, 12, 400, 3)),
         normals=normals / np.linalg.norm(normals, axis=1, keepdims=True),
         adjacency=grid(20),
         ch_names=tuple(f"E{k}" for k in range(12)),

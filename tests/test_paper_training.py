@@ -3,17 +3,15 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from core_cases import ring
-from mne_mmnet.simulation import HeadArchive
+from benchmark_cases import FOLDER, benchmark_modules
+from core_cases import make_heads
 from mne_mmnet.training import SampleStream
 
-FOLDER = Path(__file__).parents[1] / "benchmarks"
 N_SOURCES, N_ELECTRODES = 40, 20
 
 
@@ -21,31 +19,19 @@ N_SOURCES, N_ELECTRODES = 40, 20
 def heads(tmp_path_factory):
     """As many heads as the benchmark has, tiny, in a file."""
     rng = np.random.default_rng(0)
-    gains = rng.standard_normal((14, N_ELECTRODES, N_SOURCES, 3)).astype(np.float32)
     path = tmp_path_factory.mktemp("heads") / "heads.npz"
-    HeadArchive(
-        gains=gains,
-        electrodes=80 * rng.standard_normal((N_ELECTRODES, 3)),
-        groups=np.zeros(N_ELECTRODES, int),
-        positions=rng.standard_normal((N_SOURCES, 3)),
-        normals=np.tile([0.0, 0.0, 1.0], (N_SOURCES, 1)),
-        adjacency=ring(N_SOURCES),
-    ).save(path)
+    make_heads(rng, rng.standard_normal((14, N_ELECTRODES, N_SOURCES, 3))).save(path)
     return path
 
 
 @pytest.fixture
-def paper(monkeypatch):
-    """Import the benchmark's modules from their folder, for one test."""
-    monkeypatch.syspath_prepend(str(FOLDER))
-    before = set(sys.modules)
-    import paper_chunks
-    import paper_setup
+def paper():
+    """The benchmark's modules, for one test."""
+    with benchmark_modules():
+        import paper_chunks
+        import paper_setup
 
-    yield paper_setup, paper_chunks
-    for name in set(sys.modules) - before:
-        if Path(getattr(sys.modules[name], "__file__", None) or "/").parent == FOLDER:
-            del sys.modules[name]
+        yield paper_setup, paper_chunks
 
 
 @pytest.mark.parametrize(("kind", "crop"), [("sereega", 0), ("sereega", 24), ("neural_mass", 64)])

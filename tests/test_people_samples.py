@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_cases import make_people, ring
+from core_cases import heads_of, make_people, ring
 from mne_mmnet.simulation import Dataset, PeopleArchive, SereegaConfig, SimulationConfig
 from mne_mmnet.training.ahead import AheadStream
 from mne_mmnet.training.people_samples import PeopleStream
@@ -53,21 +53,8 @@ def test_batches(people):
         sizes.add(batch.data.shape[1])
     assert len(sizes) > 1
     # the sources are those of the data set
-    _, sources, _ = replace(DATA, heads=(0,)).chunk(0, _heads(people))
+    _, sources, _ = replace(DATA, heads=(0,)).chunk(0, heads_of(people))
     np.testing.assert_array_equal(stream.batch(1).currents.numpy(), sources.currents[4:])
-
-
-def _heads(people):
-    from mne_mmnet.simulation import HeadArchive
-
-    return HeadArchive(
-        people.true,
-        people.electrodes,
-        people.groups,
-        people.positions,
-        people.normals,
-        people.adjacency,
-    )
 
 
 @pytest.mark.parametrize("heads", ["exact", "template"])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from mne.transforms import apply_trans, invert_transform, rotation, translation
 
-from mne_cases import KINDS, SUBJECT, make_evoked, make_fwd, make_info
+from mne_cases import CLASSES, KINDS, SUBJECT, make_evoked, make_fwd, make_info
 from mne_mmnet import (
     SourceTable,
     apply_mmnet_inverse,
@@ -20,13 +20,6 @@ from mne_mmnet import (
 )
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.places.anatomy import name_regions, to_mni152
-
-CLASSES = {
-    "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),
-    "volume": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
-    "discrete": (mne.VolSourceEstimate, mne.VolVectorSourceEstimate),
-    "mixed": (mne.MixedSourceEstimate, mne.MixedVectorSourceEstimate),
-}
 
 
 def make_stc(fwd, data, keep=None, kind="surface"):

@@ -4,16 +4,15 @@ import mne
 import numpy as np
 import pytest
 
-from mne_cases import SUBJECT, make_fwd, make_info
+from mne_cases import normal_gain
 from mne_mmnet import (
     MMNetStream,
     apply_mmnet_inverse,
     apply_mmnet_inverse_raw,
     make_mmnet_operator,
 )
+from test_filters import FWD, INFO, LABEL
 
-INFO, FWD = make_info(32), make_fwd()
-LABEL = mne.Label(np.arange(20), hemi="lh", name="part", subject=SUBJECT)
 N_TIMES = 600
 
 
@@ -26,11 +25,9 @@ def operator():
 @pytest.fixture
 def raw(rng, tmp_path):
     """Two dipoles that take turns, 10 dB above the noise, from a file that is not preloaded."""
-    fixed = mne.convert_forward_solution(FWD, force_fixed=True, use_cps=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, INFO["ch_names"], ordered=True, verbose=False)
     waves = 5e-8 * np.sin(np.arange(N_TIMES) / 4.0) * np.ones((2, 1))
     waves[0, N_TIMES // 2 :] = waves[1, : N_TIMES // 2] = 0.0
-    data = fixed["sol"]["data"][:, [10, 200]] @ waves
+    data = normal_gain(FWD, INFO)[:, [10, 200]] @ waves
     data += rng.standard_normal(data.shape) * np.sqrt(np.mean(data**2) / 10)
     path = tmp_path / "test_raw.fif"
     mne.io.RawArray(data, INFO, verbose=False).save(path, verbose=False)

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from core_cases import draw
 from mne_mmnet.majorant import certified_ray, estimate_slope, local_structured_majorant
 from mne_mmnet.majorant.ray import LONGEST, _Path
 from mne_mmnet.majorant.structured import sharp_structured_majorant
@@ -13,10 +14,6 @@ from mne_mmnet.solver.descent import descend
 
 N_SOURCES, N_TIMES, N_CHANNELS, N_BATCH = 10, 8, 5, 4
 KINDS = [(0.0, ()), (0.3, ()), (0.0, (1, 2)), (0.3, (1, 2))]
-
-
-def draw(rng, *shape):
-    return torch.as_tensor(rng.standard_normal(shape))
 
 
 def make_net(smoothing=0.0, dilations=(), width=16):

@@ -1,24 +1,23 @@
 """README: short, rendered without a complaint, its commands run, its tables true."""
 
 import re
-import sys
 from pathlib import Path
 
 import docutils.core
 import pytest
+
+from benchmark_cases import benchmark_modules
 
 ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.rst").read_text(encoding="utf-8")
 
 
 @pytest.fixture
-def tables(monkeypatch):
-    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
-    import readme_tables
+def tables():
+    with benchmark_modules():
+        import readme_tables
 
-    yield readme_tables
-    for name in ("readme_tables", "common"):
-        sys.modules.pop(name, None)
+        yield readme_tables
 
 
 def test_short():

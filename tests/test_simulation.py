@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from core_cases import make_people, ring
+from core_cases import make_heads, make_people, ring
 from mne_mmnet.dictionary.lead_errors import deep_fields
 from mne_mmnet.network import HEADS, ORIENTS
 from mne_mmnet.simulation import (
@@ -34,13 +34,11 @@ def heads():
     rng = np.random.default_rng(0)
     normals = rng.standard_normal((70, 3))
     electrodes = rng.standard_normal((40, 3))
-    return HeadArchive(
-        gains=rng.standard_normal((2, 40, 70, 3)).astype(np.float32),
+    return make_heads(
+        rng,
+        rng.standard_normal((2, 40, 70, 3)),
         electrodes=90 * electrodes / np.linalg.norm(electrodes, axis=1, keepdims=True),
-        groups=np.zeros(40, int),
-        positions=rng.standard_normal((70, 3)),
         normals=normals / np.linalg.norm(normals, axis=1, keepdims=True),
-        adjacency=ring(70),
     )
 
 

@@ -160,8 +160,7 @@ def test_the_second_opinion_is_prepared_on_one_thread(monkeypatch):
 
     monkeypatch.setattr(mne.minimum_norm, "prepare_inverse_operator", spy)
     data = 1e-6 * np.random.default_rng(0).standard_normal((32, 20))
-    evoked = mne.EvokedArray(data, make_info(32))
-    evoked.set_eeg_reference(projection=True)
+    evoked = mne.EvokedArray(data, make_info(32)).set_eeg_reference(projection=True)
     with threadpool_limits(limits=3, user_api="blas"):
         apply_mmnet_inverse(evoked, make_fwd(), return_report=True)
         assert blas_threads() == {3}

@@ -11,20 +11,9 @@ from mne_mmnet import Uncertainty, apply_mmnet_inverse, make_mmnet_operator
 from mne_mmnet._mne import prepare_data
 from mne_mmnet.weights import save_model
 
-# most data here are noise of an arbitrary unit, and the package says so
-pytestmark = pytest.mark.filterwarnings(
-    "ignore:.*outside the training domain:RuntimeWarning",
-    "ignore:The sources explain:RuntimeWarning",
-    "ignore:The largest current is:RuntimeWarning",
-)
+pytestmark = mne_cases.noise_may_be_called_that
 
 MAPS = ("std", "peak_probability", "confidence")
-CLASSES = {
-    "surface": mne.SourceEstimate,
-    "volume": mne.VolSourceEstimate,
-    "discrete": mne.VolSourceEstimate,
-    "mixed": mne.MixedSourceEstimate,
-}
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +69,7 @@ def test_classes(kind, pick_ori, model):
     assert isinstance(found, Uncertainty)
     for name in MAPS:
         one = getattr(found, name)
-        assert type(one) is CLASSES[kind]
+        assert type(one) is mne_cases.CLASSES[kind][0]
         assert one.data.shape == (fwd["nsource"], 1)
         assert np.isfinite(one.data).all()
         assert one.tmin == stc.tmin == evoked.times[0]

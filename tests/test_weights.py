@@ -24,11 +24,18 @@ def saved(tmp_path):
     return tmp_path / "mine"
 
 
+def edit_card(path, change):
+    """Change a card that was saved."""
+    path = path.with_suffix(".json")
+    card = json.loads(path.read_text())
+    change(card)
+    path.write_text(json.dumps(card))
+
+
 def reseal(path):
     """Make the card agree with tampered weights, so that later checks are reached."""
-    card = json.loads(path.with_suffix(".json").read_text())
-    card["sha256"] = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
-    path.with_suffix(".json").write_text(json.dumps(card))
+    digest = hashlib.sha256(path.with_suffix(".safetensors").read_bytes()).hexdigest()
+    edit_card(path, lambda card: card.update(sha256=digest))
 
 
 @pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
@@ -153,10 +160,7 @@ def test_wrong_tensors(saved, damage):
 )
 def test_wrong_card(saved, change, message):
     """Unknown keys and future formats are refused."""
-    path = saved.with_suffix(".json")
-    card = json.loads(path.read_text())
-    change(card)
-    path.write_text(json.dumps(card))
+    edit_card(saved, change)
     with pytest.raises(ValueError, match=message):
         read_card(saved)
 
@@ -172,10 +176,7 @@ def test_card_is_no_card(saved, blob):
 @pytest.mark.parametrize("network", [{}, {"scales": [["point", 0.0]], "hidden": -1}])
 def test_card_describes_no_network(saved, network):
     """A configuration that makes no network is refused."""
-    path = saved.with_suffix(".json")
-    card = json.loads(path.read_text())
-    card["network"] = network
-    path.write_text(json.dumps(card))
+    edit_card(saved, lambda card: card.update(network=network))
     with pytest.raises(ValueError, match="describes no network"):
         read_model(saved)
 
@@ -210,10 +211,7 @@ def test_card_describes_no_network(saved, network):
 )
 def test_absurd_network(saved, change):
     """A card can't make the reader take gigabytes or hours; nothing is allocated."""
-    path = saved.with_suffix(".json")
-    card = json.loads(path.read_text())
-    card["network"].update(change)
-    path.write_text(json.dumps(card))
+    edit_card(saved, lambda card: card["network"].update(change))
     started = time.process_time()
     with pytest.raises(ValueError, match="describes no network|does not hold the network"):
         read_model(saved)
@@ -257,9 +255,7 @@ def test_card_that_parsers_stumble_over(saved, text, message):
 )
 def test_card_says_the_impossible(saved, change):
     """What a card says is checked when it is read, not when it is used."""
-    path = saved.with_suffix(".json")
-    card = json.loads(path.read_text())
-    path.write_text(json.dumps({**card, **change}))
+    edit_card(saved, lambda card: card.update(change))
     with pytest.raises(ValueError, match="no card of a model"):
         read_card(saved)
 
@@ -318,9 +314,7 @@ def test_cosine_kind(tmp_path):
 
 def test_unknown_kind(saved):
     """A card of a kind that this version does not know is refused."""
-    path = saved.with_suffix(".json")
-    card = json.loads(path.read_text())
-    path.write_text(json.dumps({**card, "kind": "oracle"}))
+    edit_card(saved, lambda card: card.update(kind="oracle"))
     with pytest.raises(ValueError, match="describes no network"):
         read_model(saved)
 

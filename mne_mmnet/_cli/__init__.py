@@ -3,6 +3,7 @@
 import argparse
 import sys
 import traceback
+from importlib import import_module
 
 # what a user can cause: shown as one line, not as a traceback
 _USER_ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, MemoryError)
@@ -134,33 +135,12 @@ def main(argv=None):
     if argv[:1] == ["train"]:
         return _guard(_train, argv[1:], verbose=False)
     args = parser.parse_args(argv)
-    command = {"demo": _demo, "localize": _localize, "batch": _batch, "finetune": _finetune}
-    command = command[args.command]
-    return _guard(command, args, verbose=args.verbose)
+    return _guard(_run, args, verbose=args.verbose)
 
 
-def _demo(args):
-    from .demo import run
-
-    run(args)
-
-
-def _localize(args):
-    from .localize import run
-
-    run(args)
-
-
-def _batch(args):
-    from .batch import run
-
-    return run(args)
-
-
-def _finetune(args):
-    from .finetune import run
-
-    run(args)
+def _run(args):
+    # here, since an import may be what fails
+    return import_module(f".{args.command}", __name__).run(args)
 
 
 def _train(argv):

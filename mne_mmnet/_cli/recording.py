@@ -9,6 +9,7 @@ import numpy as np
 from scipy.signal import butter, sosfiltfilt
 from scipy.spatial import cKDTree
 
+from ..template.fit import vertex_normals
 from ..template.make import find_template
 
 _SFREQ, _TMIN = 2048.0, -0.05
@@ -26,11 +27,7 @@ def _scalp_in_head_coordinates():
     head_to_mri = mne.read_trans(folder / f"{subject}-trans.fif")["trans"]
     mri_to_head = np.linalg.inv(head_to_mri)
     rr = rr @ mri_to_head[:3, :3].T + 1e3 * mri_to_head[:3, 3]
-    faces = np.cross(rr[tris[:, 1]] - rr[tris[:, 0]], rr[tris[:, 2]] - rr[tris[:, 0]])
-    normals = np.zeros_like(rr)
-    for corner in range(3):
-        np.add.at(normals, tris[:, corner], faces)
-    return rr, normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    return rr, vertex_normals(rr, tris)
 
 
 def fit_to_scalp(points, n_iter=60):

@@ -13,6 +13,7 @@ from .ch_types import (
 )
 from .channels import MIN_CHANNELS, select_channels
 from .checks import (
+    check_channel_axis,
     check_evoked,
     check_finite,
     check_numbers,
@@ -68,6 +69,7 @@ __all__ = [
     "Placement",
     "PreparedForward",
     "bring_to_head",
+    "check_channel_axis",
     "check_evoked",
     "check_finite",
     "check_like",

@@ -37,6 +37,16 @@ def check_evoked(evoked):
         raise ValueError(no_channels_message(evoked.info))
 
 
+def check_channel_axis(info, data):
+    """Refuse an array (..., n_channels, n_times) whose channels are not as many as info's."""
+    n_channels = len(info["ch_names"])
+    if data.ndim < 2 or data.shape[-2] != n_channels:
+        raise ValueError(
+            f"The data must have the shape (..., n_channels, n_times) with the {n_channels} "
+            f"channels of info, got {data.shape}. Pass the array that belongs to info."
+        )
+
+
 def check_finite(data, ch_names):
     """Refuse data that are complex, empty, NaN or infinite.
 

@@ -79,8 +79,8 @@ def find_nominal(names, positions):
     return "mirror" if _is_symmetric(positions) else None
 
 
-class Copied(NamedTuple):
-    """A built-in montage that positions were copied from.
+class Known(NamedTuple):
+    """A built-in montage, and which of some electrodes it has.
 
     Parameters
     ----------
@@ -109,19 +109,23 @@ def find_copied(names, positions):
 
     Returns
     -------
-    copied : Copied | None
+    copied : Known | None
         The montage; None where there is none, or too few electrodes to tell.
     """
+    for known in montages_of(names, max(MIN_ELECTRODES, _SHARE * len(positions))):
+        if _is_copy(known.places, positions[known.rows], mirror=True):
+            return known
+    return None
+
+
+def montages_of(names, least):
+    """Yield the built-in montages that have at least so many of the electrodes, as `Known`."""
     rows = {plain_name(name): row for row, name in enumerate(names)}
     for montage, places in builtin_montages().items():
         common = sorted(rows.keys() & places.keys())
-        if len(common) < max(MIN_ELECTRODES, _SHARE * len(positions)):
-            continue
-        ours = positions[[rows[name] for name in common]]
-        theirs = np.array([places[name] for name in common])
-        if _is_copy(theirs, ours, mirror=True):
-            return Copied(montage, np.array([rows[name] for name in common]), theirs)
-    return None
+        if len(common) >= least:
+            mine = np.array([rows[name] for name in common])
+            yield Known(montage, mine, np.array([places[name] for name in common]))
 
 
 @functools.cache

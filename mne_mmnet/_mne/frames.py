@@ -11,8 +11,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.spatial import cKDTree
 
-from .electrodes import MIN_ELECTRODES, builtin_montages, find_copied, fit_similarity
-from .landmarks import known_places, plain_name, scalp_tree
+from .electrodes import MIN_ELECTRODES, find_copied, fit_similarity, montages_of
+from .landmarks import known_places, scalp_tree
 from .words import summarize_names
 
 # m: half of the electrodes of any cap lie between these distances from the origin of the head
@@ -157,33 +157,21 @@ def _find_reference(names, positions):
 
 def _similar_montage(names, positions):
     """Find the cap that a maker's own names belong to, if measured positions resemble it."""
-    rows = {plain_name(name): row for row, name in enumerate(names)}
     best, found = _DISORDER / 2, None
-    for places in builtin_montages().values():
-        common = sorted(rows.keys() & places.keys())
-        if len(common) < max(_LEAST_NAMELESS, 0.9 * len(names)):
-            continue
-        ours = [rows[name] for name in common]
-        theirs = np.array([places[name] for name in common])
+    for _, rows, places in montages_of(names, max(_LEAST_NAMELESS, 0.9 * len(names))):
         for mirror in (False, True):
-            rms = _fit(positions[ours], theirs, mirror)[2]
+            rms = _fit(positions[rows], places, mirror)[2]
             if rms < best:
-                best, found = rms, _Reference(np.array(ours), theirs, "cap")
+                best, found = rms, _Reference(rows, places, "cap")
     return found
 
 
 def _is_shuffled(names, positions):
     """Whether positions are those of a maker's cap, but belong to other names of it."""
-    rows = {plain_name(name): row for row, name in enumerate(names)}
-    for places in builtin_montages().values():
-        common = sorted(rows.keys() & places.keys())
-        if len(common) < max(_LEAST_NAMELESS, 0.95 * len(names)):
-            continue
-        ours = positions[[rows[name] for name in common]]
-        theirs = np.array([places[name] for name in common])
-        if np.median(cKDTree(theirs).query(ours)[0]) < _SHUFFLED:
-            return True
-    return False
+    return any(
+        np.median(cKDTree(places).query(positions[rows])[0]) < _SHUFFLED
+        for _, rows, places in montages_of(names, max(_LEAST_NAMELESS, 0.95 * len(names)))
+    )
 
 
 def _fit(ours, theirs, mirror):

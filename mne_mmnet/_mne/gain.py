@@ -10,7 +10,13 @@ from scipy import sparse
 from ..dictionary.lead_errors import deep_fields
 from .ch_types import doubt_types, refuse_other_types, units_of
 from .channels import count_channels, doubt_left_out, make_whitener, select_channels
-from .checks import _KINDS, check_compensation, check_finite, resolve_loose
+from .checks import (
+    _KINDS,
+    check_channel_axis,
+    check_compensation,
+    check_finite,
+    resolve_loose,
+)
 from .doubts import doubt_electrodes
 from .graph import source_graph
 from .leadfield import check_gain, complete_forward
@@ -265,12 +271,7 @@ def pick_data(info, prepared, data):
     """
     _validate_type(info, mne.Info, "info")
     data = np.asarray(data)
-    n_channels = len(info["ch_names"])
-    if data.ndim < 2 or data.shape[-2] != n_channels:
-        raise ValueError(
-            f"The data must have the shape (..., n_channels, n_times) with the {n_channels} "
-            f"channels of info, got {data.shape}. Pass the array that belongs to info."
-        )
+    check_channel_axis(info, data)
     picks = match_channels(info["ch_names"], info["bads"], prepared.ch_names, "operator")
     refuse_other_types(info, prepared)
     data = data[..., picks, :]
@@ -285,14 +286,8 @@ def prepare_data(info, prepared, data, nave=1):
 
     Parameters
     ----------
-    info : instance of Info
-        The measurement info of the data. Its channels are found by name, in any order, and it
-        may hold others as well.
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    data : array of shape (..., n_all_channels, n_times)
-        The data in V, T and T/m, or whatever ``unit_mul`` in ``info`` makes of these, channels in
-        the order of ``info``.
+    info, prepared, data
+        As for :func:`pick_data`.
     nave : int
         How many trials were averaged. A noise covariance describes single trials, so that
         data are multiplied by √nave to have unit noise variance, as in

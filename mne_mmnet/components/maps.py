@@ -5,7 +5,7 @@ import numpy as np
 from mne.utils import _validate_type, logger, verbose
 
 from .._mne import check_like, check_values, fill_shared, make_stc, prepare_data
-from ..inverse.arguments import check_n_steps, resolve_operator
+from ..inverse.arguments import check_count, resolve_operator
 from ..inverse.concerns import Tally, find_concerns
 from ..inverse.epochs import default_batch
 
@@ -92,7 +92,7 @@ def localize_maps(
     """
     _validate_type(maps, np.ndarray, "maps")
     _validate_type(info, mne.Info, "info")
-    check_n_steps(n_steps)
+    check_count(n_steps, "n_steps")
     maps = maps[:, np.newaxis] if maps.ndim == 1 else maps
     n_channels = len(info["ch_names"])
     if maps.ndim != 2 or len(maps) != n_channels or maps.shape[1] == 0:

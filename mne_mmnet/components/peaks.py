@@ -5,6 +5,7 @@ import numpy as np
 from mne.utils import _validate_type, logger
 from scipy.signal import find_peaks
 
+from ..inverse.arguments import check_count
 from .maps import localize_maps
 
 
@@ -55,10 +56,8 @@ def localize_gfp_peaks(inst, fwd, noise_cov=None, *, n_peaks=None, distance=0.01
     >>> [stc.tmin for stc in stcs]  # doctest: +SKIP
     """
     _validate_type(inst, (mne.Evoked, mne.io.BaseRaw), "inst")
-    _validate_type(n_peaks, ("int-like", None), "n_peaks")
+    check_count(n_peaks, "n_peaks")
     _validate_type(distance, "numeric", "distance")
-    if n_peaks is not None and n_peaks < 1:
-        raise ValueError(f"n_peaks must be at least 1, got {n_peaks}.")
     picks = mne.pick_types(inst.info, meg=False, eeg=True, exclude="bads")
     if len(picks) == 0:
         raise ValueError(

@@ -11,7 +11,8 @@ from mne.time_frequency import (
 )
 from mne.utils import _check_option, _validate_type, logger, verbose
 
-from .._mne import check_like, check_numbers, check_values, warn
+from .._mne import check_channel_axis, check_like, check_numbers, check_values, warn
+from ..inverse.arguments import check_count
 from ..inverse.concerns import doubt_amplitude
 from ..inverse.epochs import each_epoch
 from ..inverse.raw import check_range
@@ -199,12 +200,7 @@ def _fit(filters, inst, info):
 
 
 def _apply_array(data, info, filters, readout):
-    n_channels = len(info["ch_names"])
-    if data.ndim < 2 or data.shape[-2] != n_channels:
-        raise ValueError(
-            f"The data must have the shape (..., n_channels, n_times) with the {n_channels} "
-            f"channels of info, got {data.shape}. Pass the array that belongs to info."
-        )
+    check_channel_axis(info, data)
     picks, _ = check_like(info, data, filters.ch_names, filters.projector, "filters")
     before, n_times = data.shape[:-2], data.shape[-1]
     out = np.empty((*before, *readout.shape, n_times), readout.dtype(data))
@@ -259,11 +255,9 @@ def _epochs_array(epochs, filters, readout):
 def _apply_raw(raw, filters, readout, start, stop, buffer_size):
     """Read and localise piece by piece."""
     start, stop = check_range(start, stop, len(raw.times))
+    check_count(buffer_size, "buffer_size")
     if buffer_size is None:
         buffer_size = 10_000
-    _validate_type(buffer_size, "int-like", "buffer_size")
-    if buffer_size < 1:
-        raise ValueError(f"buffer_size must be at least 1, got {buffer_size}.")
     names = filters.ch_names
     picks, verified = check_like(raw.info, None, names, filters.projector, "filters")
     # where the reference has to be seen in the values, it is that of all channels

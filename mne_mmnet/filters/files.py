@@ -30,16 +30,7 @@ def write_record(record, fname, overwrite=False):
     fname : path-like
         The file.
     overwrite : bool
-        Whether a file of that name may be replaced.
-
-    Raises
-    ------
-    ValueError
-        If the name does not end in ``.h5``.
-    FileExistsError
-        If there is such a file, and ``overwrite`` is False.
-    UnwritableError
-        If the place is full, read-only or forbidden.
+        As for :meth:`mne_mmnet.MMNetFilters.save`, whose errors these are.
     """
     path = Path(fname)
     if path.suffix != ".h5":

@@ -9,7 +9,7 @@ from mne.utils import _validate_type, logger, verbose
 
 from .._mne import fill_shared, noise_scale
 from ..inverse import MMNetOperator
-from ..inverse.arguments import check_n_steps, resolve_operator
+from ..inverse.arguments import check_count, resolve_operator
 from ..inverse.concerns import find_concerns, say
 from ..inverse.epochs import default_batch
 from .container import FilterOrigin, MMNetFilters
@@ -125,7 +125,7 @@ def make_mmnet_filters(
     >>> stcs = mne_mmnet.apply_mmnet_filters(epochs, filters, label=label)  # doctest: +SKIP
     """
     inst = _check_inst(inst)
-    check_n_steps(n_steps)
+    check_count(n_steps, "n_steps")
     _validate_type(info, (mne.Info, None), "info")
     options = dict(model=model, loose=loose, head=head, depth=depth, rank=rank, use_cps=use_cps)
     known_info = _info_of(inst, info, fwd)

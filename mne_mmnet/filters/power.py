@@ -6,7 +6,7 @@ from mne.time_frequency import CrossSpectralDensity
 from mne.utils import _check_option, _validate_type, logger, verbose
 
 from .._mne import check_projectors, fill_shared, match_channels, warn
-from ..inverse.arguments import check_n_steps, resolve_operator
+from ..inverse.arguments import check_count, resolve_operator
 from ..inverse.concerns import doubt_amplitude
 from .container import FilterOrigin
 from .make import frequencies_of, make_mmnet_filters, pick_common, solve_moments
@@ -203,7 +203,7 @@ def apply_mmnet_inverse_csd(
     _validate_type(csd, CrossSpectralDensity, "csd")
     _validate_type(info, mne.Info, "info")
     _check_option("pick_ori", pick_ori, (None, "normal"))
-    check_n_steps(n_steps)
+    check_count(n_steps, "n_steps")
     common = pick_common(info, csd.ch_names)
     options = dict(model=model, loose=loose, head=head, depth=depth, rank=rank, use_cps=use_cps)
     operator, _, _ = resolve_operator(

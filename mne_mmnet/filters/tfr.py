@@ -6,7 +6,7 @@ from mne.utils import _validate_type, logger, verbose
 
 from .._mne import check_like, fill_shared, noise_scale
 from ..inverse import MMNetOperator
-from ..inverse.arguments import check_n_steps, resolve_operator
+from ..inverse.arguments import check_count, resolve_operator
 from .container import FilterOrigin
 from .make import solve_moments
 from .moments import moments_of_coefficients
@@ -95,18 +95,10 @@ def apply_mmnet_inverse_tfr_epochs(
     >>> stcs = mne_mmnet.apply_mmnet_inverse_tfr_epochs(tfr, fwd)  # doctest: +SKIP
     """
     _validate_type(epochs_tfr, EpochsTFR, "epochs_tfr")
-    check_n_steps(n_steps)
+    check_count(n_steps, "n_steps")
     data, info = complex_data(epochs_tfr), epochs_tfr.info
-    options = dict(
-        noise_cov=noise_cov,
-        model=model,
-        loose=loose,
-        head=head,
-        depth=depth,
-        rank=rank,
-        use_cps=use_cps,
-        device=device,
-    )
+    options = dict(model=model, loose=loose, head=head, depth=depth, rank=rank, use_cps=use_cps)
+    options |= dict(noise_cov=noise_cov, device=device)
     freqs = [float(freq) for freq in epochs_tfr.freqs]
     each = _operators(fwd, len(freqs), info, pick_ori, label, options)
     n_epochs = len(data)

@@ -16,7 +16,7 @@ from .._mne import (
     whiten_data,
 )
 from .agreement import compare_with_eloreta
-from .arguments import check_n_steps, resolve_operator
+from .arguments import check_count, resolve_operator
 from .concerns import doubt_steadiness, find_concerns, say
 from .steadiness import compare_windows
 from .uncertainty import make_uncertainty
@@ -131,20 +131,10 @@ def apply_mmnet_inverse(
     >>> stc = mne_mmnet.apply_mmnet_inverse(evoked, fwd, noise_cov)  # doctest: +SKIP
     """
     check_evoked(evoked)
-    check_n_steps(n_steps)
+    check_count(n_steps, "n_steps")
+    options = dict(model=model, loose=loose, head=head, depth=depth, rank=rank, use_cps=use_cps)
     operator, _, _ = resolve_operator(
-        evoked.info,
-        fwd,
-        pick_ori,
-        label,
-        noise_cov=noise_cov,
-        model=model,
-        loose=loose,
-        head=head,
-        depth=depth,
-        rank=rank,
-        use_cps=use_cps,
-        device=device,
+        evoked.info, fwd, pick_ori, label, noise_cov=noise_cov, device=device, **options
     )
     prepared = operator.prepared
     check_reference(evoked.info, evoked.data, prepared.ch_names)

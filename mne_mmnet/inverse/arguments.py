@@ -62,18 +62,19 @@ def resolve_operator(info, fwd, pick_ori, label, **options):
     return operator, vertices, rows
 
 
-def check_n_steps(n_steps):
-    """Refuse a number of steps that is none.
+def check_count(value, name):
+    """Refuse a number of steps, epochs or samples that is none.
 
     Parameters
     ----------
-    n_steps : int | None
+    value : int | None
         Of the user.
+    name : str
+        What the user calls it.
     """
-    if n_steps is not None:
-        _validate_type(n_steps, "int-like", "n_steps")
-        if n_steps < 1:
-            raise ValueError(f"n_steps must be at least 1, got {n_steps}.")
+    _validate_type(value, ("int-like", None), name)
+    if value is not None and value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}.")
 
 
 def _is_unset(name, value):

@@ -33,8 +33,8 @@ def make_solver(operator, info, rows, nave, n_steps):
     known = operator.doubt_recording(info)
 
     def solve(batch):
-        check_reference(info, batch, prepared.ch_names)
         sensors = pick_data(info, prepared, batch)
+        check_reference(info, batch, prepared.ch_names)
         whitened = whiten_data(prepared, sensors, nave)
         solution, reports = operator.solve(whitened, n_steps, rows=rows)
         currents = solution.currents / scale

@@ -7,7 +7,7 @@ import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
 from .._mne import fill_shared, make_stc, noise_scale
-from .arguments import check_n_steps, resolve_operator
+from .arguments import check_count, resolve_operator
 from .batches import make_solver
 from .concerns import Tally
 
@@ -99,24 +99,11 @@ def apply_mmnet_inverse_epochs(
     >>> stcs = mne_mmnet.apply_mmnet_inverse_epochs(epochs, fwd, noise_cov)  # doctest: +SKIP
     """
     _validate_type(epochs, mne.BaseEpochs, "epochs")
-    check_n_steps(n_steps)
-    if batch_size is not None:
-        _validate_type(batch_size, "int-like", "batch_size")
-        if batch_size < 1:
-            raise ValueError(f"batch_size must be at least 1, got {batch_size}.")
+    check_count(n_steps, "n_steps")
+    check_count(batch_size, "batch_size")
+    options = dict(model=model, loose=loose, head=head, depth=depth, rank=rank, use_cps=use_cps)
     operator, _, rows = resolve_operator(
-        epochs.info,
-        fwd,
-        pick_ori,
-        label,
-        noise_cov=noise_cov,
-        model=model,
-        loose=loose,
-        head=head,
-        depth=depth,
-        rank=rank,
-        use_cps=use_cps,
-        device=device,
+        epochs.info, fwd, pick_ori, label, noise_cov=noise_cov, device=device, **options
     )
     noise_scale(operator.prepared, nave)  # a bad nave is an error before the work
     if batch_size is None:

@@ -5,7 +5,7 @@ import numpy as np
 from mne.utils import ProgressBar, _validate_type, logger, verbose
 
 from .._mne import fill_shared, make_stc
-from .arguments import check_n_steps, resolve_operator
+from .arguments import check_count, resolve_operator
 from .batches import make_solver
 from .concerns import Tally
 from .epochs import default_batch
@@ -117,7 +117,8 @@ def apply_mmnet_inverse_raw(
     >>> stc = mne_mmnet.apply_mmnet_inverse_raw(raw, fwd, label=label)  # doctest: +SKIP
     """
     _validate_type(raw, mne.io.BaseRaw, "raw")
-    check_n_steps(n_steps)
+    check_count(n_steps, "n_steps")
+    check_count(buffer_size, "buffer_size")
     _validate_type(window, "numeric", "window")
     _validate_type(overlap, "numeric", "overlap")
     if time_func is not None and not callable(time_func):
@@ -127,28 +128,15 @@ def apply_mmnet_inverse_raw(
     if not 0 <= overlap <= _LARGEST_OVERLAP:
         raise ValueError(f"overlap must be between 0 and {_LARGEST_OVERLAP}, got {overlap}.")
     start, stop = check_range(start, stop, len(raw.times))
+    options = dict(model=model, loose=loose, head=head, depth=depth, rank=rank, use_cps=use_cps)
     operator, _, rows = resolve_operator(
-        raw.info,
-        fwd,
-        pick_ori,
-        label,
-        noise_cov=noise_cov,
-        model=model,
-        loose=loose,
-        head=head,
-        depth=depth,
-        rank=rank,
-        use_cps=use_cps,
-        device=device,
+        raw.info, fwd, pick_ori, label, noise_cov=noise_cov, device=device, **options
     )
     n_window = min(max(1, round(window * raw.info["sfreq"])), stop - start)
     starts, step = _place_windows(stop - start, n_window, overlap)
     if buffer_size is None:
         n_together = default_batch(operator, n_window)
     else:
-        _validate_type(buffer_size, "int-like", "buffer_size")
-        if buffer_size < 1:
-            raise ValueError(f"buffer_size must be at least 1, got {buffer_size}.")
         n_together = max(1, (buffer_size - n_window) // step + 1)
     logger.info(
         f"Localising {len(starts)} windows of {n_window} samples with {operator.card.name}, "

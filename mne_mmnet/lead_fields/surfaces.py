@@ -5,6 +5,8 @@ import numpy as np
 from scipy import sparse
 from scipy.sparse import csgraph
 
+from ..template.fit import vertex_normals
+
 _FRAME = mne.io.constants.FIFF.FIFFV_COORD_HEAD
 _SIDES = ("lh", "rh")
 _IDS = {
@@ -77,7 +79,7 @@ def split(triangles, is_right):
 
 
 def make_normals(positions, triangles):
-    """Compute normals of a mesh's vertices, weighted by the areas of their triangles.
+    """Compute normals of a mesh's vertices, all of which must have triangles.
 
     Parameters
     ----------
@@ -96,18 +98,12 @@ def make_normals(positions, triangles):
     ValueError
         If a vertex belongs to no triangle.
     """
-    corners = positions[triangles]
-    areas = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    normals = np.zeros_like(positions)
-    for k in range(3):
-        np.add.at(normals, triangles[:, k], areas)
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    if not (length > 0).all():
-        alone = int((length[:, 0] == 0).sum())
+    normals = vertex_normals(positions, triangles)
+    if alone := int((~normals.any(axis=1)).sum()):
         raise ValueError(
             f"{alone} sources belong to no triangle. Pass normals=, or leave them out."
         )
-    return normals / length
+    return normals
 
 
 def make_surface_space(hemi, positions, normals, triangles, subject):
@@ -129,24 +125,7 @@ def make_surface_space(hemi, positions, normals, triangles, subject):
     space : dict
         As MNE's.
     """
-    n = len(positions)
-    space = dict(
-        type="surf",
-        id=_IDS[hemi],
-        np=n,
-        ntri=len(triangles),
-        coord_frame=_FRAME,
-        rr=positions,
-        nn=normals,
-        tris=triangles,
-        nuse=n,
-        inuse=np.ones(n, int),
-        vertno=np.arange(n),
-        nuse_tri=len(triangles),
-        use_tris=triangles,
-        **dict.fromkeys(("nearest", "nearest_dist", "pinfo", "patch_inds", "dist", "dist_limit")),
-    )
-    return space if subject is None else space | dict(subject_his_id=subject)
+    return _make_space("surf", _IDS[hemi], positions, normals, triangles, subject)
 
 
 def make_points(positions, normals, subject):
@@ -164,21 +143,25 @@ def make_points(positions, normals, subject):
     space : dict
         As MNE's.
     """
-    n = len(positions)
+    return _make_space("discrete", -1, positions, normals, None, subject)
+
+
+def _make_space(kind, number, positions, normals, triangles, subject):
+    n, n_triangles = len(positions), 0 if triangles is None else len(triangles)
     space = dict(
-        type="discrete",
-        id=-1,
+        type=kind,
+        id=number,
         np=n,
-        ntri=0,
+        ntri=n_triangles,
         coord_frame=_FRAME,
         rr=positions,
         nn=normals,
-        tris=None,
+        tris=triangles,
         nuse=n,
         inuse=np.ones(n, int),
         vertno=np.arange(n),
-        nuse_tri=0,
-        use_tris=None,
+        nuse_tri=n_triangles,
+        use_tris=triangles,
         **dict.fromkeys(("nearest", "nearest_dist", "pinfo", "patch_inds", "dist", "dist_limit")),
     )
     return space if subject is None else space | dict(subject_his_id=subject)

@@ -45,20 +45,7 @@ class FilteredWindows:
         self.vertices = self._readout.vertices
 
     def localize(self, data):
-        """Localise one window.
-
-        Parameters
-        ----------
-        data : array of shape (n_channels, n_times)
-            Of the user.
-
-        Returns
-        -------
-        currents : array of shape (n_sources, n_times) or (n_sources, 3, n_times)
-            In A·m.
-        concerns : dict of str
-            Texts by kind.
-        """
+        """Localise one window, as :meth:`mne_mmnet.live.solved.SolvedWindows.localize` does."""
         n_channels = len(self._info["ch_names"])
         if data.ndim != 2 or len(data) != n_channels:
             raise ValueError(

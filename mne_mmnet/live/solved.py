@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from .._mne import check_reference, make_stc, noise_scale, pick_data, prepare_data, whiten_data
-from ..inverse.arguments import check_n_steps, resolve_operator
-from ..inverse.concerns import find_concerns, say
+from .._mne import make_stc, prepare_data
+from ..inverse.arguments import check_count, resolve_operator
+from ..inverse.batches import make_solver
+from ..inverse.concerns import say
 
 
 class SolvedWindows:
@@ -24,14 +25,13 @@ class SolvedWindows:
     """
 
     def __init__(self, operator, info, label, nave, pick_ori, n_steps):
-        check_n_steps(n_steps)
-        _, self.vertices, self._rows = resolve_operator(info, operator, pick_ori, label)
-        self._scale = noise_scale(operator.prepared, nave)
-        self._operator, self._info, self._nave, self._n_steps = operator, info, nave, n_steps
+        check_count(n_steps, "n_steps")
+        _, self.vertices, rows = resolve_operator(info, operator, pick_ori, label)
+        self._prepared = operator.prepared
+        self._solve = make_solver(operator, info, rows, nave, n_steps)
         self._place = dict(tmin=0.0, tstep=1.0, pick_ori=pick_ori, label=label)
-        self._known = operator.doubt_recording(info)
         # channels that are missing are an error now, not in the middle of a recording
-        prepare_data(info, operator.prepared, np.zeros((len(info["ch_names"]), 1)), nave)
+        prepare_data(info, self._prepared, np.zeros((len(info["ch_names"]), 1)), nave)
 
     def localize(self, data):
         """Localise one window.
@@ -48,23 +48,9 @@ class SolvedWindows:
         concerns : dict of str
             Texts by kind.
         """
-        prepared = self._operator.prepared
-        sensors = pick_data(self._info, prepared, data)
-        whitened = whiten_data(prepared, sensors, self._nave)
-        check_reference(self._info, data, prepared.ch_names)
-        solution, reports = self._operator.solve(whitened[None], self._n_steps, rows=self._rows)
-        moments = solution.currents[0] / self._scale
-        currents = make_stc(prepared, moments, **self._place).data
-        concerns, _ = find_concerns(
-            self._operator,
-            whitened,
-            reports[0],
-            np.abs(moments).max(initial=0.0),
-            sensors=sensors,
-            known=self._known,
-        )
-        return currents, concerns
+        ((moments, concerns),) = self._solve(data[np.newaxis])
+        return make_stc(self._prepared, moments, **self._place).data, concerns
 
     def say(self, concerns):
         """Warn of what was not said when the operator was made."""
-        say(concerns, self._operator.prepared)
+        say(concerns, self._prepared)

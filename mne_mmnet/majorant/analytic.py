@@ -62,12 +62,8 @@ class Proposition1Majorant(ScalarMajorant):
 
     Parameters
     ----------
-    objective : CosineObjective
-        F.
-    point : CosinePoint
-        ``objective.evaluate(x)``.
-    gradient : torch.Tensor of shape (n_batch, n_sources, n_times)
-        ``objective.gradient(point)``.
+    objective, point, gradient : CosineObjective, CosinePoint, torch.Tensor
+        F, ``objective.evaluate(x)`` and ``objective.gradient(point)``.
     """
 
     def __init__(self, objective, point, gradient):
@@ -113,12 +109,8 @@ class SharpMajorant(ScalarMajorant):
 
     Parameters
     ----------
-    objective : CosineObjective
-        F.
-    point : CosinePoint
-        ``objective.evaluate(x)``.
-    gradient : torch.Tensor of shape (n_batch, n_sources, n_times)
-        ``objective.gradient(point)``.
+    objective, point, gradient : CosineObjective, CosinePoint, torch.Tensor
+        F, ``objective.evaluate(x)`` and ``objective.gradient(point)``.
     scope : "global" | "local"
         "global" (c = 4) majorizes everywhere; "local" (c = 2/√3) bounds the Hessian at x, a bolder
         step that the certificate has to admit.

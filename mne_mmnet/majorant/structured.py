@@ -59,12 +59,8 @@ def sharp_structured_majorant(objective, point, gradient):
 
     Parameters
     ----------
-    objective : CosineObjective
-        F.
-    point : CosinePoint
-        ``objective.evaluate(x)``.
-    gradient : torch.Tensor of shape (n_batch, n_sources, n_times)
-        ``objective.gradient(point)``.
+    objective, point, gradient : CosineObjective, CosinePoint, torch.Tensor
+        F, ``objective.evaluate(x)`` and ``objective.gradient(point)``.
 
     Returns
     -------

@@ -60,16 +60,8 @@ def localization_error(estimate, seeds, peaks, positions, adjacency):
 
     Parameters
     ----------
-    estimate : array of shape (n_sources, n_times)
-        Estimated currents (any unit).
-    seeds : array of int, shape (n_patches,)
-        The source at the centre of each true patch.
-    peaks : array of int, shape (n_patches,)
-        The sample at which each true patch is largest.
-    positions : array of shape (n_sources, 3)
-        Positions of the sources (mm).
-    adjacency : scipy.sparse array of shape (n_sources, n_sources)
-        Positive where two sources are neighbours.
+    estimate, seeds, peaks, positions, adjacency
+        Of :func:`mne_mmnet.metrics.score`.
 
     Returns
     -------
@@ -90,12 +82,8 @@ def count_maxima(estimate, peaks, adjacency):
 
     Parameters
     ----------
-    estimate : array of shape (n_sources, n_times)
-        Estimated currents (any unit).
-    peaks : array of int, shape (n_patches,)
-        The sample at which each true patch is largest.
-    adjacency : scipy.sparse array of shape (n_sources, n_sources)
-        Positive where two sources are neighbours.
+    estimate, peaks, adjacency
+        Of :func:`mne_mmnet.metrics.score`.
 
     Returns
     -------
@@ -110,14 +98,8 @@ def strongest_peak_error(estimate, seeds, peaks, positions):
 
     Parameters
     ----------
-    estimate : array of shape (n_sources, n_times)
-        Estimated currents (any unit); the absolute value counts.
-    seeds : array of int, shape (n_patches,)
-        The source at the centre of each true patch.
-    peaks : array of int, shape (n_patches,)
-        The sample at which each true patch is largest.
-    positions : array of shape (n_sources, 3)
-        Positions of the sources (mm).
+    estimate, seeds, peaks, positions
+        Of :func:`mne_mmnet.metrics.score`; the estimate's absolute value counts.
 
     Returns
     -------
@@ -143,16 +125,8 @@ def neighbourhood_localization_error(estimate, seeds, peaks, positions, adjacenc
 
     Parameters
     ----------
-    estimate : array of shape (n_sources, n_times)
-        Estimated currents (any unit).
-    seeds : array of int, shape (n_patches,)
-        The source at the centre of each true patch.
-    peaks : array of int, shape (n_patches,)
-        The sample at which each true patch is largest.
-    positions : array of shape (n_sources, 3)
-        Positions of the sources (mm).
-    adjacency : scipy.sparse array of shape (n_sources, n_sources)
-        Positive where two sources are neighbours.
+    estimate, seeds, peaks, positions, adjacency
+        Of :func:`mne_mmnet.metrics.score`.
     order : int
         Edges between the seed and the rim of its window.
 
@@ -182,12 +156,8 @@ def time_error(estimate, seeds, peaks, sfreq):
 
     Parameters
     ----------
-    estimate : array of shape (n_sources, n_times)
-        Estimated currents (any unit).
-    seeds : array of int, shape (n_patches,)
-        The source at the centre of each true patch.
-    peaks : array of int, shape (n_patches,)
-        The sample at which each true patch is largest.
+    estimate, seeds, peaks
+        Of :func:`mne_mmnet.metrics.score`.
     sfreq : float
         Sampling frequency (Hz).
 

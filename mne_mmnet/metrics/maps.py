@@ -32,10 +32,8 @@ def nmse(estimate, truth, peaks):
 
     Parameters
     ----------
-    estimate, truth : array of shape (n_sources, n_times)
-        Estimated and true currents (each in any unit).
-    peaks : array of int, shape (n_patches,)
-        The sample at which each true patch is largest.
+    estimate, truth, peaks
+        Of :func:`mne_mmnet.metrics.score`.
 
     Returns
     -------
@@ -55,10 +53,8 @@ def psnr(estimate, truth, peaks):
 
     Parameters
     ----------
-    estimate, truth : array of shape (n_sources, n_times)
-        Estimated and true currents (each in any unit).
-    peaks : array of int, shape (n_patches,)
-        The sample at which each true patch is largest.
+    estimate, truth, peaks
+        Of :func:`mne_mmnet.metrics.score`.
 
     Returns
     -------
@@ -109,10 +105,8 @@ def roc_auc(values, labels, positions):
     ----------
     values : array of shape (n_sources,)
         Estimated strength, such as `mean_power`.
-    labels : array of int, shape (n_sources,)
-        0 where inactive, k in the k-th true patch.
-    positions : array of shape (n_sources, 3)
-        Positions of the sources (mm).
+    labels, positions
+        Of :func:`mne_mmnet.metrics.score`.
 
     Returns
     -------
@@ -169,10 +163,8 @@ def spatial_dispersion(power, labels, positions):
     ----------
     power : array of shape (n_sources,)
         Estimated power (any unit); zeros are scored as an even map.
-    labels : array of int, shape (n_sources,)
-        0 where inactive, k in the k-th true patch.
-    positions : array of shape (n_sources, 3)
-        Positions of the sources (mm).
+    labels, positions
+        Of :func:`mne_mmnet.metrics.score`.
 
     Returns
     -------

@@ -11,7 +11,8 @@ from scipy import sparse
 from .._support.files import whole_file
 
 # what the names of the layouts' arrays begin with in the file
-LAYOUT = "layout "
+_LAYOUT = "layout "
+_PLAIN = ("gains", "electrodes", "groups", "positions", "normals")
 # what reading a damaged archive, or some other file, ends in
 DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, EOFError, MemoryError, ArithmeticError),
@@ -77,23 +78,16 @@ class HeadArchive:
 
     def save(self, path):
         """Write to an ``.npz`` file, atomically."""
-        coo = self.adjacency.tocoo()
         names = {} if self.ch_names is None else {"ch_names": np.array(self.ch_names, dtype=str)}
         if self.source_space is not None:
             names["source_space"] = np.array(json.dumps(self.source_space))
-        layouts = {f"{LAYOUT}{name}": picks for name, picks in self.layouts.items()}
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
-                gains=self.gains,
-                electrodes=self.electrodes,
-                groups=self.groups,
-                positions=self.positions,
-                normals=self.normals,
-                edges=np.stack([coo.row, coo.col]),
-                lengths=coo.data,
+                **{name: getattr(self, name) for name in _PLAIN},
+                **graph_arrays(self.adjacency),
                 is_volume=self.is_volume,
-                **layouts,
+                **layout_arrays(self.layouts),
                 **names,
             )
 
@@ -117,7 +111,19 @@ class HeadArchive:
             If the file is damaged, or something else.
         """
         try:
-            found = cls(*_read_arrays(path))
+            # opened here, since NumPy leaves what it can't read open
+            with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+                found = cls(
+                    **{name: file[name] for name in _PLAIN},
+                    adjacency=read_graph(file, len(file["positions"])),
+                    # files written before there were these fields have none
+                    ch_names=tuple(file["ch_names"].tolist()) if "ch_names" in file else None,
+                    source_space=(
+                        json.loads(str(file["source_space"])) if "source_space" in file else None
+                    ),
+                    is_volume="is_volume" in file and bool(file["is_volume"]),
+                    layouts=read_layouts(file),
+                )
             found._check_shapes()
         except DAMAGE as error:
             raise ValueError(
@@ -135,23 +141,33 @@ class HeadArchive:
             positions=(n_sources, 3),
             normals=(n_sources, 3),
         )
-        wrong = [name for name, shape in wanted.items() if getattr(self, name).shape != shape]
-        if wrong:
+        if wrong := misshapen(self, wanted):
             raise ValueError(f"wrong shape of {', '.join(wrong)}")
 
 
-def _read_arrays(path):
-    """Fields of an archive, in their order."""
-    # opened here, since NumPy leaves what it can't read open
-    with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
-        n_sources = len(file["positions"])
-        adjacency = sparse.csr_array(
-            (file["lengths"], tuple(file["edges"])), shape=(n_sources, n_sources)
-        )
-        arrays = [file[k] for k in ("gains", "electrodes", "groups", "positions", "normals")]
-        # files written before there were these fields have none
-        ch_names = tuple(file["ch_names"].tolist()) if "ch_names" in file else None
-        space = json.loads(str(file["source_space"])) if "source_space" in file else None
-        is_volume = "is_volume" in file and bool(file["is_volume"])
-        layouts = {key.removeprefix(LAYOUT): file[key] for key in file if key.startswith(LAYOUT)}
-    return *arrays, adjacency, ch_names, space, is_volume, layouts
+def misshapen(holder, wanted):
+    """Name the arrays that have another shape than is wanted."""
+    return [name for name, shape in wanted.items() if getattr(holder, name).shape != shape]
+
+
+def layout_arrays(layouts):
+    """Make arrays of layouts, for a file."""
+    return {f"{_LAYOUT}{name}": picks for name, picks in layouts.items()}
+
+
+def read_layouts(file):
+    """Inverse of :func:`layout_arrays`."""
+    return {key.removeprefix(_LAYOUT): file[key] for key in file if key.startswith(_LAYOUT)}
+
+
+def graph_arrays(adjacency, prefix=""):
+    """Make arrays of a graph, for a file."""
+    coo = adjacency.tocoo()
+    return {f"{prefix}edges": np.stack([coo.row, coo.col]), f"{prefix}lengths": coo.data}
+
+
+def read_graph(file, n_sources, prefix=""):
+    """Inverse of :func:`graph_arrays`."""
+    return sparse.csr_array(
+        (file[f"{prefix}lengths"], tuple(file[f"{prefix}edges"])), shape=(n_sources, n_sources)
+    )

@@ -8,7 +8,14 @@ import numpy as np
 from scipy import sparse
 
 from .._support.files import whole_file
-from .archive import DAMAGE, LAYOUT
+from .archive import (
+    DAMAGE,
+    graph_arrays,
+    layout_arrays,
+    misshapen,
+    read_graph,
+    read_layouts,
+)
 from .cortex import FineSources
 
 _GAINS = ("standard", "true", "own", "fitted", "deep")
@@ -145,17 +152,16 @@ class PeopleArchive:
         fine = {}
         if self.fine is not None:
             fine = {f"{_FINE}{name}": getattr(self.fine, name) for name in _FINE_PLAIN}
-            fine |= _graph_arrays(self.fine.adjacency, _FINE)
-        layouts = {f"{LAYOUT}{name}": picks for name, picks in self.layouts.items()}
+            fine |= graph_arrays(self.fine.adjacency, _FINE)
         with whole_file(path) as scratch:
             np.savez(
                 scratch,
                 **{name: getattr(self, name) for name in _PLAIN},
-                **_graph_arrays(self.adjacency),
+                **graph_arrays(self.adjacency),
                 **fine,
                 is_volume=self.is_volume,
                 words=np.array(json.dumps([self.source_space, self.about])),
-                **layouts,
+                **layout_arrays(self.layouts),
             )
 
     @classmethod
@@ -181,22 +187,19 @@ class PeopleArchive:
             # opened here, since NumPy leaves what it can't read open
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
                 plain = {name: file[name] for name in _PLAIN}
-                graph, fine = _read_graph(file, len(plain["positions"])), None
+                graph, fine = read_graph(file, len(plain["positions"])), None
                 if f"{_FINE}gain" in file:
                     between = {name: file[f"{_FINE}{name}"] for name in _FINE_PLAIN}
                     fine = FineSources(
-                        **between, adjacency=_read_graph(file, len(between["owner"]), _FINE)
+                        **between, adjacency=read_graph(file, len(between["owner"]), _FINE)
                     )
                 space, about = json.loads(str(file["words"]))
-                layouts = {
-                    key.removeprefix(LAYOUT): file[key] for key in file if key.startswith(LAYOUT)
-                }
                 found = cls(
                     **plain,
                     adjacency=graph,
                     source_space=space,
                     is_volume=bool(file["is_volume"]),
-                    layouts=layouts,
+                    layouts=read_layouts(file),
                     about=about,
                     fine=fine,
                 )
@@ -222,7 +225,7 @@ class PeopleArchive:
             positions=(n_sources, 3),
             normals=(n_sources, 3),
         )
-        wrong = _misshapen(self, wanted)
+        wrong = misshapen(self, wanted)
         if self.fine is not None:
             n_fine = len(self.fine.owner)
             wanted = dict(
@@ -231,24 +234,6 @@ class PeopleArchive:
                 normals=(n_fine, 3),
                 shared=(n_sources,),
             )
-            wrong += [f"{_FINE}{name}" for name in _misshapen(self.fine, wanted)]
+            wrong += [f"{_FINE}{name}" for name in misshapen(self.fine, wanted)]
         if wrong:
             raise ValueError(f"wrong shape of {', '.join(wrong)}")
-
-
-def _misshapen(holder, wanted):
-    """Name the arrays that have another shape than is wanted."""
-    return [name for name, shape in wanted.items() if getattr(holder, name).shape != shape]
-
-
-def _graph_arrays(adjacency, prefix=""):
-    """Make arrays of a graph, for a file."""
-    coo = adjacency.tocoo()
-    return {f"{prefix}edges": np.stack([coo.row, coo.col]), f"{prefix}lengths": coo.data}
-
-
-def _read_graph(file, n_sources, prefix=""):
-    """Inverse of :func:`_graph_arrays`."""
-    return sparse.csr_array(
-        (file[f"{prefix}lengths"], tuple(file[f"{prefix}edges"])), shape=(n_sources, n_sources)
-    )

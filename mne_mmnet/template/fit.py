@@ -162,7 +162,7 @@ def _pair_fiducials(points):
 
 
 def vertex_normals(rr, tris):
-    """Compute unit normals of a closed surface at its vertices, outwards.
+    """Compute unit normals of a surface at its vertices, outwards.
 
     Parameters
     ----------
@@ -174,14 +174,15 @@ def vertex_normals(rr, tris):
     Returns
     -------
     normals : array of shape (n_vertices, 3)
-        Means over the triangles around, weighted by area.
+        Means over the triangles around, weighted by area; zero where there are none.
     """
     a, b, c = rr[tris].transpose(1, 0, 2)
     faces = np.cross(b - a, c - a)
     normals = np.zeros_like(rr)
     for corner in tris.T:
         np.add.at(normals, corner, faces)
-    return normals / np.linalg.norm(normals, axis=1, keepdims=True)
+    length = np.linalg.norm(normals, axis=1, keepdims=True)
+    return normals / np.where(length > 0, length, 1.0)
 
 
 def why_not_scaled(src):
