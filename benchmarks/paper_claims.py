@@ -275,20 +275,24 @@ def main():
     parser.add_argument("--n-samples", type=int, default=64, help="recordings of each kind")
     parser.add_argument("--claims", nargs="+", default=CLAIMS, choices=CLAIMS)
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="trained on")
+    parser.add_argument("--methods", nargs="+", help="default: all that a claim is made of")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     if args.n_samples % BATCH:
         parser.error(f"--n-samples must be a multiple of {BATCH}")
     read_heads(args.heads)
+    methods = f" --methods {' '.join(args.methods)}" if args.methods else ""
     comment = (
-        f"python benchmarks/paper_claims.py --n-samples {args.n_samples}; {time.strftime('%F')}; "
+        f"python benchmarks/paper_claims.py --n-samples {args.n_samples}{methods}; "
+        f"{time.strftime('%F')}; "
         f"{os.cpu_count()} cores; heads never trained on, 5 dB white noise"
     )
     args.out.mkdir(parents=True, exist_ok=True)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         for claim in args.claims:
-            tasks = [(claim, name, k, args) for name in CLAIMS[claim][1] for k in args.kinds]
+            names = [n for n in CLAIMS[claim][1] if n in (args.methods or CLAIMS[claim][1])]
+            tasks = [(claim, name, k, args) for name in names for k in args.kinds]
             rows = []
             for (_, name, kind, _), found in zip(tasks, pool.map(work, tasks), strict=True):
                 print(f"{claim} {name} {kind}: {len(found)} rows", flush=True)

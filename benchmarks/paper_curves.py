@@ -102,7 +102,12 @@ def figure_curves(path, best):
             axes.set_title(f"trained and validated on {kind}", fontsize=16)
         line[0].set_ylabel("space–time cosine", fontsize=15)
         if line[1].get_legend_handles_labels()[0]:
-            line[1].legend(fontsize=12, frameon=False, title="cosine of the weights kept")
+            line[1].legend(
+                fontsize=11,
+                loc="upper left",
+                bbox_to_anchor=(1, 1),
+                title="cosine of the weights kept",
+            )
     figure.suptitle(
         "Learning curves on validation recordings; each method's best trial. "
         "Pretraining of Φ has no validation of its steps, but counts",
