@@ -237,7 +237,7 @@ def test_short_names(names, short, prefix):
 
 def test_short_names_leave_the_response_as_it_was():
     """MNE's copies share the names in their projectors: a picture must not rename channels."""
-    evoked, fwd = _response(())
+    evoked, _ = _response(())
     numbered = {name: f"EEG {k:03d}" for k, name in enumerate(evoked.ch_names)}
     evoked.rename_channels(numbered, verbose="error")
     html, *_ = _report(evoked, mne_mmnet.make_template_forward(evoked.info, verbose="error"))
