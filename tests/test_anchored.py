@@ -1,5 +1,6 @@
 """A regulariser that expects the start: objective, bounds and certificate."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ from core_cases import draw
 from mne_mmnet.majorant.ray import certified_ray
 from mne_mmnet.network import Anchored, CosineConfig, CosineNetwork
 from mne_mmnet.solver import CosineModel, certify, cosine_iterates, pose_cosine, pose_network
+from mne_mmnet.weights import read_model, save_model
 from test_cosine_majorants import (
     ANALYTIC,
     EPSILON,
@@ -123,3 +125,24 @@ def test_needs_a_start():
     """Nothing to expect without a learned start: refused."""
     with pytest.raises(ValueError, match="start_width"):
         CosineConfig(anchored=True)
+
+
+@pytest.mark.parametrize("anchored", ["false", 0, None])
+def test_no_truth_value(anchored):
+    """A card's words and numbers are no answer: refused."""
+    with pytest.raises(ValueError, match="anchored must be True or False"):
+        replace(CONFIG, anchored=anchored)
+
+
+def test_round_trip(tmp_path):
+    """It is written and read as it is; a card from before there was a choice has the paper's."""
+    network = CosineNetwork(CONFIG)
+    save_model(network, tmp_path / "new", domain={}, provenance={})
+    assert read_model(tmp_path / "new").network.config == CONFIG
+    card = json.loads((tmp_path / "new.json").read_text(encoding="utf-8"))
+    del card["network"]["anchored"]
+    (tmp_path / "new.json").write_text(json.dumps(card), encoding="utf-8")
+    read = read_model(tmp_path / "new").network
+    assert read.config == replace(CONFIG, anchored=False)
+    start = torch.ones(1, 24, 5)
+    assert read.prior(start) is read.regulariser

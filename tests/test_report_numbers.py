@@ -235,6 +235,45 @@ def test_short_names(names, short, prefix):
     assert shorten_names(names) == (short, prefix)
 
 
+def test_short_names_leave_the_response_as_it_was():
+    """MNE's copies share the names in their projectors: a picture must not rename channels."""
+    evoked, _ = _response(())
+    numbered = {name: f"EEG {k:03d}" for k, name in enumerate(evoked.ch_names)}
+    evoked.rename_channels(numbered, verbose="error")
+    html, *_ = _report(evoked, mne_mmnet.make_template_forward(evoked.info, verbose="error"))
+    assert "All names begin with 'EEG', left out here." in html
+    (projector,) = evoked.info["projs"]
+    assert projector["data"]["col_names"] == evoked.ch_names == list(numbered.values())
+    _report(evoked, mne_mmnet.make_template_forward(evoked.info, verbose="error"))
+
+
+def test_sensors_have_short_names():
+    from mne_mmnet.report.figures import draw_sensors
+
+    evoked, _ = _response()
+    names = evoked.ch_names
+    evoked.rename_channels({name: f"EEG {name}" for name in names}, verbose="error")
+    drawn = [text.get_text() for text in draw_sensors(evoked, "eeg").axes[0].texts]
+    assert sorted(filter(None, drawn)) == sorted(names)  # MNE has an empty one for the mouse
+
+
+@pytest.mark.parametrize("last", [0.1, 0.0])
+def test_nothing_but_zeros(last):
+    """A report all the same, of a window or one sample, and no numbers that are none."""
+    evoked, fwd = _response(())
+    evoked.data[:] = 0.0
+    window = evoked.crop(0.0, last)
+    with pytest.warns(RuntimeWarning):
+        stc, report = mne_mmnet.apply_mmnet_inverse(window, fwd, return_report=True)
+    html = unescape("".join(mne_mmnet.make_report(evoked, fwd, stc, report, verbose="error").html))
+    assert _row(html, "strongest source") == "none"
+    assert _row(html, "second method") == "none"
+    assert _row(html, "window") == (
+        "0.0 to 100.0 ms, 51 samples of 2 ms" if last else "one sample at 0.0 ms"
+    )
+    assert "nan mm" not in html
+
+
 def test_floats_of_a_table_have_four_digits():
     from mne_mmnet.report.words import table
 

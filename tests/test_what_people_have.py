@@ -87,20 +87,30 @@ def test_epochs_of_a_part_of_names(raw, tmp_path):
     assert (evoked.nave, evoked.comment) == (8, "left")
 
 
+@pytest.mark.filterwarnings("always:.*muscles left out:RuntimeWarning")
 def test_channels_of_eyes_that_a_file_calls_eeg(raw, tmp_path, capsys):
     """EEGLAB's files have no types: the command leaves out what names say, others are warned."""
     names = raw.ch_names[:3]
     raw.rename_channels(dict(zip(names, ("EOG1", "EEG HEOG-REF", "EKG"), strict=True)))
     path = tmp_path / "x_raw.fif"
     raw.save(path, verbose="error")
-    evoked, what = read_average(path, averaging=Averaging("left"))
-    assert what.endswith(
-        "3 channels (EOG1, EEG HEOG-REF, EKG) named as those of eyes, heart or muscles left out."
-    )
+    with pytest.warns(RuntimeWarning, match="muscles left out") as said:
+        evoked, _ = read_average(path, averaging=Averaging("left"))
+    assert str(said[0].message).startswith("3 channels (EOG1, EEG HEOG-REF, EKG) named as")
     assert evoked.info["bads"] == ["EOG1", "EEG HEOG-REF", "EKG"]
     command = ["localize", str(path), "--events", "left", "--out", str(tmp_path)]
     assert main(command) == 0
-    assert "muscles left out" in capsys.readouterr().out
+    assert "EKG) named as those of eyes, heart or muscles left out" in capsys.readouterr().err
+    # of a batch the table keeps it; what is marked as bad needs no word
+    command = ["batch", str(path), "--events", "left", "--out", str(tmp_path / "out")]
+    assert main(command) == 0
+    record = json.loads((tmp_path / "out" / "x_raw-mmnet.json").read_text(encoding="utf-8"))
+    assert [text for text in record["warnings"] if "muscles left out" in text]
+    raw.info["bads"] = ["EKG", "EOG1", "EEG HEOG-REF"]
+    raw.save(path, overwrite=True, verbose="error")
+    evoked, _ = read_average(path, averaging=Averaging("left"))
+    assert evoked.info["bads"] == ["EKG", "EOG1", "EEG HEOG-REF"]
+    raw.info["bads"] = []
     # of the functions, types are the user's
     evoked = mne.EvokedArray(np.array(_epochs(raw).average().data), raw.info, verbose=False)
     evoked.set_eeg_reference(projection=True, verbose=False)
@@ -116,6 +126,24 @@ def test_channels_of_eyes_that_a_file_calls_eeg(raw, tmp_path, capsys):
     evoked.del_proj().set_channel_types(types, verbose="error")
     evoked.set_eeg_reference(projection=True, verbose=False)
     assert not any("muscles" in text for text in cases.localize(evoked, fwd)[1].concerns)
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("eog", "EOG VEOG1 heog HEOGL-HEOGR EOG_left L-EOG Left·EOG EOG·E1-M2 EOG(L) VEO HEOR"),
+        ("eog", "EEG·LOC-REF ROC-A1 POL·EOG"),
+        ("ecg", "ECG EKG1 POL·EKG2 EEG·EKG-REF ecg·LA-RA"),
+        ("emg", "EMG EMGchin Chin·EMG EMG1-EMG2"),
+        (None, "Fp1 E1 E2 EEG·Fp1-EOG X1 LO1 IO EXG1 loc·1 leg VE1 H_E_O_G"),
+    ],
+)
+def test_types_that_names_say(kind, names):
+    names = [name.replace("·", " ") for name in names.split()]
+    info = mne.create_info(names, 100.0, "eeg")
+    assert find_other_types(info, names) == {name: kind for name in names if kind}
+    info.set_channel_types(dict.fromkeys(names, "misc"), verbose="error")
+    assert find_other_types(info, names) == {}
 
 
 def test_no_built_in_montage_has_names_of_other_types():

@@ -26,12 +26,15 @@ _WHY_NOT = {
     "fnirs_od": "near-infrared spectroscopy has no electric sources",
 }
 _SEPARATOR = re.compile(r"\s*[-–_/:]\s*")
-# names of channels that readers call EEG because the file has no types (EEGLAB, EDF)
-_OTHERS = {
-    "eog": re.compile(r"[hvlr]?eog.*"),
+# words in names of channels that readers call EEG because the file has no types (EEGLAB, EDF,
+# Neuroscan): "VEOG1", "Left EOG", "HEO", "POL EKG1", "EMGchin"
+_WORDS = {
+    "eog": re.compile(r"[hvlr]?eog.*|[hv]eo.?"),
     "ecg": re.compile(r"e[ck]g.*"),
     "emg": re.compile(r"emg.*"),
 }
+# left and right outer canthus; words of other names, too
+_EYES = ("loc", "roc")
 
 
 def no_eeg_message(info):
@@ -128,9 +131,20 @@ def find_other_types(info, ch_names):
     types = {}
     for name in ch_names:
         if mne.channel_type(info, info["ch_names"].index(name)) == "eeg":
-            said = (kind for kind, word in _OTHERS.items() if word.fullmatch(plain_name(name)))
-            types[name] = next(said, None)
+            types[name] = _type_of_name(name)
     return {name: kind for name, kind in types.items() if kind is not None}
+
+
+def _type_of_name(name):
+    """Type that a name says; None if it is that of an electrode, or says nothing."""
+    plain = plain_name(name)
+    words = re.findall(r"[^\W_]+", plain)
+    if plain in _EYES:
+        return "eog"
+    if not words or words[0] in ten_five_places()[0]:  # "Fp1-EOG": against an electrode at the eye
+        return None
+    said = (kind for kind, word in _WORDS.items() if any(map(word.fullmatch, words)))
+    return next(said, None)
 
 
 def doubt_types(info, ch_names):

@@ -144,7 +144,7 @@ class SolverReport:
                 f"White noise assumed, errors of the lead field included: {self.noise_level:.3g} "
                 f"× {unit}"
             )
-        if self.agreement is not None:
+        if self.agreement is not None and np.isfinite(self.agreement.region_distance_mm):
             lines.append(
                 f"eLORETA: correlation of the maps {self.agreement.correlation:.2f}, strongest "
                 f"regions {self.agreement.region_distance_mm:.0f} mm apart (locations "

@@ -97,6 +97,8 @@ class CosineConfig:
         for name in ("dropout", "smoothing", "weight", "start_width"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
+        if not isinstance(self.anchored, bool):  # a card's "false" would be true
+            raise ValueError(f"anchored must be True or False, got {self.anchored!r}.")
         if self.anchored and not self.start_width:
             raise ValueError("anchored needs a start that is learned: set start_width > 0.")
 

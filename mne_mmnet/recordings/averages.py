@@ -91,12 +91,14 @@ def read_average(path, condition=None, averaging=None):
     else:
         evoked, what = _average_raw(path, content, averaging)
     types = find_other_types(evoked.info, evoked.ch_names)
-    if types:
+    if left := [name for name in types if name not in evoked.info["bads"]]:
         # types can't be changed below a projector of the reference
         evoked = evoked.copy()
-        evoked.info["bads"] = list(dict.fromkeys([*evoked.info["bads"], *types]))
-        names = summarize_names(list(types))
-        what += f"{' ' if what else ''}{names} named as those of eyes, heart or muscles left out."
+        evoked.info["bads"] = [*evoked.info["bads"], *left]
+        warn(
+            f"{summarize_names(left)} named as those of eyes, heart or muscles left out, although "
+            "the file calls them EEG. If they are electrodes on the scalp, rename them."
+        )
     return evoked, what
 
 

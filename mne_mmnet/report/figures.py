@@ -37,12 +37,13 @@ def draw_sensors(evoked, kind):
     """
     figure = make_figure((700, 640))
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
-    evoked = evoked.copy().pick(kind, exclude=())
-    evoked.rename_channels(
-        dict(zip(evoked.ch_names, shorten_names(evoked.ch_names)[0], strict=True))
-    )
-    names = len(evoked.ch_names) <= 70  # more would overlap
-    evoked.plot_sensors(ch_type=kind, show_names=names, axes=axes, show=False, verbose="error")
+    names = evoked.copy().pick(kind, exclude=()).ch_names
+    shown = len(names) <= 70  # more would overlap
+    evoked.plot_sensors(ch_type=kind, show_names=shown, axes=axes, show=False, verbose="error")
+    # not the channels themselves: copies of a response share the names in their projectors
+    short = dict(zip(names, shorten_names(names)[0], strict=True))
+    for text in axes.texts:
+        text.set_text(short.get(text.get_text(), text.get_text()))
     return figure
 
 

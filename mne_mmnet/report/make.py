@@ -192,8 +192,7 @@ class _Surfaces:
 
 def _add_summary(page, stc, report, card, sources, region):
     rows = {
-        "window": f"{1e3 * stc.times[0]:.1f} to {1e3 * stc.times[-1]:.1f} ms, "
-        f"{len(stc.times)} samples of {1e3 * stc.tstep:.3g} ms",
+        "window": _say_window(stc),
         "strongest source": _say_strongest(sources),
         **region,
         "second method": _say_second_method(report),
@@ -204,6 +203,13 @@ def _add_summary(page, stc, report, card, sources, region):
         "mne_mmnet": __version__,
     }
     page.say("Summary", "Summary", words.table(rows))
+
+
+def _say_window(stc):
+    first, last = 1e3 * stc.times[0], 1e3 * stc.times[-1]
+    if len(stc.times) == 1:
+        return f"one sample at {first:.1f} ms"
+    return f"{first:.1f} to {last:.1f} ms, {len(stc.times)} samples of {1e3 * stc.tstep:.3g} ms"
 
 
 def _add_recording(page, evoked, seen, fwd, window):
@@ -223,7 +229,8 @@ def _add_recording(page, evoked, seen, fwd, window):
 def _say_short(names):
     """Say what names in a picture are short for."""
     prefix = shorten_names(names)[1]
-    return f" All names begin with {prefix.strip()!r}, left out here." if prefix else ""
+    prefix = prefix.strip()
+    return f" All names begin with {prefix!r}, left out here." if prefix else ""
 
 
 def _is_compared(report):

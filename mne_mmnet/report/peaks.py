@@ -42,7 +42,7 @@ def find_times(evoked, window):
     -------
     times : list of float
         Of the three highest peaks or fewer, in order. The window's first and last sample are none
-        unless more than twice as high as the peaks between.
+        unless at least twice as high as the peaks between.
     """
     power = np.zeros(len(evoked.times))
     for kind in channel_types(evoked):
@@ -59,6 +59,6 @@ def find_times(evoked, window):
         found = np.array([np.argmax(power)])
     inner = found[(found > 0) & (found < len(power) - 1)]
     highest_inner = power[inner].max(initial=0.0)
-    found = found[np.isin(found, inner) | (power[found] > _EDGE * highest_inner)]
+    found = found[np.isin(found, inner) | (power[found] >= _EDGE * highest_inner)]
     highest = found[np.argsort(power[found])[::-1][:_N_PEAKS]]
     return [float(times[k]) for k in sorted(highest)]
