@@ -363,7 +363,7 @@ def draw_figure(rows, path):
 class Worker:
     """Answers an objective with the descents of all methods; see :mod:`runner`."""
 
-    @torch.inference_mode()
+    @torch.no_grad()  # weights made in inference mode can't be loaded or versioned outside of it
     def __init__(self, args):
         self.args, self.people = args, People(args.folder)
         model = read_model(args.model)
