@@ -10,6 +10,7 @@ from numpy.testing import assert_allclose
 import mne_mmnet
 import template_cases as cases
 from mne_mmnet import make_template_forward
+from mne_mmnet.inverse.neighbours import ChannelModel
 
 
 def _spoil(what, data, row, rng):
@@ -119,6 +120,43 @@ def test_drifting_electrodes_are_not_called_disordered(montage):
     assert shuffled >= 39
 
 
+@pytest.mark.parametrize("nfree", [1, 63, 249])
+def test_columns_of_a_factor_are_no_samples(nfree, monkeypatch):
+    """However many samples a covariance is said to be of: one, as many as columns, or others."""
+    info, fwd, _ = cases.head("biosemi64", None)
+    evoked = mne.EvokedArray(np.zeros((64, 250)), info.copy(), verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd, verbose="error")
+    evoked.data = 1e-6 * _make_drifting(operator.channel_model, 0, 0)
+    seen = []
+    doubt = ChannelModel.doubt
+    monkeypatch.setattr(
+        ChannelModel,
+        "doubt",
+        lambda model, data, in_time=True: seen.append(in_time) or doubt(model, data, in_time),
+    )
+    cov = mne.Covariance(
+        np.cov(evoked.data), evoked.ch_names, [], evoked.info["projs"], nfree, verbose=False
+    )
+    for data, expected in ((cov, False), (evoked, True)):
+        seen.clear()
+        mne_mmnet.make_mmnet_filters(data, operator, verbose="error")
+        assert seen == [expected]
+
+
+@pytest.mark.parametrize("n_times", [1, 2, 4, 7, 8, 250])
+def test_few_samples_of_good_electrodes(n_times):
+    """Where there is no time to drift in, or hardly any, good data are called good."""
+    info, fwd, _ = cases.head("biosemi64", None)
+    evoked = mne.EvokedArray(np.zeros((64, 2)), info.copy(), verbose=False)
+    evoked.set_eeg_reference(projection=True, verbose=False)
+    operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd, verbose="error")
+    model, whitener = operator.channel_model, operator.prepared.whitener
+    for seed in range(10):
+        data = whitener @ _make_drifting(model, seed, 0)[:, 20 : 20 + n_times]
+        assert model.doubt(data) == {}
+
+
 def test_drift_is_a_concern_with_its_remedy():
     info, fwd, _ = cases.head("biosemi64", None)
     evoked = mne.EvokedArray(np.zeros((64, 250)), info.copy(), verbose=False)
@@ -129,6 +167,7 @@ def test_drift_is_a_concern_with_its_remedy():
     _, report, said = cases.localize(evoked, fwd)
     (concern,) = (text for text in report.concerns if "electrodes drift" in text)
     assert "High-pass filter" in concern
+    assert "apply a baseline" in concern  # offsets of all electrodes look as drifts do
     assert any(concern in text for text in said)
     assert not any("neighbours predict" in text for text in report.concerns)
 

@@ -290,6 +290,8 @@ def test_a_batch_keeps_what_is_said_of_a_montage(tmp_path, capsys):
     record = json.loads((tmp_path / "out" / "s0-mmnet.json").read_text())
     (concern,) = (text for text in record["concerns"] if "mirror image" in text)
     assert concern.endswith("it has its electrodes elsewhere, without fault.")
+    assert "set_montage" not in concern
+    assert "Compare one side of the data with the other" in concern  # names may be wrong as well
 
 
 @pytest.mark.parametrize("spacing", ["ico9", "abc", "1"])

@@ -198,7 +198,7 @@ def _compare_with_names(names, positions, reference, limits):
                 "mirror": (
                     "These are not head coordinates: the electrodes are a mirror image of where "
                     "their names belong, left and right (or another axis) exchanged, or names "
-                    f"and sides. {_REMEDY}; and compare one side of the data with the other, an "
+                    f"and sides. {_REMEDY}. Compare one side of the data with the other, an "
                     "eye blink or a visual response, before you read a side."
                 )
             }

@@ -207,7 +207,13 @@ def _finish_report(operator, moments, report, currents, known):
     # columns of a covariance's root are no samples: their root-mean-square is that of the samples
     size = np.sqrt(np.square(currents).mean(axis=-1)).max(initial=0.0) / scale
     concerns, score = find_concerns(
-        operator, moments.data, report, size, known=known, n_times=moments.n_times
+        operator,
+        moments.data,
+        report,
+        size,
+        known=known,
+        n_times=moments.n_times,
+        in_time=moments.in_time,
     )
     say(concerns, prepared)
     return replace(report, concerns=tuple(concerns.values()), domain_score=score)

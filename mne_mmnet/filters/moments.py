@@ -40,11 +40,14 @@ class Moments:
         Samples that C comes from; None where that is unknown.
     nave : float
         Averages that the data are, by which they are scaled where the noise is known.
+    in_time : bool
+        Whether the columns are samples in their order, rather than those of a root of C.
     """
 
     data: np.ndarray
     n_times: float | None
     nave: float = 1.0
+    in_time: bool = False
 
 
 def moments_of_evokeds(evokeds, prepared):
@@ -68,7 +71,7 @@ def moments_of_evokeds(evokeds, prepared):
         parts.append(prepare_data(evoked.info, prepared, evoked.data, evoked.nave))
     data = np.concatenate(parts, axis=1)
     nave = evokeds[0].nave if len(evokeds) == 1 else np.mean([one.nave for one in evokeds])
-    return Moments(data, data.shape[1], nave)
+    return Moments(data, data.shape[1], nave, in_time=True)
 
 
 def moments_of_epochs(epochs, prepared, nave):

@@ -105,7 +105,16 @@ def say_foreign(card, prepared):
 
 
 def find_concerns(
-    operator, data, report, largest, level=None, *, sensors=None, known=None, n_times=None
+    operator,
+    data,
+    report,
+    largest,
+    level=None,
+    *,
+    sensors=None,
+    known=None,
+    n_times=None,
+    in_time=True,
 ):
     """Collect what speaks against an answer.
 
@@ -128,6 +137,8 @@ def find_concerns(
     n_times : float | None
         Samples that the data stand for, where they are a factor of a covariance; None is as many
         as there are.
+    in_time : bool
+        Whether the columns are samples in their order, rather than such a factor's.
 
     Returns
     -------
@@ -177,7 +188,7 @@ def find_concerns(
             f"for noise. Don't read the estimate; {remedy}."
         )
     if operator.channel_model is not None:
-        doubts = operator.channel_model.doubt(data, in_time=n_times == data.shape[1])
+        doubts = operator.channel_model.doubt(data, in_time)
         if "explained" in concerns:
             # slow noise that is white over the channels looks as channels in disorder do
             reasons = [doubts.pop(kind) for kind in ("disorder", "drift") if kind in doubts]

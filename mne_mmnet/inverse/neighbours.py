@@ -36,9 +36,9 @@ _DISORDERED = (
 )
 _DRIFT = (
     "Much of the data's power is slow, and differs between neighbouring channels as nothing in "
-    "the head does: electrodes drift, each on its own. It is taken for noise, or for sources. "
-    "High-pass filter the recording before it is averaged (from 0.1 to 1 Hz), or take out linear "
-    "trends."
+    "the head does: electrodes drift, each on its own, or have offsets. It is taken for noise, or "
+    "for sources. High-pass filter the recording before it is averaged (from 0.1 to 1 Hz), take "
+    "out linear trends, or apply a baseline."
 )
 # components that stand out of white noise by this factor, and hold this share of the power, count
 _STANDS_OUT, _LEAST_SHARE = 3.0, 0.3
