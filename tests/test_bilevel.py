@@ -113,13 +113,16 @@ def test_every_estimator(name, archive):
     *_, last = xs = list(estimator.iterates(batch.model, batch.data))
     assert all(x.shape == batch.currents.shape for x in xs)
     assert torch.isfinite(last).all()
-    upper_loss(estimator.prior(batch.model, batch.data), last, batch.currents).sum().backward()
+    estimate, prior = estimator.estimate(batch.model, batch.data)
+    assert estimate.shape == last.shape
+    upper_loss(prior, last, batch.currents).sum().backward()
     for key, parameter in estimator.named_parameters():
         assert parameter.grad is not None, key
         assert torch.isfinite(parameter.grad).all(), key
     estimator.eval()
     with torch.no_grad():
         together = estimator(batch.model, batch.data)
+        torch.testing.assert_close(estimator.estimate(batch.model, batch.data)[0], together)
         alone = estimator(batch.model, batch.data[2:3])
         # the unit of the data changes the estimate's direction for none of them
         louder = estimator(batch.model, 1e3 * batch.data)
@@ -258,8 +261,9 @@ def test_montage_stream(archive):
 def _loss_on(estimator, stream):
     batches = [stream.batch(k) for k in range(2)]
     losses = [
-        upper_loss(estimator.prior(b.model, b.data), estimator(b.model, b.data), b.currents)
+        upper_loss(prior, estimate, b.currents)
         for b in batches
+        for estimate, prior in [estimator.estimate(b.model, b.data)]
     ]
     return float(torch.cat(losses).mean())
 
@@ -412,7 +416,7 @@ def test_losses(archive):
     """The truth has the least data part; methods without Φ have no second part."""
     stream, _ = streams(archive)
     batch = stream.batch(0)
-    assert small("cnn", batch.model).prior(batch.model, batch.data) is None
+    assert small("cnn", batch.model).estimate(batch.model, batch.data)[1] is None
     truth = batch.currents
     torch.testing.assert_close(upper_loss(None, truth, truth), torch.zeros(4), atol=1e-6, rtol=0)
     torch.testing.assert_close(upper_loss(None, -truth, truth), torch.full((4,), 2.0))

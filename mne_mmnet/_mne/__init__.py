@@ -24,7 +24,7 @@ from .checks import (
 )
 from .docs import fill_shared
 from .doubts import doubt_electrodes, electrodes_key
-from .electrodes import electrode_positions, find_nominal
+from .electrodes import electrode_positions, find_nominal, set_positions
 from .frames import doubt_positions, leave_out_remedy
 from .gain import (
     PreparedForward,
@@ -114,6 +114,7 @@ __all__ = [
     "resolve_loose",
     "restrict_to_label",
     "select_channels",
+    "set_positions",
     "shorten_names",
     "source_graph",
     "summarize_names",

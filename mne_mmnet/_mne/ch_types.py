@@ -128,11 +128,9 @@ def find_other_types(info, ch_names):
     types : dict of str
         By name, the type that the name says: ``"eog"``, ``"ecg"`` or ``"emg"``.
     """
-    types = {}
-    for name in ch_names:
-        if mne.channel_type(info, info["ch_names"].index(name)) == "eeg":
-            types[name] = _type_of_name(name)
-    return {name: kind for name, kind in types.items() if kind is not None}
+    of_type = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
+    said = {name: _type_of_name(name) for name in ch_names if of_type[name] == "eeg"}
+    return {name: kind for name, kind in said.items() if kind is not None}
 
 
 def _type_of_name(name):
@@ -152,10 +150,8 @@ def doubt_types(info, ch_names):
 
     Parameters
     ----------
-    info : instance of Info
-        The measurement info.
-    ch_names : sequence of str
-        The channels that are localised.
+    info, ch_names
+        As for :func:`find_other_types`.
 
     Returns
     -------

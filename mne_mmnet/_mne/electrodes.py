@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import mne
 import numpy as np
+from mne.io.constants import FIFF
 from scipy.spatial import cKDTree
 
 from .landmarks import places_of, plain_name
@@ -50,6 +51,25 @@ def electrode_positions(info, ch_names=None):
     ]
     names = [name for name, _ in found]
     return names, np.array([place for _, place in found], float).reshape(-1, 3)
+
+
+def set_positions(info, names, positions):
+    """Put electrodes elsewhere.
+
+    Parameters
+    ----------
+    info : instance of Info
+        The measurement info, of one's own; the arrays in it may be shared with others, and stay.
+    names : sequence of str
+        Those to put elsewhere.
+    positions : array of shape (n_electrodes, 3)
+        Where, in m, head coordinates.
+    """
+    places = dict(zip(names, positions, strict=True))
+    for channel in info["chs"]:
+        if channel["ch_name"] in places:
+            channel["loc"] = np.concatenate([places[channel["ch_name"]], channel["loc"][3:]])
+            channel["coord_frame"] = FIFF.FIFFV_COORD_HEAD
 
 
 def find_nominal(names, positions):

@@ -46,9 +46,9 @@ class Estimator(nn.Module, ABC):
         *_, last = self.iterates(model, data, n_steps)
         return last
 
-    def prior(self, model, data):
-        """Return the regulariser of the objective for these data; None where there is none."""
-        return self.regulariser
+    def estimate(self, model, data, n_steps=None):
+        """Return the estimate, and the regulariser of its objective; None where there is none."""
+        return self(model, data, n_steps), self.regulariser
 
     def objective(self, model, data):
         """Return the cosine objective with this method's regulariser, and the start."""

@@ -11,8 +11,7 @@ from ..majorant import (
 )
 from ..majorant.base import per_sample
 from ..network import CosineConfig
-from ..solver import Proposal, descend
-from ..solver.cosine import CosineProposer
+from ..solver import CosineProposer, Proposal
 from .mmnet import CosineMMNet, CurvatureEstimator
 
 # Hessian-vector products a step, and the probability with which so few bound the curvature
@@ -72,12 +71,9 @@ class BoundedMMNet(CosineMMNet):
         super().__init__(config)
         self.bound = bound
 
-    def certified_iterates(self, model, data, n_steps=None):
-        """Yield the iterates with the certificate of each step (see :class:`CosineMMNet`)."""
-        n_steps = self.network.config.n_steps if n_steps is None else n_steps
-        objective, start = self.objective(model, data)
-        proposer = _BoundedProposer(self.network, model, objective, self.bound)
-        return descend(objective, start, proposer, n_steps)
+    def make_proposer(self, model, objective):
+        """Make what proposes the steps, within the bound."""
+        return _BoundedProposer(self.network, model, objective, self.bound)
 
 
 class UnboundedMMNet(CurvatureEstimator):

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from ..network import CosineConfig, CosineNetwork
-from ..solver import cosine_iterates, pose_network
+from ..solver import CosineProposer, descend, pose_network
 from .base import Estimator
 
 
@@ -57,15 +57,23 @@ class CosineMMNet(CurvatureEstimator):
         """Return the objective, and where the descent begins."""
         return pose_network(self.network, model, data)
 
-    def prior(self, model, data):
-        """Return the regulariser of the objective for these data."""
-        if not self.network.config.anchored:  # the same whatever the data
-            return self.regulariser
-        return self.objective(model, data)[0].regulariser
+    def make_proposer(self, model, objective):
+        """Make what proposes the steps."""
+        return CosineProposer(self.network, model, objective)
 
     def certified_iterates(self, model, data, n_steps=None):
         """Yield what :meth:`iterates` does, with the certificate of each step (``Iterate``)."""
-        return cosine_iterates(self.network, model, data, n_steps)
+        return self._descend(model, *self.objective(model, data), n_steps)
+
+    def _descend(self, model, objective, start, n_steps):
+        n_steps = self.network.config.n_steps if n_steps is None else n_steps
+        return descend(objective, start, self.make_proposer(model, objective), n_steps)
+
+    def estimate(self, model, data, n_steps=None):
+        """Return the estimate, and the regulariser of its objective, which may know the data."""
+        objective, start = self.objective(model, data)
+        *_, last = self._descend(model, objective, start, n_steps)
+        return last.point.x, objective.regulariser
 
     def iterates(self, model, data, n_steps=None):
         """Yield the iterates (see :class:`Estimator`)."""

@@ -106,6 +106,11 @@ class SolverReport:
         """Whether the objective never increased, exactly as computed."""
         return bool(np.all(np.diff(self.objective) <= 0))
 
+    @property
+    def has_second_opinion(self):
+        """Whether eLORETA was asked, and had an answer."""
+        return self.agreement is not None and np.isfinite(self.agreement.region_distance_mm)
+
     def __str__(self):
         start, end = self.objective[0], self.objective[-1]
         chi2 = "" if self.chi2 is None else f", residual χ² {self.chi2:.2f}"
@@ -144,7 +149,7 @@ class SolverReport:
                 f"White noise assumed, errors of the lead field included: {self.noise_level:.3g} "
                 f"× {unit}"
             )
-        if self.agreement is not None and np.isfinite(self.agreement.region_distance_mm):
+        if self.has_second_opinion:
             lines.append(
                 f"eLORETA: correlation of the maps {self.agreement.correlation:.2f}, strongest "
                 f"regions {self.agreement.region_distance_mm:.0f} mm apart (locations "

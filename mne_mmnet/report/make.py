@@ -228,17 +228,12 @@ def _add_recording(page, evoked, seen, fwd, window):
 
 def _say_short(names):
     """Say what names in a picture are short for."""
-    prefix = shorten_names(names)[1]
-    prefix = prefix.strip()
+    prefix = shorten_names(names)[1].strip()
     return f" All names begin with {prefix!r}, left out here." if prefix else ""
 
 
-def _is_compared(report):
-    return report.agreement is not None and np.isfinite(report.agreement.region_distance_mm)
-
-
 def _say_second_method(report):
-    if not _is_compared(report):
+    if not report.has_second_opinion:
         return "none"
     return (
         f"eLORETA has its strongest source {report.agreement.region_distance_mm:.0f} mm away, its "
@@ -247,7 +242,7 @@ def _say_second_method(report):
 
 
 def _say_agreement(report):
-    if not _is_compared(report):
+    if not report.has_second_opinion:
         return "The estimate was not compared with another method."
     return (
         "eLORETA, which needs no training, has its strongest region over the window "

@@ -47,15 +47,17 @@ class Places:
 
     def name(self, source):
         """Side and coordinates (mm) of a source, such as ``"left (-44, -63, 12)"``."""
+        return self._write(source)
+
+    def _write(self, source, region=""):
         x, y, z = (round(float(value)) for value in self.mm[source])
         side = SIDES.get(self._hemispheres[source], "left" if x < 0 else "right")
-        return f"{side} ({x}, {y}, {z})"
+        return f"{side} {region}({x}, {y}, {z})"
 
     def name_with_region(self, source):
         """Name a source with the atlas's region, where it is known: ``"left Insula_L (…)"``."""
         found = name_regions(self.mm[[source]]) if self.frame == "MNI152" else None
-        side, place = self.name(source).split(" ", 1)
-        return f"{side} {found[0]} {place}" if found else f"{side} {place}"
+        return self._write(source, f"{found[0]} " if found else "")
 
     def distance(self, sources, centre):
         """Distance (mm) of the farthest of some sources from one of them."""

@@ -3,7 +3,6 @@
 import re
 
 import numpy as np
-from mne.io.constants import FIFF
 
 from .._mne import (
     describe_head,
@@ -11,6 +10,7 @@ from .._mne import (
     has_made_up_fiducials,
     head_positions,
     place_electrodes,
+    set_positions,
 )
 
 _SAME_PLACE = 1e-4  # m: rounding in files
@@ -52,10 +52,8 @@ def place_as_localised(evoked, fwd):
 
     Parameters
     ----------
-    evoked : mne.Evoked
-        The response.
-    fwd : mne.Forward
-        The forward solution.
+    evoked, fwd
+        As for :func:`localised`.
 
     Returns
     -------
@@ -64,10 +62,7 @@ def place_as_localised(evoked, fwd):
     """
     evoked = evoked.copy()
     own = electrode_positions(evoked.info)[0]
-    for name, place in zip(*electrode_positions(fwd["info"], set(own)), strict=True):
-        channel = evoked.info["chs"][evoked.ch_names.index(name)]
-        channel["loc"] = np.concatenate([place, channel["loc"][3:]])
-        channel["coord_frame"] = FIFF.FIFFV_COORD_HEAD
+    set_positions(evoked.info, *electrode_positions(fwd["info"], set(own)))
     return evoked
 
 

@@ -2,7 +2,6 @@
 
 import mne
 import numpy as np
-from mne.io.constants import FIFF
 from mne.transforms import apply_trans, invert_transform
 from mne.utils import logger
 
@@ -15,6 +14,7 @@ from .._mne import (
     no_eeg_message,
     place_electrodes,
     refuse_bipolar,
+    set_positions,
     summarize_names,
     warn,
 )
@@ -110,11 +110,7 @@ def place_on_template(info, how):
         if placed.how == "by name":
             text = f"{leave_out_remedy(text)} They are placed by their names instead."
         warn(text)
-    places = dict(zip(names, placed.positions, strict=True))
-    for channel in info["chs"]:
-        channel["loc"] = channel["loc"].copy()
-        channel["loc"][:3] = places[channel["ch_name"]]
-        channel["coord_frame"] = FIFF.FIFFV_COORD_HEAD
+    set_positions(info, names, placed.positions)
     notes = [str(placed)]
     if frame != "head":
         notes.insert(0, f"Electrode positions are in the template's own coordinates ({frame}).")

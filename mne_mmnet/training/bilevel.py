@@ -40,7 +40,7 @@ def upper_loss(prior, estimate, truth):
     Parameters
     ----------
     prior : Regulariser | None
-        Φ, of :meth:`Estimator.prior`.
+        Φ, of :meth:`Estimator.estimate`.
     estimate, truth : torch.Tensor of shape (n_batch, n_sources, n_times)
         x_K and x*.
     """
@@ -87,8 +87,7 @@ def _part_loss(estimator, batch, config, seed, pretraining, part):
             share = _draw_shares(len(batch.data), seed)[part]
             return denoising_loss(estimator, some, share.to(some.data.device)).mean()
         steps = config.n_steps if estimator.any_steps else None
-        estimate = estimator(some.model, some.data, steps)
-        prior = estimator.prior(some.model, some.data)
+        estimate, prior = estimator.estimate(some.model, some.data, steps)
         return upper_loss(prior, estimate, some.currents).mean()
 
 
@@ -281,8 +280,8 @@ def _validate(estimator, batches, parts):
     estimator.eval()
 
     def compute(batch, part):
-        data, truth = batch.data[part], batch.currents[part]
-        estimate, prior = estimator(batch.model, data), estimator.prior(batch.model, data)
+        truth = batch.currents[part]
+        estimate, prior = estimator.estimate(batch.model, batch.data[part])
         return torch.stack([upper_loss(prior, estimate, truth), cosine(estimate, truth)])
 
     found = []
