@@ -389,7 +389,7 @@ def test_an_operator_is_copied():
     assert transformer.fwd is operator
 
 
-@pytest.mark.parametrize("setting", ["float64", "bfloat16 autocast", "meta"])
+@pytest.mark.parametrize("setting", ["float64", "bfloat16 autocast", "meta", "inference mode"])
 def test_torch_settings_of_others(setting):
     info, fwd, lead = cases.head()
     evoked = cases.make_response(info, lead)
@@ -399,7 +399,10 @@ def test_torch_settings_of_others(setting):
             torch.set_default_dtype(torch.float64)
         elif setting == "meta":
             torch.set_default_device("meta")
-        with torch.autocast("cpu", torch.bfloat16, enabled="autocast" in setting):
+        with (
+            torch.autocast("cpu", torch.bfloat16, enabled="autocast" in setting),
+            torch.inference_mode(setting == "inference mode"),
+        ):
             found, report = mne_mmnet.apply_mmnet_inverse(evoked, fwd, return_report=True)
             stream = mne_mmnet.MMNetStream(
                 mne_mmnet.make_mmnet_operator(evoked.info, fwd), evoked.info
