@@ -240,7 +240,14 @@ def truth(args, archive, name, kind):
             yield dict(method=name, trained_on=kind) | row
 
 
-_CERTIFIED = ("mmnet", "mmnet-diagonal", "mmnet-dilated", "mmnet-start", "mmnet+")
+_CERTIFIED = (
+    "mmnet",
+    "mmnet-diagonal",
+    "mmnet-dilated",
+    "mmnet-start",
+    "mmnet-anchored",
+    "mmnet+",
+)
 _WITH_OBJECTIVE = (*_CERTIFIED, "4dvarnet", "metacurvature", "modgrad")
 # what is measured, and of which methods
 CLAIMS = dict(

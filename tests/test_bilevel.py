@@ -75,6 +75,7 @@ def small(name, model):
                 anchored=True,
             )
         ),
+        "mmnet-anchored": lambda: makers["mmnet+"](),
         "mmnet-start": lambda: CosineMMNet(
             CosineConfig(
                 n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4), start_width=10
@@ -92,6 +93,7 @@ def small(name, model):
         "modgrad": lambda: ModGrad(N_SOURCES, width=8, hidden=8, n_steps=4),
         "cnn": lambda: ConvNet1D(N_ELECTRODES - 1, N_SOURCES, width=12),
         "lstm": lambda: LSTMNet(N_ELECTRODES - 1, N_SOURCES, hidden=8),
+        "lstm+": lambda: makers["lstm"](),
     }
     torch.manual_seed(0)
     return makers[name]()

@@ -26,7 +26,10 @@ _MAKERS = {
     "mmnet+": lambda model: CosineMMNet(
         CosineConfig(n_sources=_sizes(model)[1], **_PLUS, anchored=True)
     ),
-    # what of it helps: some of its parts alone, and one of them elsewhere
+    # what of it helps: some of its parts alone, and elsewhere what fits there
+    "mmnet-anchored": lambda model: CosineMMNet(
+        CosineConfig(n_sources=_sizes(model)[1], **_PLUS, anchored=True)
+    ),
     "mmnet-start": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1], **_PLUS)),
     "mmnet-dilated": lambda model: CosineMMNet(
         CosineConfig(n_sources=_sizes(model)[1], dilations=_CONTEXT)
@@ -38,8 +41,11 @@ _MAKERS = {
     "modgrad": lambda model: ModGrad(_sizes(model)[1]),
     "cnn": lambda model: ConvNet1D(*_sizes(model)),
     "lstm": lambda model: LSTMNet(*_sizes(model)),
+    "lstm+": lambda model: LSTMNet(*_sizes(model)),
 }
 ESTIMATORS = tuple(_MAKERS)
+# those that are compared after training with ``training.AugmentedStream``
+AUGMENTED = tuple(name for name in ESTIMATORS if name.endswith("+"))
 
 _VARIANTS = {
     f"mmnet-{bound}": lambda model, bound=bound: BoundedMMNet(

@@ -1,5 +1,6 @@
 """Bilevel training through the unrolled, certified solver: the evidence and the cosine route."""
 
+from .augmentation import AugmentedStream as AugmentedStream
 from .bilevel import train_bilevel as train_bilevel
 from .bilevel_config import BilevelConfig as BilevelConfig
 from .config import TrainingConfig as TrainingConfig
