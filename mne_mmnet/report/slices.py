@@ -18,21 +18,9 @@ _FINE = 1.5  # mm a pixel
 def draw_slices(positions, values, *, stamp="", size=(1200, 480)):
     """Draw three slices through the strongest source.
 
-    Parameters
-    ----------
-    positions : array of shape (n_sources, 3)
-        Positions (mm); x to the right, y to the front, z up.
-    values : array of shape (n_sources,)
-        Currents (A·m).
-    stamp : str
-        Time, for the upper right corner.
-    size : tuple of int
-        Width and height in pixels.
-
-    Returns
-    -------
-    image : array of shape (height, width, 3), uint8
-        The picture. A pixel has the value of the nearest source, if one is within a grid's step.
+    Of currents (A·m) at positions (mm): x to the right, y to the front, z up. A pixel has the
+    value of the nearest source, if one is within a grid's step; ``stamp`` is written into the
+    corner.
     """
     positions, values = np.asarray(positions), np.asarray(values)
     tree = cKDTree(positions)

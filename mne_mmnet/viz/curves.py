@@ -57,17 +57,7 @@ def plot_objective(report, *, path=None, title=None, size=(900, 560), verbose=No
 
 
 def draw_objective(axes, report, fontsize):
-    """Draw the objective into axes.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Where to.
-    report : SolverReport
-        The solver's report.
-    fontsize : float
-        Of the labels.
-    """
+    """Draw the objective into axes."""
     objective = np.asarray(report.objective, float)
     retries, analytic, stalled = (
         np.asarray(getattr(report, name)) for name in ("retries", "analytic", "stalled")

@@ -14,15 +14,8 @@ from .surfaces import VIEWS
 def make_figure(size):
     """Make an empty white page.
 
-    Parameters
-    ----------
-    size : tuple of int
-        Width and height in pixels.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        Not one of pyplot's: no figure is left open and no backend is chosen for the user.
+    Its size is in pixels. It is not one of pyplot's: no figure is left open and no backend is
+    chosen for the user.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,44 +26,19 @@ def make_figure(size):
 
 
 def to_image(figure):
-    """Draw a page.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-
-    Returns
-    -------
-    image : array of shape (height, width, 3), uint8
-        Its pixels.
-    """
+    """Draw a page: its pixels (height, width, 3), uint8."""
     figure.canvas.draw()
     return np.array(figure.canvas.buffer_rgba())[:, :, :3]
 
 
 def check_path(path):
-    """Refuse a path that is no PNG, before the work.
-
-    Parameters
-    ----------
-    path : path-like | None
-        File to write.
-    """
+    """Refuse a path that is no PNG, before the work."""
     if path is not None and Path(path).suffix.lower() != ".png":
         raise ValueError(f"path must end in .png, got {os.fspath(path)!r}.")
 
 
 def save_png(image, path):
-    """Write an image, atomically.
-
-    Parameters
-    ----------
-    image : array of shape (height, width, 3), uint8
-        The image.
-    path : path-like | None
-        The file; None writes nothing.
-    """
+    """Write an image, atomically; None as path writes nothing."""
     if path is None:
         return
     from matplotlib.image import imsave
@@ -83,16 +51,7 @@ def save_png(image, path):
 def lay_out(figure, panels, places, fontsize):
     """Put the four panels of a painting onto a page, each with its name and directions.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-    panels : dict
-        Images by hemisphere and view.
-    places : dict
-        Left, bottom, width and height by hemisphere and view.
-    fontsize : float
-        Of the names; directions are smaller.
+    Images and places (left, bottom, width and height) by hemisphere and view.
     """
     for (side, view), image in panels.items():
         axes = figure.add_axes(places[side, view])
@@ -110,17 +69,7 @@ def lay_out(figure, panels, places, fontsize):
 def panel_places(left, bottom, width, height):
     """Places of the four panels: left hemisphere on the left, lateral views above.
 
-    Parameters
-    ----------
-    left, bottom : tuple of float
-        Of the two columns and the two rows (upper one first), in parts of the page.
-    width, height : float
-        Of a panel.
-
-    Returns
-    -------
-    places : dict
-        Left, bottom, width and height by hemisphere and view.
+    In parts of the page: left of the two columns, bottom of the two rows, the upper one first.
     """
     return {
         (side, view): (left[side], bottom[row], width, height)
@@ -132,20 +81,7 @@ def panel_places(left, bottom, width, height):
 def add_bar(figure, place, scale, low, high, label, fontsize):
     """Put a colour bar onto a page.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-    place : tuple of float
-        Left, bottom, width and height.
-    scale : matplotlib.colors.Colormap
-        The colours.
-    low, high : float
-        Values at its ends.
-    label : str
-        What they are, with their unit.
-    fontsize : float
-        Of the label; numbers are smaller.
+    ``place`` is left, bottom, width and height.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -159,18 +95,7 @@ def add_bar(figure, place, scale, low, high, label, fontsize):
 def add_legend(figure, fontsize, *, truth=False, region=None, ring=False):
     """Say what the marks are.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-    fontsize : float
-        Of the words.
-    truth : bool
-        Whether true sources are marked.
-    region : str | None
-        What the outline is, if there is one.
-    ring : bool
-        Whether points are outlined, and not an area.
+    ``region`` is what the outline is, if there is one; a ring is that of points, not of an area.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
