@@ -119,10 +119,7 @@ def check_writable(path):
 def remove_scratch(path):
     """Remove what processes that were killed while they wrote a file have left of it.
 
-    Parameters
-    ----------
-    path : path-like
-        The file, not touched itself. No living process may be writing it.
+    No living process may be writing the file.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -134,13 +131,7 @@ def remove_scratch(path):
 
 
 def is_scratch(path):
-    """Tell whether a file is one that is, or was, being written.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    """
+    """Tell whether a file is one that is, or was, being written."""
     return _SCRATCH.match(path.name) is not None
 
 

@@ -44,20 +44,7 @@ def read_bytes(path, limit, remedy):
 def parse_object(blob):
     """Parse a JSON object, and nothing but one.
 
-    Parameters
-    ----------
-    blob : bytes
-        UTF-8.
-
-    Returns
-    -------
-    found : dict
-        The object.
-
-    Raises
-    ------
-    ValueError
-        If it is no JSON, not UTF-8, nested too deeply, or says something twice.
+    What is no JSON, not UTF-8, nested too deeply, or says something twice is a ValueError.
     """
     try:
         found = json.loads(blob.decode("utf-8"), object_pairs_hook=_without_doubles)

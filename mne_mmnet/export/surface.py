@@ -205,24 +205,7 @@ def _spread(stc, mesh, times, scale, subjects_dir):
 
 
 def check_vertices(vertices, n_vertices, hemi, subject):
-    """Refuse vertices that a mesh doesn't have.
-
-    Parameters
-    ----------
-    vertices : array of int
-        Of the estimate.
-    n_vertices : int
-        Of the mesh.
-    hemi : "lh" | "rh"
-        The hemisphere.
-    subject : str
-        Whose the mesh is.
-
-    Raises
-    ------
-    ValueError
-        If there are such.
-    """
+    """Refuse vertices that a mesh doesn't have."""
     if len(vertices) and vertices[-1] >= n_vertices:
         raise ValueError(
             f"stc has sources at vertex {vertices[-1]} of {hemi}, the surface of {subject!r} has "

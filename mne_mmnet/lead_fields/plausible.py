@@ -79,18 +79,7 @@ def compare(gain, electrodes, positions, directions=None):
 
 
 def explain(gain, electrodes, positions, directions=None):
-    """Find out which mistake makes a lead field implausible.
-
-    Parameters
-    ----------
-    gain, electrodes, positions, directions
-        As for :func:`compare`.
-
-    Returns
-    -------
-    guess : str
-        What would make it plausible; empty if none of the usual mistakes.
-    """
+    """Find out which mistake makes a lead field implausible; empty if none of the usual."""
 
     def fits(*args):
         return compare(*args)[0] >= LEAST_CORRELATION

@@ -76,20 +76,7 @@ def _orient(trans, origin):
 
 
 def to_head(positions, fwd):
-    """Convert positions in a forward solution's own coordinates to the head's.
-
-    Parameters
-    ----------
-    positions : array of shape (n_positions, 3)
-        In metres, in the frame of ``fwd["coord_frame"]``.
-    fwd : mne.Forward
-        The forward solution.
-
-    Returns
-    -------
-    positions : array of shape (n_positions, 3)
-        In metres, head coordinates.
-    """
+    """Convert positions (m) in a forward solution's own coordinates to the head's."""
     if fwd["coord_frame"] == mne.io.constants.FIFF.FIFFV_COORD_HEAD:
         return positions
     return apply_trans(_orient(fwd["mri_head_t"], "mri"), positions)
