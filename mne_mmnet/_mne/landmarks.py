@@ -79,9 +79,8 @@ def places_of(montage):
     info.set_montage(montage, verbose="error")
     places = np.array([channel["loc"][:3] for channel in info["chs"]])
     known = np.isfinite(places).all(axis=1)
-    return [name for name, keep in zip(montage.ch_names, known, strict=True) if keep], places[
-        known
-    ]
+    names = [name for name, keep in zip(montage.ch_names, known, strict=True) if keep]
+    return names, places[known]
 
 
 def known_places(names):

@@ -167,9 +167,7 @@ def _read_fif(path):
     for kind, read in readers.items():
         try:
             found = read()
-        except (
-            Exception
-        ) as error:  # whatever MNE makes of a file of another kind, or a damaged one
+        except Exception as error:  # what MNE makes of a file of another kind, or a damaged one
             errors.append(_first_line(error))
             continue
         if kind != "averages" or found:

@@ -6,9 +6,8 @@ from typing import NamedTuple
 import mne
 import numpy as np
 from mne.io.constants import FIFF
-from mne.utils import warn
 
-from .._mne import electrode_positions, find_nominal
+from .._mne import electrode_positions, find_nominal, warn
 from .head_shape import fit_head
 
 # fiducials and standard pose of fsaverage
@@ -123,9 +122,7 @@ def fit_template(info, scalp, *, force):
         warn(
             f"The digitised points fit no scaled template (scales {scales}, half of the points "
             f"within {1e3 * distance:.0f} mm of its scalp): it is used as it is. Check the unit "
-            "(m), the axes and the fiducials of the montage; fit=False leaves the fit out.",
-            module="mne_mmnet",
-            ignore_namespaces=("mne", "mne_mmnet"),
+            "(m), the axes and the fiducials of the montage; fit=False leaves the fit out."
         )
         return None, ""
     worst = fit.uncertainty.max()

@@ -7,7 +7,7 @@ import numpy as np
 from mne.utils import logger
 
 from .._support.files import whole_file
-from .colours import GYRUS, REGION, TINT, TRUTH
+from .colours import GYRUS, REGION, TINT, TRUTH, choose_unit, colour_scale
 from .surfaces import VIEWS
 
 
@@ -37,15 +37,17 @@ def check_path(path):
         raise ValueError(f"path must end in .png, got {os.fspath(path)!r}.")
 
 
-def save_png(image, path):
-    """Write an image, atomically; None as path writes nothing."""
-    if path is None:
-        return
-    from matplotlib.image import imsave
+def finish(figure, path):
+    """Draw a page, and write it to a PNG file, atomically, if there is a path; its pixels."""
+    image = to_image(figure)
+    if path is not None:
+        from matplotlib.image import imsave
 
-    with whole_file(path) as scratch:
-        imsave(scratch, image)
-    logger.info(f"    written to {path}")
+        with whole_file(path) as scratch:
+            imsave(scratch, image)
+        logger.info(f"    written to {path}")
+    logger.info("[done]")
+    return image
 
 
 def lay_out(figure, panels, places, fontsize):
@@ -90,6 +92,13 @@ def add_bar(figure, place, scale, low, high, label, fontsize):
     bar = figure.colorbar(colours, cax=figure.add_axes(place))
     bar.ax.tick_params(labelsize=0.87 * fontsize)
     bar.set_label(label, fontsize=fontsize)
+
+
+def add_current_bar(figure, place, limit, signed, fontsize):
+    """Put a colour bar of currents up to a limit (A·m) onto a page, in a readable unit."""
+    name, unit = choose_unit(limit)
+    label, top = f"current ({name})" if name else "value", limit / unit
+    add_bar(figure, place, colour_scale(signed), -top if signed else 0.0, top, label, fontsize)
 
 
 def add_legend(figure, fontsize, *, truth=False, region=None, ring=False):
