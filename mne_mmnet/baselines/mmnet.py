@@ -8,13 +8,7 @@ from .base import Estimator
 
 
 class CurvatureEstimator(Estimator):
-    """What has the paper's two networks, whatever it does with them.
-
-    Parameters
-    ----------
-    config : CosineConfig | None
-        Shape of the networks.
-    """
+    """What has the paper's two networks, whatever it does with them."""
 
     any_steps = True
 

@@ -145,26 +145,8 @@ def write_gifti(stc, prefix, *, mesh="pial", times=None, scale=1e9, subjects_dir
 def surface_files(stc, kinds, subjects_dir):
     """Find surfaces of the subject of an estimate.
 
-    Parameters
-    ----------
-    stc : mne.SourceEstimate | mne.VectorSourceEstimate
-        The estimate.
-    kinds : list of str
-        Which surfaces.
-    subjects_dir : path-like | None
-        Of the user.
-
-    Returns
-    -------
-    files : dict
-        Paths by hemisphere, in the order of ``kinds``.
-
-    Raises
-    ------
-    ValueError
-        If the estimate does not say whose it is.
-    FileNotFoundError
-        If there are no surfaces.
+    Paths by hemisphere, in the order of ``kinds``. A missing one is a FileNotFoundError, an
+    estimate that does not say whose it is a ValueError.
     """
     if stc.subject is None:
         raise ValueError("stc does not say whose it is. Set stc.subject.")

@@ -27,17 +27,7 @@ RATIOS = (0.05, 20.0)
 def infinite_medium(electrodes, positions):
     """Compute potentials of current dipoles in an infinite homogeneous medium.
 
-    Parameters
-    ----------
-    electrodes : array of shape (n_channels, 3)
-        In m.
-    positions : array of shape (n_sources, 3)
-        In m.
-
-    Returns
-    -------
-    gain : array of shape (n_channels, n_sources, 3)
-        In V/(A·m).
+    In V/(A·m), (n_channels, n_sources, 3); places are in m.
     """
     offset = electrodes[:, None] - positions
     distance = np.linalg.norm(offset, axis=-1, keepdims=True)

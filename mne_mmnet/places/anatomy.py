@@ -124,19 +124,7 @@ def name_regions(mni, *, nearest=True):
 def name_labels(vertices, hemispheres, labels):
     """Name the labels that vertices of the cortex lie in.
 
-    Parameters
-    ----------
-    vertices : sequence of int
-        Vertex numbers.
-    hemispheres : sequence of str | None
-        "lh", "rh", or None where there is no surface.
-    labels : list of mne.Label
-        The labels.
-
-    Returns
-    -------
-    names : list of str | None
-        Of the first label that holds each; None where none does.
+    Of the first label that holds each; None where none does, or there is no surface.
     """
     names = []
     for vertex, hemi in zip(vertices, hemispheres, strict=True):

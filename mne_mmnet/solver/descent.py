@@ -162,20 +162,7 @@ def certified_step(objective: Objective, current, proposals: Iterable[Proposal])
 
 
 def first_iterate(objective: Objective, start):
-    """Evaluate the start.
-
-    Parameters
-    ----------
-    objective : Objective
-        What must not increase.
-    start : torch.Tensor of shape (n_batch, ...)
-        The first variable.
-
-    Returns
-    -------
-    iterate : Iterate
-        Nothing has been tried yet.
-    """
+    """Evaluate the start, where nothing has been tried yet."""
     nothing = torch.zeros(len(start), dtype=torch.int64, device=start.device)
     return Iterate(objective.evaluate(start), nothing, nothing > 0, nothing > 0)
 
