@@ -20,12 +20,12 @@ import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import electrodes, heads
 from mne_mmnet.template import cortex, kept, make, surfaces
+from mne_mmnet.template.cortex import on_cortex
 from mne_mmnet.template.make import (
     fetch_template,
     find_template,
     make_template_bem,
     make_template_forward,
-    on_cortex,
 )
 
 # one worker builds the head model once for all of these

@@ -12,16 +12,8 @@ _USER_ERRORS = (ValueError, TypeError, OSError, RuntimeError, ImportError, Memor
 def main(argv=None):
     """Run the command line.
 
-    Parameters
-    ----------
-    argv : list of str | None
-        Arguments; None is those of the process.
-
-    Returns
-    -------
-    code : int
-        0, or 1 if files of a batch failed, 2 after an error of the user's, 130 after an
-        interrupt.
+    The code is 0, or 1 if files of a batch failed, 2 after an error of the user's, 130 after an
+    interrupt.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     parser = argparse.ArgumentParser(

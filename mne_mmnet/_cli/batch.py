@@ -12,18 +12,7 @@ _MOST_SHOWN = 8
 
 
 def run(args):
-    """Localise files and say what failed.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The options of the command.
-
-    Returns
-    -------
-    code : int
-        0, or 1 if a file failed.
-    """
+    """Localise files and say what failed; the code is 1 if a file did, else 0."""
     out = "." if args.out is None and args.bids is None else args.out
     with mne.use_log_level("info" if args.verbose else "warning"):
         records = localize_files(

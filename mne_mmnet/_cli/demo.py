@@ -28,13 +28,7 @@ _LATER_CALLS = 5
 
 
 def run(args):
-    """Run both parts.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        ``out``, ``seed``, ``model``, ``device`` and ``verbose``.
-    """
+    """Run both parts."""
     level = "info" if args.verbose else "warning"
     out = Path(args.out).expanduser()
     started = time.perf_counter()

@@ -11,13 +11,7 @@ from ..weights import save_model
 
 
 def run(args):
-    """Fine-tune, print the table of old against new weights, write the model.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The options of the command.
-    """
+    """Fine-tune, print the table of old against new weights, write the model."""
     with mne.use_log_level("info" if args.verbose else "warning"):
         fwd = read_file(mne.read_forward_solution, args.fwd, "a forward solution")
         cov = None

@@ -26,13 +26,7 @@ HALF_WINDOW = 0.05
 
 
 def run(args):
-    """Localise, print where the sources are, write the estimate and a picture.
-
-    Parameters
-    ----------
-    args : argparse.Namespace
-        The options of the command.
-    """
+    """Localise, print where the sources are, write the estimate and a picture."""
     with mne.use_log_level("info" if args.verbose else "warning"), warnings.catch_warnings():
         warnings.showwarning = lambda message, *_, **__: print(
             f"Warning: {message}", file=sys.stderr

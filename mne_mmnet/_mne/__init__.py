@@ -4,124 +4,62 @@ Nothing in this package knows torch; nothing outside it, `inverse`, `template` a
 `simulation` needs to know how a forward solution or a covariance is laid out.
 """
 
-from .ch_types import (
-    find_other_types,
-    no_eeg_message,
-    refuse_bipolar,
-    refuse_other_types,
-    units_of,
-)
-from .channels import MIN_CHANNELS, select_channels
-from .checks import (
-    check_channel_axis,
-    check_evoked,
-    check_finite,
-    check_numbers,
-    check_pick_ori,
-    check_reference,
-    is_average_reference,
-    resolve_loose,
-)
-from .docs import fill_shared
-from .doubts import doubt_electrodes, electrodes_key
-from .electrodes import electrode_positions, find_nominal, set_positions
-from .frames import doubt_positions, leave_out_remedy
-from .gain import (
-    PreparedForward,
-    noise_scale,
-    pick_data,
-    prepare_data,
-    prepare_forward,
-    whiten_data,
-)
-from .graph import source_graph
-from .head import HEADS, HeadKind, describe_head, resolve_head, template_scales
-from .landmarks import head_to_template, known_places, plain_name, template_scalp
-from .leadfield import complete_forward
-from .match import check_like, check_projectors, check_values, match_channels
-from .placement import (
-    POSITIONS,
-    Placement,
-    electrode_frame,
-    has_made_up_fiducials,
-    head_positions,
-    place_electrodes,
-)
-from .spaces import TEMPLATES, bring_to_head, describe_source_space, locate_sources
-from .stc import (
-    ESTIMATES,
-    claim_label,
-    make_residual,
-    make_scalar_stc,
-    make_stc,
-    restrict_to_label,
-    wrap_stc,
-)
-from .words import shorten_names, summarize_names, warn
-
-__all__ = [
-    "ESTIMATES",
-    "HEADS",
-    "MIN_CHANNELS",
-    "POSITIONS",
-    "TEMPLATES",
-    "HeadKind",
-    "Placement",
-    "PreparedForward",
-    "bring_to_head",
-    "check_channel_axis",
-    "check_evoked",
-    "check_finite",
-    "check_like",
-    "check_numbers",
-    "check_pick_ori",
-    "check_projectors",
-    "check_reference",
-    "check_values",
-    "claim_label",
-    "complete_forward",
-    "describe_head",
-    "describe_source_space",
-    "doubt_electrodes",
-    "doubt_positions",
-    "electrode_frame",
-    "electrode_positions",
-    "electrodes_key",
-    "fill_shared",
-    "find_nominal",
-    "find_other_types",
-    "has_made_up_fiducials",
-    "head_positions",
-    "head_to_template",
-    "is_average_reference",
-    "known_places",
-    "leave_out_remedy",
-    "locate_sources",
-    "make_residual",
-    "make_scalar_stc",
-    "make_stc",
-    "match_channels",
-    "no_eeg_message",
-    "noise_scale",
-    "pick_data",
-    "place_electrodes",
-    "plain_name",
-    "prepare_data",
-    "prepare_forward",
-    "refuse_bipolar",
-    "refuse_other_types",
-    "resolve_head",
-    "resolve_loose",
-    "restrict_to_label",
-    "select_channels",
-    "set_positions",
-    "shorten_names",
-    "source_graph",
-    "summarize_names",
-    "template_scales",
-    "template_scalp",
-    "units_of",
-    "warn",
-    "whiten_data",
-    "wrap_stc",
-]
+from .ch_types import find_other_types as find_other_types
+from .ch_types import no_eeg_message as no_eeg_message
+from .ch_types import refuse_bipolar as refuse_bipolar
+from .ch_types import refuse_other_types as refuse_other_types
+from .ch_types import units_of as units_of
+from .channels import MIN_CHANNELS as MIN_CHANNELS
+from .channels import select_channels as select_channels
+from .checks import check_channel_axis as check_channel_axis
+from .checks import check_evoked as check_evoked
+from .checks import check_finite as check_finite
+from .checks import check_numbers as check_numbers
+from .checks import check_pick_ori as check_pick_ori
+from .checks import check_reference as check_reference
+from .checks import is_average_reference as is_average_reference
+from .docs import fill_shared as fill_shared
+from .doubts import doubt_electrodes as doubt_electrodes
+from .doubts import electrodes_key as electrodes_key
+from .electrodes import electrode_positions as electrode_positions
+from .electrodes import find_nominal as find_nominal
+from .electrodes import set_positions as set_positions
+from .frames import doubt_positions as doubt_positions
+from .frames import leave_out_remedy as leave_out_remedy
+from .gain import PreparedForward as PreparedForward
+from .gain import noise_scale as noise_scale
+from .gain import pick_data as pick_data
+from .gain import prepare_data as prepare_data
+from .gain import prepare_forward as prepare_forward
+from .gain import whiten_data as whiten_data
+from .graph import source_graph as source_graph
+from .head import HeadKind as HeadKind
+from .head import describe_head as describe_head
+from .head import resolve_head as resolve_head
+from .head import template_scales as template_scales
+from .landmarks import head_to_template as head_to_template
+from .landmarks import plain_name as plain_name
+from .landmarks import template_scalp as template_scalp
+from .leadfield import complete_forward as complete_forward
+from .match import check_like as check_like
+from .match import check_projectors as check_projectors
+from .match import check_values as check_values
+from .match import match_channels as match_channels
+from .placement import POSITIONS as POSITIONS
+from .placement import has_made_up_fiducials as has_made_up_fiducials
+from .placement import head_positions as head_positions
+from .placement import place_electrodes as place_electrodes
+from .spaces import TEMPLATES as TEMPLATES
+from .spaces import bring_to_head as bring_to_head
+from .spaces import describe_source_space as describe_source_space
+from .spaces import locate_sources as locate_sources
+from .stc import ESTIMATES as ESTIMATES
+from .stc import claim_label as claim_label
+from .stc import make_residual as make_residual
+from .stc import make_scalar_stc as make_scalar_stc
+from .stc import make_stc as make_stc
+from .stc import restrict_to_label as restrict_to_label
+from .stc import wrap_stc as wrap_stc
+from .words import shorten_names as shorten_names
+from .words import summarize_names as summarize_names
+from .words import warn as warn

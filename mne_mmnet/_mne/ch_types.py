@@ -38,34 +38,12 @@ _EYES = ("loc", "roc")
 
 
 def no_eeg_message(info):
-    """Say that there is no EEG for a template head, and what there is instead.
-
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-
-    Returns
-    -------
-    text : str
-        The message of an error.
-    """
+    """Say that there is no EEG for a template head, and what there is instead."""
     return f"info has no EEG channels, which the template head needs. {_say_types(info)}"
 
 
 def no_channels_message(info):
-    """Say that there is nothing to localise.
-
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-
-    Returns
-    -------
-    text : str
-        The message of an error.
-    """
+    """Say that there is nothing to localise."""
     kinds = sorted(set(info.get_channel_types()))
     n_bad = len(set(info["bads"]))
     bad = f" {n_bad} channels are marked as bad." if n_bad else ""
@@ -89,15 +67,7 @@ def _say_types(info, *, template=True):
 
 
 def refuse_bipolar(info, ch_names):
-    """Refuse channels that are differences between two electrodes of the scalp.
-
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-    ch_names : list of str
-        The EEG channels that are to be localised.
-    """
+    """Refuse channels that are differences between two electrodes of the scalp."""
     coils = dict(zip(info["ch_names"], (ch["coil_type"] for ch in info["chs"]), strict=True))
     bipolar = [name for name in ch_names if coils[name] == FIFF.FIFFV_COIL_EEG_BIPOLAR]
     pairs = {name: pair for name in ch_names if (pair := _split(name)) is not None}
@@ -116,17 +86,7 @@ def refuse_bipolar(info, ch_names):
 def find_other_types(info, ch_names):
     """Find channels of type EEG that are named as those of eyes, heart or muscles.
 
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-    ch_names : sequence of str
-        The channels.
-
-    Returns
-    -------
-    types : dict of str
-        By name, the type that the name says: ``"eog"``, ``"ecg"`` or ``"emg"``.
+    The type that the name says, by name: ``"eog"``, ``"ecg"`` or ``"emg"``.
     """
     of_type = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
     said = {name: _type_of_name(name) for name in ch_names if of_type[name] == "eeg"}
@@ -148,15 +108,7 @@ def _type_of_name(name):
 def doubt_types(info, ch_names):
     """Say that channels of type EEG are named as those of eyes, heart or muscles.
 
-    Parameters
-    ----------
-    info, ch_names
-        As for :func:`find_other_types`.
-
-    Returns
-    -------
-    doubts : dict of str
-        ``"types"``, where there are such channels.
+    A text under ``"types"``, where there are such channels.
     """
     types = find_other_types(info, ch_names)
     if not types:
@@ -183,15 +135,7 @@ def _split(name):
 
 
 def refuse_other_types(info, prepared):
-    """Refuse data whose channels are of another type than the lead field's.
-
-    Parameters
-    ----------
-    info : instance of Info
-        Of the data; holds all channels of ``prepared``.
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    """
+    """Refuse data whose channels are of another type than the lead field's."""
     index = {name: k for k, name in enumerate(info["ch_names"])}
     wrong = {}
     for name, kind in zip(prepared.ch_names, prepared.ch_types, strict=True):
@@ -211,18 +155,8 @@ def refuse_other_types(info, prepared):
 def units_of(info, ch_names):
     """Find what data in the units that an info declares are multiplied by to be in SI units.
 
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info. Recordings that MNE reads are in SI units; streams of amplifiers
-        (``StreamLSL.info``) may declare µV.
-    ch_names : sequence of str
-        The channels.
-
-    Returns
-    -------
-    factors : array of shape (n_channels, 1) | None
-        None where all are 1.
+    Recordings that MNE reads are in SI units; streams of amplifiers (``StreamLSL.info``) may
+    declare µV. Factors are an array of shape (n_channels, 1), or None where all are 1.
     """
     index = {name: k for k, name in enumerate(info["ch_names"])}
     powers = [int(info["chs"][index[name]].get("unit_mul", 0)) for name in ch_names]

@@ -22,22 +22,8 @@ _FLOOR_SPREAD, _FLOOR_GAP = 0.1, 100.0
 def select_channels(info, fwd, noise_cov=None):
     """Select (info ∩ fwd ∩ noise_cov) without bads, EEG and MEG, in the order of ``info``.
 
-    Which of the two depends on the forward solution: with one for EEG alone, the MEG channels of
-    a recording are left out.
-
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-    fwd : instance of Forward
-        The forward solution.
-    noise_cov : instance of Covariance | None
-        The noise covariance. MEG channels need one.
-
-    Returns
-    -------
-    ch_names : tuple of str
-        The names of the channels to use.
+    Which of the two depends on the forward solution: with one for EEG alone, the MEG channels of a
+    recording are left out. MEG channels need a noise covariance.
     """
     all_types = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
     in_fwd = set(fwd["sol"]["row_names"])
@@ -87,24 +73,7 @@ def select_channels(info, fwd, noise_cov=None):
 
 
 def doubt_left_out(info, ch_names, fwd, noise_cov=None):
-    """Say which good channels can't be used.
-
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-    ch_names : tuple of str
-        The channels that are used, from :func:`select_channels`.
-    fwd : instance of Forward
-        The forward solution.
-    noise_cov : instance of Covariance | None
-        The noise covariance.
-
-    Returns
-    -------
-    doubts : dict of str
-        ``"left out"``, where there are such channels of the types that are used.
-    """
+    """Say which good channels of the types used can't be, in a text under ``"left out"``."""
     kinds = dict(zip(info["ch_names"], info.get_channel_types(), strict=True))
     used = {kinds[name] for name in ch_names}
     bads = {*info["bads"], *(() if noise_cov is None else noise_cov["bads"])}
@@ -140,18 +109,7 @@ def _letters(name):
 
 
 def count_channels(ch_types):
-    """Say how many channels there are of each type.
-
-    Parameters
-    ----------
-    ch_types : iterable of str
-        The type of each channel.
-
-    Returns
-    -------
-    text : str
-        For example ``"102 magnetometer + 60 EEG"``.
-    """
+    """Say how many channels there are of each type: ``"102 magnetometer + 60 EEG"``."""
     counts = Counter(ch_types)
     return " + ".join(f"{counts[kind]} {text}" for kind, text in LOCALISED.items() if counts[kind])
 

@@ -21,13 +21,7 @@ _MEAN_TOLERANCE = 1e-3
 
 
 def check_evoked(evoked):
-    """Check that an evoked response can be localised at all.
-
-    Parameters
-    ----------
-    evoked : instance of Evoked
-        The evoked response. Bad channels may hold anything.
-    """
+    """Check that an evoked response can be localised at all; bad channels may hold anything."""
     _validate_type(evoked, mne.Evoked, "evoked")
     picks = _pick_good_eeg(evoked.info)
     if len(picks):
@@ -48,15 +42,7 @@ def check_channel_axis(info, data):
 
 
 def check_finite(data, ch_names):
-    """Refuse data that are complex, empty, NaN or infinite.
-
-    Parameters
-    ----------
-    data : array of shape (..., n_channels, n_times)
-        The data in V.
-    ch_names : list of str
-        The names of the channels, for the message.
-    """
+    """Refuse data (..., n_channels, n_times) that are complex, empty, NaN or infinite."""
     if np.iscomplexobj(data):
         raise TypeError(
             "The data must be real, got complex values. Localise the time courses themselves "
@@ -77,13 +63,7 @@ def check_finite(data, ch_names):
 
 
 def check_numbers(data):
-    """Refuse arrays that hold no numbers, or hide some.
-
-    Parameters
-    ----------
-    data : array
-        Of the user.
-    """
+    """Refuse arrays that hold no numbers, or hide some."""
     if np.ma.isMaskedArray(data):
         raise TypeError(
             "The data are a masked array. Pass np.ma.filled(data, np.nan) and mark channels with "
@@ -166,13 +146,7 @@ def check_reference(info, data=None, ch_names=None):
 def check_pick_ori(prepared, pick_ori):
     """Check the requested orientation against the source space.
 
-    Parameters
-    ----------
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    pick_ori : None | "normal" | "vector"
-        As in :func:`mne.minimum_norm.apply_inverse`. With fixed orientation, "normal" is what
-        None gives: the signed amplitude along the normal.
+    With fixed orientation, "normal" is what None gives: the signed amplitude along the normal.
     """
     _check_option("pick_ori", pick_ori, [None, "normal", "vector"])
     if pick_ori == "normal" and prepared.kind not in ("surface", "discrete"):
@@ -246,15 +220,7 @@ def resolve_loose(src, loose, *, fixed):
 def is_average_reference(proj):
     """Tell whether a projector is an average EEG reference.
 
-    Parameters
-    ----------
-    proj : instance of Projection
-        The projector.
-
-    Returns
-    -------
-    is_average : bool
-        True for the kinds that MNE itself recognises.
+    Of the kinds that MNE itself recognises.
     """
     desc = proj["desc"]
     return proj["kind"] == mne.io.constants.FIFF.FIFFV_PROJ_ITEM_EEG_AVREF or (
@@ -263,15 +229,7 @@ def is_average_reference(proj):
 
 
 def check_compensation(info, fwd):
-    """Refuse MEG data whose reference sensors were used otherwise than the lead field assumes.
-
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-    fwd : instance of Forward
-        The forward solution.
-    """
+    """Refuse MEG data whose reference sensors were used otherwise than the lead field assumes."""
     data, lead = (this.compensation_grade or 0 for this in (info, fwd["info"]))
     if data != lead:
         raise ValueError(

@@ -54,15 +54,7 @@ _PLACE = re.compile(rf"^( *)%\(({'|'.join(_SHARED)})\)s$", re.MULTILINE)
 def fill_shared(described):
     """Put the shared parameters into a docstring, where it says ``%(name)s``.
 
-    Parameters
-    ----------
-    described : callable | type
-        Its docstring is changed. Below :func:`mne.utils.verbose`, which fills in MNE's.
-
-    Returns
-    -------
-    described : callable | type
-        The same.
+    To be put below :func:`mne.utils.verbose`, which fills in MNE's.
     """
     if described.__doc__:  # python -OO has none
         described.__doc__ = _PLACE.sub(

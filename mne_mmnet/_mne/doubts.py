@@ -19,21 +19,8 @@ _SEEN = (
 def doubt_electrodes(info, fwd, ch_names):
     """Say what speaks against the electrodes of a recording and a forward solution.
 
-    It is worked out from names and positions, so that nothing is lost in files.
-
-    Parameters
-    ----------
-    info : instance of Info
-        Of the recording.
-    fwd : instance of Forward
-        The forward solution.
-    ch_names : sequence of str
-        The channels that are localised.
-
-    Returns
-    -------
-    doubts : dict of str
-        Texts by kind: those of :func:`doubt_positions`, and ``"moved"``.
+    It is worked out from names and positions, so that nothing is lost in files. Texts by kind:
+    those of :func:`doubt_positions`, and ``"moved"``.
     """
     used = set(ch_names)
     names, places = electrode_positions(fwd["info"], used)
@@ -54,18 +41,7 @@ def doubt_electrodes(info, fwd, ch_names):
 
 
 def electrodes_key(info):
-    """Sum up all that :func:`doubt_electrodes` reads of a recording.
-
-    Parameters
-    ----------
-    info : instance of Info
-        Of the recording.
-
-    Returns
-    -------
-    key : tuple
-        Equal where the doubts are.
-    """
+    """Sum up what :func:`doubt_electrodes` reads of a recording: equal where the doubts are."""
     channels = info["chs"]
     places = np.array([channel["loc"][:3] for channel in channels]).tobytes()
     kinds = [(channel["kind"], channel["coord_frame"]) for channel in channels]

@@ -56,14 +56,8 @@ def electrode_positions(info, ch_names=None):
 def set_positions(info, names, positions):
     """Put electrodes elsewhere.
 
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info, of one's own; the arrays in it may be shared with others, and stay.
-    names : sequence of str
-        Those to put elsewhere.
-    positions : array of shape (n_electrodes, 3)
-        Where, in m, head coordinates.
+    Positions of shape (n_electrodes, 3) are head coordinates in m. The info is one's own; the
+    arrays in it may be shared with others, and stay.
     """
     places = dict(zip(names, positions, strict=True))
     for channel in info["chs"]:
@@ -120,17 +114,8 @@ class Known(NamedTuple):
 def find_copied(names, positions):
     """Find the built-in montage that positions equal, up to rotation, mirror, shift and size.
 
-    Parameters
-    ----------
-    names : list of str
-        The electrodes.
-    positions : array of shape (n_electrodes, 3)
-        In m, in any coordinate frame.
-
-    Returns
-    -------
-    copied : Known | None
-        The montage; None where there is none, or too few electrodes to tell.
+    Positions are in m, in any coordinate frame. None where there is no such montage, or too few
+    electrodes to tell.
     """
     for known in montages_of(names, max(MIN_ELECTRODES, _SHARE * len(positions))):
         if _is_copy(known.places, positions[known.rows], mirror=True):
@@ -152,10 +137,7 @@ def montages_of(names, least):
 def builtin_montages():
     """Read MNE's built-in montages, a quarter of a second once.
 
-    Returns
-    -------
-    montages : dict of dict of array, shape (3,)
-        Head coordinates (m) by plain name, by montage.
+    Head coordinates (m) by plain name, by montage.
     """
     montages = {}
     for name in mne.channels.get_builtin_montages():

@@ -93,18 +93,7 @@ def _doubt(names, buffer, made_up):
 
 
 def leave_out_remedy(text):
-    """Leave the advice to set positions by name out of a doubt, where that was done.
-
-    Parameters
-    ----------
-    text : str
-        Of :func:`doubt_positions`.
-
-    Returns
-    -------
-    text : str
-        What is the matter, alone.
-    """
+    """Leave the advice to set positions by name out of a doubt, where that was done."""
     return text.replace(f" {_REMEDY}.", "")
 
 

@@ -305,19 +305,8 @@ def prepare_data(info, prepared, data, nave=1):
 def whiten_data(prepared, data, nave=1):
     """Re-reference and whiten what :func:`pick_data` picked.
 
-    Parameters
-    ----------
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    data : array of shape (..., n_channels, n_times)
-        In V, T and T/m.
-    nave : int
-        As for :func:`prepare_data`.
-
-    Returns
-    -------
-    whitened : array of shape (..., n_rank, n_times)
-        The whitened data (no unit).
+    Data of shape (..., n_channels, n_times) become (..., n_rank, n_times), without a unit;
+    ``nave`` is as for :func:`prepare_data`.
     """
     whitened = noise_scale(prepared, nave) * (prepared.whitener @ data)
     if not np.abs(whitened).max(initial=0.0) < _LARGEST_DATA:
@@ -329,20 +318,7 @@ def whiten_data(prepared, data, nave=1):
 
 
 def noise_scale(prepared, nave):
-    """Return the factor by which whitened data are multiplied on account of averaging.
-
-    Parameters
-    ----------
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    nave : int
-        How many trials were averaged.
-
-    Returns
-    -------
-    scale : float
-        √nave where the noise covariance is known, otherwise 1.
-    """
+    """Factor of whitened data for averaging: √nave where the noise is known, otherwise 1."""
     _validate_type(nave, "numeric", "nave")
     if not (np.isfinite(nave) and nave > 0):
         raise ValueError(f"nave must be a positive number of trials, got {nave}. Use nave=1.")

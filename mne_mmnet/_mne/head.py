@@ -94,22 +94,10 @@ class HeadKind(NamedTuple):
 def describe_head(info, fwd):
     """Tell what a lead field is: of the own head or a template, with measured electrodes or not.
 
-    Parameters
-    ----------
-    info : instance of Info
-        Of the recording; only its channels count. Positions are those of the forward solution.
-    fwd : instance of Forward
-        The forward solution.
-
-    Returns
-    -------
-    head : HeadKind
-        The description. It is worked out from positions, so that nothing is lost in files.
-
-    Notes
-    -----
-    A source space is a template's if its subject is ``fsaverage`` or ``fsaverage5``, or if its
-    surfaces are fsaverage's, perhaps scaled (:func:`mne.scale_mri`), under any name.
+    It is worked out from the forward solution's positions, so that nothing is lost in files; of
+    ``info`` only the channels count. A source space is a template's if its subject is
+    ``fsaverage`` or ``fsaverage5``, or if its surfaces are fsaverage's, perhaps scaled
+    (:func:`mne.scale_mri`), under any name.
     """
     _validate_type(info, mne.Info, "info")
     _validate_type(fwd, mne.Forward, "fwd")
@@ -139,16 +127,8 @@ def _drawing(info, names, positions):
 def template_scales(src):
     """Compare surfaces with those of fsaverage.
 
-    Parameters
-    ----------
-    src : instance of SourceSpaces
-        Source spaces in any coordinate frame.
-
-    Returns
-    -------
-    scales : tuple of float, length 3 | None
-        Their size along fsaverage's axes relative to it; None if they are not fsaverage's white
-        surfaces, or there are none.
+    Their size along fsaverage's axes relative to it, in any coordinate frame; None if they are not
+    fsaverage's white surfaces, or there are none.
     """
     surfaces = [space for space in src if space["type"] == "surf"]
     if len(surfaces) != 2 or min(len(space["rr"]) for space in surfaces) < len(_LANDMARKS) // 2:

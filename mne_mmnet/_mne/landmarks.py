@@ -20,46 +20,19 @@ _QUORUM = 4
 
 
 def plain_name(name):
-    """Strip an electrode's name of what files put around it.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"EEG Fp1-REF"``.
-
-    Returns
-    -------
-    plain : str
-        Such as ``"fp1"``.
-    """
+    """Strip an electrode's name of what files put around it: ``"EEG Fp1-REF"`` is ``"fp1"``."""
     return _DECORATION.sub("", name.strip().casefold())
 
 
 @functools.cache
 def head_to_template():
-    """Read MNE's standard coregistration of fsaverage.
-
-    Returns
-    -------
-    trans : instance of Transform
-        From head coordinates to the surface RAS of fsaverage, m.
-    """
+    """Read MNE's coregistration of fsaverage: from head coordinates to its surface RAS, m."""
     return mne.read_trans(_MNE_DATA / "fsaverage-trans.fif", verbose="error")
 
 
 @functools.cache
 def template_scalp():
-    """Read the scalp of fsaverage.
-
-    Returns
-    -------
-    rr : array of shape (n_vertices, 3)
-        Vertices in head coordinates, m.
-    nn : array of shape (n_vertices, 3)
-        Normals, outwards.
-    tris : array of shape (n_triangles, 3)
-        Triangles.
-    """
+    """Read the scalp of fsaverage: vertices (head coordinates, m), normals, triangles."""
     scalp = mne.read_bem_surfaces(_MNE_DATA / "fsaverage-head.fif", verbose="error")[0]
     trans = invert_transform(head_to_template())
     return (
@@ -71,13 +44,7 @@ def template_scalp():
 
 @functools.cache
 def scalp_tree():
-    """Make a search tree of the vertices of :func:`template_scalp`.
-
-    Returns
-    -------
-    tree : instance of cKDTree
-        Its ``data`` are the vertices.
-    """
+    """Make a search tree of the vertices of :func:`template_scalp`."""
     return cKDTree(template_scalp()[0])
 
 
@@ -107,27 +74,13 @@ def ten_five_places():
 
 
 def places_of(montage):
-    """Find where a montage's electrodes are put in head coordinates.
-
-    Parameters
-    ----------
-    montage : instance of DigMontage
-        A built-in montage.
-
-    Returns
-    -------
-    names : list of str
-        The electrodes that have a position.
-    places : array of shape (n_electrodes, 3)
-        In m.
-    """
+    """Names and places (head coordinates, m) of a built-in montage's electrodes that have one."""
     info = mne.create_info(montage.ch_names, 1.0, "eeg")
     info.set_montage(montage, verbose="error")
     places = np.array([channel["loc"][:3] for channel in info["chs"]])
     known = np.isfinite(places).all(axis=1)
-    return [name for name, keep in zip(montage.ch_names, known, strict=True) if keep], places[
-        known
-    ]
+    names = [name for name, keep in zip(montage.ch_names, known, strict=True) if keep]
+    return names, places[known]
 
 
 def known_places(names):

@@ -16,16 +16,8 @@ def complete_forward(fwd):
 
     MNE turns sources from a private copy of the lead field, so that one that is put into
     ``fwd["sol"]["data"]`` is forgotten. Solutions built by hand lack that copy, and other parts.
-
-    Parameters
-    ----------
-    fwd : instance of Forward
-        The forward solution; not modified.
-
-    Returns
-    -------
-    fwd : instance of Forward
-        The same object where nothing is missing or contradicts itself, else a repaired copy.
+    The same object comes back where nothing is missing or contradicts itself, else a repaired
+    copy.
     """
     data = np.asarray(fwd["sol"]["data"])
     used = [space["rr"][space["vertno"]] for space in fwd["src"]]
@@ -103,19 +95,7 @@ def _unturn(data, directions, n_sources):
 def check_gain(gain, ch_names, positions):
     """Refuse a lead field with NaN, and find the sources that reach no sensor.
 
-    Parameters
-    ----------
-    gain : array of shape (n_channels, n_sources, n_orient)
-        In V, T or T/m per A·m.
-    ch_names : sequence of str
-        The channels.
-    positions : array of shape (n_sources, 3)
-        In m.
-
-    Returns
-    -------
-    doubts : dict of str
-        ``"silent"``, where there are such sources.
+    These are told in a text under ``"silent"``; positions are in m.
     """
     finite = np.isfinite(gain)
     sources = np.flatnonzero(~finite.all(axis=(0, 2)))

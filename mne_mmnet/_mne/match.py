@@ -12,26 +12,7 @@ _LEFT = 0.1
 def match_channels(names, bads, ch_names, owner):
     """Find channels by name, in whatever order and among whatever others they come.
 
-    Parameters
-    ----------
-    names : list of str
-        The channels of the data.
-    bads : list of str
-        Those that are marked as bad.
-    ch_names : tuple of str
-        The channels that are needed.
-    owner : str
-        Who needs them, for the message: "operator" or "filters".
-
-    Returns
-    -------
-    picks : array of int, shape (n_channels,)
-        Where they are.
-
-    Raises
-    ------
-    ValueError
-        If some are missing or bad.
+    Missing and bad ones are an error; its message names the ``owner``, "operator" or "filters".
     """
     index = {name: k for k, name in enumerate(names)}
     missing = [name for name in ch_names if name not in index]
@@ -53,22 +34,6 @@ def check_projectors(projs, ch_names, projector, owner):
     """Refuse data with projectors that were not known when the operator or filters were made.
 
     More of them in the operator than in the data do no harm: they are applied with it.
-
-    Parameters
-    ----------
-    projs : list of Projection
-        Of the data, pending or applied.
-    ch_names : tuple of str
-        The channels used.
-    projector : array of shape (n_channels, n_channels)
-        What the operator or filters apply to them.
-    owner : str
-        As for :func:`match_channels`.
-
-    Raises
-    ------
-    ValueError
-        If a projector is unknown.
     """
     unknown = []
     for proj in projs:
@@ -102,8 +67,8 @@ def check_like(info, data, ch_names, projector, owner):
     data : array of shape (..., n_all_channels, n_times) | None
         The data, real or complex, channels in the order of ``info``. With None, the values are
         not looked at.
-    ch_names, projector, owner
-        As for :func:`check_projectors`.
+    ch_names, projector, owner : tuple of str, array, str
+        The channels used, what the operator or filters apply to them, and which of the two it is.
 
     Returns
     -------
@@ -128,21 +93,7 @@ def check_like(info, data, ch_names, projector, owner):
 def check_values(info, data, picks, ch_names, verified):
     """Check that values are finite and, where no projector vouches for it, average-referenced.
 
-    Parameters
-    ----------
-    info : instance of Info
-        Of the data.
-    data : array of shape (..., n_all_channels, n_times)
-        The data, real or complex.
-    picks, verified
-        From :func:`check_like`.
-    ch_names : tuple of str
-        The names of the picked channels.
-
-    Raises
-    ------
-    ValueError
-        If not.
+    Data may be complex; ``picks`` and ``verified`` are those of :func:`check_like`.
     """
     # sums are finite where all values are; looking for the others takes four times as long
     if data.size == 0 or not np.isfinite(data.sum()):

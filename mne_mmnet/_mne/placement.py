@@ -72,16 +72,8 @@ class Placement(NamedTuple):
 def electrode_frame(info):
     """Tell the coordinate frame that electrodes were given in.
 
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info. Channels say "head" whatever their positions are; the digitised
-        points know.
-
-    Returns
-    -------
-    frame : str
-        ``"head"``, ``"mri"`` or ``"mni_tal"``; for any other frame its number in MNE.
+    "head", "mri" or "mni_tal"; for any other frame its number in MNE. Channels say "head" whatever
+    their positions are; the digitised points know.
     """
     frames = {
         int(point["coord_frame"])
@@ -129,16 +121,7 @@ def head_positions(info, ch_names=None, trans=None):
 def has_made_up_fiducials(info):
     """Tell whether nasion and ears were invented.
 
-    Parameters
-    ----------
-    info : instance of Info
-        The measurement info.
-
-    Returns
-    -------
-    made_up : bool
-        True where all three are equally far from the origin, as MNE puts them where a file has
-        none.
+    All three are equally far from the origin then, as MNE puts them where a file has none.
     """
     found = [
         np.linalg.norm(point["r"])
@@ -152,19 +135,8 @@ def has_made_up_fiducials(info):
 def place_electrodes(names, positions, how="auto"):
     """Place electrodes on the template.
 
-    Parameters
-    ----------
-    names : list of str
-        The electrodes.
-    positions : array of shape (n_electrodes, 3)
-        As they were given, head coordinates, m.
-    how : "auto" | "as given"
-        "auto" moves what is no measurement.
-
-    Returns
-    -------
-    placement : Placement
-        The places.
+    Positions (n_electrodes, 3) are given in head coordinates, m; "auto" moves what is no
+    measurement, "as given" nothing.
     """
     positions = np.ascontiguousarray(positions, float)
     if how == "as given":

@@ -14,20 +14,7 @@ _ICO_SIZES = [10 * 4**grade + 2 for grade in range(8)]
 
 
 def bring_to_head(src, head_mri_t):
-    """Bring source spaces from MRI to head coordinates.
-
-    Parameters
-    ----------
-    src : instance of SourceSpaces
-        The source spaces; not modified.
-    head_mri_t : instance of Transform
-        From head to MRI coordinates.
-
-    Returns
-    -------
-    src : instance of SourceSpaces
-        A copy, in head coordinates.
-    """
+    """Bring source spaces from MRI to head coordinates, in a copy."""
     src, trans = src.copy(), invert_transform(head_mri_t)
     for space in src:
         if space["coord_frame"] == FIFF.FIFFV_COORD_MRI:
@@ -40,17 +27,7 @@ def bring_to_head(src, head_mri_t):
 def describe_source_space(vertices, subject):
     """Name a source space, so that what was made for it can be matched with it.
 
-    Parameters
-    ----------
-    vertices : list of array
-        Vertex numbers in each source space.
-    subject : str | None
-        The subject that they belong to.
-
-    Returns
-    -------
-    description : dict
-        Subject, number of sources and a digest of the vertex numbers.
+    By subject, number of sources and a digest of the vertex numbers.
     """
     digest = hashlib.sha256()
     for numbers in vertices:

@@ -77,48 +77,16 @@ def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
 def wrap_stc(prepared, data, vertices, *, tmin, tstep, is_vector=False):
     """Put an array into the class of source estimates that fits the source space.
 
-    Parameters
-    ----------
-    prepared : instance of PreparedForward
-        The prepared forward solution, or whatever has its ``kind`` and ``subject``.
-    data : array of shape (n_sources, n_times) or (n_sources, 3, n_times)
-        The values; not copied.
-    vertices : list of array
-        The vertex numbers in each source space.
-    tmin, tstep : float
-        Time of the first sample, and between samples, in s.
-    is_vector : bool
-        Whether they are vectors.
-
-    Returns
-    -------
-    stc : instance of SourceEstimate | VectorSourceEstimate | VolSourceEstimate | \
-            VolVectorSourceEstimate | MixedSourceEstimate | MixedVectorSourceEstimate
-        The source estimate.
+    ``prepared`` is a prepared forward solution, or whatever has its ``kind`` and ``subject``. The
+    data, (n_sources, n_times) or with vectors (n_sources, 3, n_times), are not copied; times are
+    in s.
     """
     klass = _CLASSES[prepared.kind][is_vector]
     return klass(data, vertices, tmin=tmin, tstep=tstep, subject=prepared.subject)
 
 
 def make_scalar_stc(prepared, values, *, tmin, tstep, label=None):
-    """Make a source estimate of one number a source and sample.
-
-    Parameters
-    ----------
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    values : array of shape (n_sources, n_times)
-        Whatever belongs to the sources.
-    tmin, tstep : float
-        Time of the first sample, and between samples, in s.
-    label : instance of Label | instance of BiHemiLabel | None
-        Restrict the estimate to a label (surface source spaces only).
-
-    Returns
-    -------
-    stc : instance of SourceEstimate | VolSourceEstimate | MixedSourceEstimate
-        The source estimate.
-    """
+    """Make a source estimate of one number a source and sample, (n_sources, n_times)."""
     vertices, rows = restrict_to_label(prepared, label)
     return wrap_stc(prepared, values[rows], vertices, tmin=tmin, tstep=tstep)
 
@@ -126,19 +94,7 @@ def make_scalar_stc(prepared, values, *, tmin, tstep, label=None):
 def restrict_to_label(prepared, label):
     """Find the sources of a label.
 
-    Parameters
-    ----------
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    label : instance of Label | instance of BiHemiLabel | None
-        The label. None keeps all sources.
-
-    Returns
-    -------
-    vertices : list of array
-        The vertex numbers in each source space.
-    rows : array of int, shape (n_selected,)
-        The indices of these sources among all.
+    Their vertices by source space, and their rows among all. None keeps all sources.
     """
     _validate_type(label, (mne.Label, mne.BiHemiLabel, None), "label")
     if label is None:
@@ -180,17 +136,7 @@ def restrict_to_label(prepared, label):
 def claim_label(label, subject):
     """Make a label of fsaverage one of the template whose vertices are fsaverage's.
 
-    Parameters
-    ----------
-    label : instance of Label | instance of BiHemiLabel
-        Any label.
-    subject : str | None
-        The source space's subject.
-
-    Returns
-    -------
-    label : instance of Label | instance of BiHemiLabel
-        The same, or a copy with that subject.
+    A copy, or the same where it is of that subject, or no template's.
     """
     if label.subject == subject or not {label.subject, subject} <= set(TEMPLATES):
         return label
@@ -204,20 +150,9 @@ def claim_label(label, subject):
 def make_residual(evoked, prepared, currents):
     """Subtract from the data what the currents explain.
 
-    Parameters
-    ----------
-    evoked : instance of Evoked
-        The data that were localised.
-    prepared : instance of PreparedForward
-        The prepared forward solution.
-    currents : array of shape (n_sources, n_orient, n_times)
-        Currents in A·m along ``prepared.frames``.
-
-    Returns
-    -------
-    residual : instance of Evoked
-        The residual in V, T and T/m on the channels of ``prepared``, EEG average-referenced over
-        them and all other projectors applied.
+    Currents, (n_sources, n_orient, n_times), are in A·m along ``prepared.frames``. The residual is
+    on the channels of ``prepared``, EEG average-referenced over them and all other projectors
+    applied.
     """
     names = list(prepared.ch_names)
     residual = evoked.copy().pick(names).reorder_channels(names)

@@ -7,20 +7,7 @@ import mne.utils
 
 
 def summarize_names(names, limit=8):
-    """Write a list of channel names for a message.
-
-    Parameters
-    ----------
-    names : list of str
-        The names.
-    limit : int
-        How many to write out at most.
-
-    Returns
-    -------
-    text : str
-        For example ``"3 channels (Fp1, Fp2, Cz)"``.
-    """
+    """Write a list of channel names for a message: ``"3 channels (Fp1, Fp2, Cz)"``."""
     shown = ", ".join(names[:limit]) + (", …" if len(names) > limit else "")
     return f"{len(names)} channel{'s' if len(names) != 1 else ''} ({shown})"
 
@@ -28,17 +15,8 @@ def summarize_names(names, limit=8):
 def shorten_names(names):
     """Leave out what all names begin with, such as the ``"EEG "`` of ``"EEG 001"``.
 
-    Parameters
-    ----------
-    names : sequence of str
-        The names.
-
-    Returns
-    -------
-    short : list of str
-        The names without it; digits, and the letters of one word, stay together.
-    prefix : str
-        What was left out; empty where names have no word in common.
+    Digits, and the letters of one word, stay together. Also returned is what was left out, which
+    is empty where names have no word in common.
     """
     names = list(names)
     same = takewhile(lambda letters: len(set(letters)) == 1, zip(*names, strict=False))
@@ -54,11 +32,5 @@ def shorten_names(names):
 
 
 def warn(text):
-    """Warn so that the warning points at the user's line.
-
-    Parameters
-    ----------
-    text : str
-        The warning.
-    """
+    """Warn so that the warning points at the user's line."""
     mne.utils.warn(text, module="mne_mmnet", ignore_namespaces=("mne", "mne_mmnet"))

@@ -19,13 +19,7 @@ _SPARE = {}
 
 
 def cache_dir():
-    """Return the cache of this layout; another layout lives beside it, undisturbed.
-
-    Returns
-    -------
-    path : pathlib.Path
-        Need not exist.
-    """
+    """Return the cache of this layout; another layout lives beside it, undisturbed."""
     root = os.environ.get("MNE_MMNET_CACHE")
     if not root:
         import pooch
@@ -35,20 +29,7 @@ def cache_dir():
 
 
 def find_cached(name, is_whole=Path.is_file):
-    """Find something in the cache.
-
-    Parameters
-    ----------
-    name : str
-        Its path within the cache.
-    is_whole : callable
-        Tells of a path whether it is there.
-
-    Returns
-    -------
-    path : pathlib.Path | None
-        Where it is, if it is.
-    """
+    """Find something in the cache by its path there; None if ``is_whole`` does not hold."""
     for root in (cache_dir(), _SPARE.get(cache_dir())):
         with contextlib.suppress(OSError):  # a folder that may not be looked into
             if root is not None and is_whole(root / name):

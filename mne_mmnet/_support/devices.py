@@ -13,18 +13,7 @@ _LIBRARIES = Path("/proc/self/maps")
 
 
 def recognise(error):
-    """Tell why a computation failed.
-
-    Parameters
-    ----------
-    error : Exception
-        What was raised.
-
-    Returns
-    -------
-    trouble : "memory" | "device" | None
-        None is anything else.
-    """
+    """Tell why a computation failed: "memory" or "device"; None is anything else."""
     text = str(error)
     if isinstance(error, MemoryError | torch.cuda.OutOfMemoryError):
         return "memory"
@@ -37,13 +26,7 @@ def recognise(error):
 
 
 def free_memory(device):
-    """Hand back what torch keeps for later, if the device still answers.
-
-    Parameters
-    ----------
-    device : torch.device
-        The device.
-    """
+    """Hand back what torch keeps for later, if the device still answers."""
     try:
         if device.type == "cuda":
             torch.cuda.empty_cache()

@@ -25,15 +25,7 @@ class UnwritableError(OSError):
 def writing(path):
     """Turn what a full disk or a forbidden place causes into one error that says what to do.
 
-    Parameters
-    ----------
-    path : path-like
-        What is written.
-
-    Raises
-    ------
-    UnwritableError
-        If the place is full, read-only or forbidden. Other errors are passed on.
+    That is an UnwritableError; others are passed on.
     """
     try:
         yield
@@ -96,15 +88,7 @@ def whole_file(path, n_bytes=0):
 def check_writable(path):
     """Find out before the work whether a file could be written after it.
 
-    Parameters
-    ----------
-    path : path-like
-        The file; not touched. Missing folders are made.
-
-    Raises
-    ------
-    UnwritableError
-        If the place is full, read-only or forbidden.
+    The file is not touched; missing folders are made. See :func:`writing`.
     """
     path = Path(path)
     scratch = _scratch(path)
@@ -119,10 +103,7 @@ def check_writable(path):
 def remove_scratch(path):
     """Remove what processes that were killed while they wrote a file have left of it.
 
-    Parameters
-    ----------
-    path : path-like
-        The file, not touched itself. No living process may be writing it.
+    No living process may be writing the file.
     """
     path = Path(path)
     if not path.parent.is_dir():
@@ -134,13 +115,7 @@ def remove_scratch(path):
 
 
 def is_scratch(path):
-    """Tell whether a file is one that is, or was, being written.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    """
+    """Tell whether a file is one that is, or was, being written."""
     return _SCRATCH.match(path.name) is not None
 
 

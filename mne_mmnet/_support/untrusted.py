@@ -13,27 +13,7 @@ _NAMED = 3
 
 
 def read_bytes(path, limit, remedy):
-    """Read a file, but no more than a limit.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    limit : int
-        Largest number of bytes.
-    remedy : str
-        What to do if there are more, for the message.
-
-    Returns
-    -------
-    blob : bytes
-        The content.
-
-    Raises
-    ------
-    ValueError
-        If the file is larger.
-    """
+    """Read a file, but no more than a limit; ``remedy`` says what to do if there is more."""
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         if size > limit:
@@ -44,20 +24,7 @@ def read_bytes(path, limit, remedy):
 def parse_object(blob):
     """Parse a JSON object, and nothing but one.
 
-    Parameters
-    ----------
-    blob : bytes
-        UTF-8.
-
-    Returns
-    -------
-    found : dict
-        The object.
-
-    Raises
-    ------
-    ValueError
-        If it is no JSON, not UTF-8, nested too deeply, or says something twice.
+    What is no JSON, not UTF-8, nested too deeply, or says something twice is a ValueError.
     """
     try:
         found = json.loads(blob.decode("utf-8"), object_pairs_hook=_without_doubles)

@@ -77,13 +77,7 @@ class BoundedMMNet(CosineMMNet):
 
 
 class UnboundedMMNet(CurvatureEstimator):
-    """The diagonal network believed blindly: no bound, and nobody checks F.
-
-    Parameters
-    ----------
-    config : CosineConfig
-        With the diagonal metric.
-    """
+    """The diagonal network believed blindly: no bound, and nobody checks F."""
 
     def iterates(self, model, data, n_steps=None):
         """Yield the iterates (see :class:`Estimator`)."""

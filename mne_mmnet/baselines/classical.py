@@ -42,21 +42,8 @@ def minimum_norm(evoked, fwd, noise_cov=None, *, method="eLORETA", snr=3.0, loos
 def minimum_norm_kernel(info, fwd, noise_cov=None, **options):
     """Return the matrix by which a minimum-norm method of fixed orientation maps data to currents.
 
-    Parameters
-    ----------
-    info : mne.Info
-        The channels.
-    fwd : mne.Forward
-        Forward solution of free orientation.
-    noise_cov : mne.Covariance | None
-        Noise covariance.
-    **options
-        ``method``, ``snr`` and ``depth`` of :func:`minimum_norm`.
-
-    Returns
-    -------
-    kernel : array of shape (n_sources, n_channels)
-        The methods are linear, so the estimates of unit impulses are its columns.
+    The methods are linear, so the estimates of unit impulses are its columns, (n_sources,
+    n_channels). ``options`` are ``method``, ``snr`` and ``depth`` of :func:`minimum_norm`.
     """
     n_channels = len(info["ch_names"])
     impulses = mne.EvokedArray(np.eye(n_channels), info, verbose="error")

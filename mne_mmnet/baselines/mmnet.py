@@ -8,13 +8,7 @@ from .base import Estimator
 
 
 class CurvatureEstimator(Estimator):
-    """What has the paper's two networks, whatever it does with them.
-
-    Parameters
-    ----------
-    config : CosineConfig | None
-        Shape of the networks.
-    """
+    """What has the paper's two networks, whatever it does with them."""
 
     any_steps = True
 
@@ -33,13 +27,7 @@ class CurvatureEstimator(Estimator):
         return self.network.regulariser
 
     def set_steps(self, n_steps):
-        """Change the number of steps that are taken at use.
-
-        Parameters
-        ----------
-        n_steps : int
-            K; the same weights may take any number.
-        """
+        """Change the number of steps taken at use: the same weights may take any."""
         self.network.config = replace(self.network.config, n_steps=n_steps)
 
 

@@ -64,26 +64,8 @@ VARIANTS = tuple(_VARIANTS)
 def make_estimator(name, model, seed=0, n_steps=None):
     """Make an untrained estimator.
 
-    Parameters
-    ----------
-    name : str
-        One of ``ESTIMATORS`` or ``VARIANTS``.
-    model : CosineModel
-        Lead field that it is made for.
-    seed : int
-        Of the initial weights.
-    n_steps : int | None
-        Steps at use, for methods whose number of steps is not built in; None is their default.
-
-    Returns
-    -------
-    estimator : Estimator
-        Untrained.
-
-    Raises
-    ------
-    ValueError
-        If there is no such estimator.
+    One of ``ESTIMATORS`` or ``VARIANTS``, for a lead field. ``n_steps`` is for methods whose
+    number of steps is not built in; None is their default.
     """
     makers = {**_MAKERS, **_VARIANTS}
     if name not in makers:

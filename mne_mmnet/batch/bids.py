@@ -28,23 +28,7 @@ _COLUMNS = {
 
 
 def find_recordings(root):
-    """List the evoked responses of a dataset and its derivatives, but for our own.
-
-    Parameters
-    ----------
-    root : path-like
-        The dataset.
-
-    Returns
-    -------
-    files : list of pathlib.Path
-        Files ``sub-*_ave.fif`` and the like.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such dataset.
-    """
+    """List the evoked responses of a dataset and its derivatives, but for our own."""
     root = check_root(root)
     own = root / FOLDER
     found = {*root.rglob("sub-*[_-]ave.fif"), *root.rglob("sub-*[_-]ave.fif.gz")}
@@ -52,23 +36,7 @@ def find_recordings(root):
 
 
 def check_root(root):
-    """Check that a folder is a BIDS dataset.
-
-    Parameters
-    ----------
-    root : path-like
-        The folder.
-
-    Returns
-    -------
-    root : pathlib.Path
-        Absolute.
-
-    Raises
-    ------
-    FileNotFoundError
-        If it has no ``dataset_description.json``.
-    """
+    """Check that a folder is a BIDS dataset, and make its path absolute."""
     root = Path(root).expanduser().resolve()
     if not (root / "dataset_description.json").is_file():
         raise FileNotFoundError(
@@ -80,20 +48,8 @@ def check_root(root):
 def place(file):
     """Say where the result of a recording goes in the derivative dataset.
 
-    Parameters
-    ----------
-    file : path-like
-        The recording; its name must start with ``sub-LABEL_``.
-
-    Returns
-    -------
-    path : pathlib.Path
-        Relative, without the endings of the results: ``sub-01/ses-1/eeg/sub-01_ses-1_task-x``.
-
-    Raises
-    ------
-    ValueError
-        If the name is not one of BIDS.
+    Relative, without the endings of the results: ``sub-01/ses-1/eeg/sub-01_ses-1_task-x``. A name
+    that is not one of BIDS is an error.
     """
     parts = short_name(file).split("_")
     entities = [part for part in parts if _ENTITY.match(part) and not part.startswith("desc-")]
@@ -112,15 +68,7 @@ def place(file):
 
 
 def write_description(out, root):
-    """Write what makes a folder a derivative dataset, where it is not there yet.
-
-    Parameters
-    ----------
-    out : pathlib.Path
-        The derivative dataset.
-    root : pathlib.Path
-        The dataset that it is derived from.
-    """
+    """Write what makes a folder a derivative dataset, where it is not there yet."""
     description = {
         "Name": "EEG and MEG source estimates by mne_mmnet",
         "BIDSVersion": BIDS_VERSION,
@@ -152,24 +100,7 @@ def _relative(path, start):
 
 
 def describe(file, root, settings, subject):
-    """Say in BIDS' terms how an estimate was made.
-
-    Parameters
-    ----------
-    file : str
-        The recording.
-    root : str
-        The dataset that it belongs to.
-    settings : Settings
-        Of the batch.
-    subject : str | None
-        Whose source space it is.
-
-    Returns
-    -------
-    sidecar : dict
-        For the JSON file beside it.
-    """
+    """Say in BIDS' terms how an estimate was made, for the JSON file beside it."""
     path = Path(file)
     inside = Path(root) in path.parents
     source = f"bids:raw:{path.relative_to(root).as_posix()}" if inside else path.name
@@ -186,15 +117,7 @@ def describe(file, root, settings, subject):
 
 
 def write_sources(sources, path):
-    """Write the strongest sources, with a sidecar that says what the columns are.
-
-    Parameters
-    ----------
-    sources : SourceTable
-        Of :func:`find_sources`.
-    path : pathlib.Path
-        The TSV file.
-    """
+    """Write the strongest sources, with a sidecar that says what the columns are."""
     lines = ["\t".join(_COLUMNS)]
     for row in sources:
         mni = ["n/a"] * 3 if row.mni_mm is None else [f"{x:.1f}" for x in row.mni_mm]

@@ -109,20 +109,7 @@ class Job:
 
 
 def fill(pattern, file):
-    """Fill ``{folder}`` and ``{name}`` of a pattern in with those of a recording's file.
-
-    Parameters
-    ----------
-    pattern : str | None
-        The pattern.
-    file : str
-        The recording.
-
-    Returns
-    -------
-    path : str | None
-        The file that goes with the recording.
-    """
+    """Fill ``{folder}`` and ``{name}`` of a pattern in with those of a recording's file."""
     if pattern is None:
         return None
     return pattern.replace("{folder}", str(Path(file).parent)).replace("{name}", short_name(file))
@@ -148,18 +135,7 @@ def _stamp_recording(path):
 
 
 def run_job(job: Job):
-    """Localise one file; whatever goes wrong is in the record, not raised.
-
-    Parameters
-    ----------
-    job : Job
-        The file.
-
-    Returns
-    -------
-    record : Record
-        As written beside the estimate.
-    """
+    """Localise one file; whatever goes wrong is in the record, not raised."""
     started = time.perf_counter()
     stamp = job.stamp()
     outcome, sidecar = dict(status="done", output=str(job.estimate)), {}

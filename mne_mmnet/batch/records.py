@@ -63,35 +63,14 @@ class Record:
 
 
 def write_record(record, path, sidecar=None):
-    """Write a record, whole or not at all.
-
-    Parameters
-    ----------
-    record : Record
-        The record.
-    path : pathlib.Path
-        The file.
-    sidecar : dict | None
-        What else the file says.
-    """
+    """Write a record, with what else the file says, whole or not at all."""
     with whole_file(path) as scratch:
         text = json.dumps((sidecar or {}) | asdict(record), indent=1)
         scratch.write_text(text, encoding="utf-8")
 
 
 def read_record(path):
-    """Read a record.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-
-    Returns
-    -------
-    record : Record | None
-        None if there is none, or the file is not one.
-    """
+    """Read a record; None if there is none, or the file is not one."""
     try:
         plain = json.loads(path.read_text(encoding="utf-8"))
         return Record(**{key: plain[key] for key in (one.name for one in fields(Record))})
@@ -100,18 +79,7 @@ def read_record(path):
 
 
 def read_records(folder):
-    """Read all records in a folder and below.
-
-    Parameters
-    ----------
-    folder : pathlib.Path
-        The folder, which need not exist.
-
-    Returns
-    -------
-    records : dict of str to (pathlib.Path, Record)
-        By recording: where its record is, and the record.
-    """
+    """Read all records in a folder and below: where each is, and itself, by recording."""
     paths = sorted(path for ending in ENDINGS for path in folder.rglob(f"*{ending}"))
     paths = (path for path in paths if not is_scratch(path))
     found = ((path, read_record(path)) for path in paths)
@@ -119,15 +87,7 @@ def read_records(folder):
 
 
 def write_table(records, path):
-    """Write the table of a batch, one line a file.
-
-    Parameters
-    ----------
-    records : iterable of Record
-        In the order of the lines.
-    path : pathlib.Path
-        The CSV file.
-    """
+    """Write the table of a batch, one line a file."""
     with whole_file(path) as scratch, open(scratch, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, _COLUMNS, extrasaction="ignore")
         writer.writeheader()

@@ -413,22 +413,7 @@ class SourceModel:
 
 
 def to_torch_csr(matrix, device="cpu", dtype=torch.float32):
-    """Sparse SciPy array as a torch CSR tensor; dense where the device has no CSR.
-
-    Parameters
-    ----------
-    matrix : scipy.sparse array
-        Any format.
-    device : torch.device | str
-        Where to put it.
-    dtype : torch.dtype
-        Type of the values.
-
-    Returns
-    -------
-    tensor : torch.Tensor
-        Of the same shape.
-    """
+    """Sparse SciPy array as a torch CSR tensor; dense where the device has no CSR."""
     matrix = matrix.tocsr()
     matrix.sort_indices()
     # what MKL takes: others are converted for every product

@@ -60,18 +60,7 @@ class Regions:
         self._inside.data[:] = 1.0
 
     def within(self, place):
-        """Find the sources in the ball around one of them.
-
-        Parameters
-        ----------
-        place : int
-            The source in the middle.
-
-        Returns
-        -------
-        rows : array of int, shape (n_inside,)
-            Itself and all others that near.
-        """
+        """Find the sources in the ball around one of them, itself among them."""
         start, stop = self._inside.indptr[place : place + 2]
         return self._inside.indices[start:stop]
 
@@ -93,15 +82,7 @@ class Regions:
     def candidates(self, values):
         """Find the place of the strongest region, and all others that are just as good.
 
-        Parameters
-        ----------
-        values : array of shape (n_sources,)
-            A map.
-
-        Returns
-        -------
-        places : array of int, shape (n_places,)
-            One but for symmetrical maps; all sources of a map of zeros.
+        One but for symmetrical maps; all sources of a map of zeros.
         """
         moments = self.moments(values)
         if not moments.any():

@@ -145,26 +145,8 @@ def write_gifti(stc, prefix, *, mesh="pial", times=None, scale=1e9, subjects_dir
 def surface_files(stc, kinds, subjects_dir):
     """Find surfaces of the subject of an estimate.
 
-    Parameters
-    ----------
-    stc : mne.SourceEstimate | mne.VectorSourceEstimate
-        The estimate.
-    kinds : list of str
-        Which surfaces.
-    subjects_dir : path-like | None
-        Of the user.
-
-    Returns
-    -------
-    files : dict
-        Paths by hemisphere, in the order of ``kinds``.
-
-    Raises
-    ------
-    ValueError
-        If the estimate does not say whose it is.
-    FileNotFoundError
-        If there are no surfaces.
+    Paths by hemisphere, in the order of ``kinds``. A missing one is a FileNotFoundError, an
+    estimate that does not say whose it is a ValueError.
     """
     if stc.subject is None:
         raise ValueError("stc does not say whose it is. Set stc.subject.")
@@ -205,24 +187,7 @@ def _spread(stc, mesh, times, scale, subjects_dir):
 
 
 def check_vertices(vertices, n_vertices, hemi, subject):
-    """Refuse vertices that a mesh doesn't have.
-
-    Parameters
-    ----------
-    vertices : array of int
-        Of the estimate.
-    n_vertices : int
-        Of the mesh.
-    hemi : "lh" | "rh"
-        The hemisphere.
-    subject : str
-        Whose the mesh is.
-
-    Raises
-    ------
-    ValueError
-        If there are such.
-    """
+    """Refuse vertices that a mesh doesn't have."""
     if len(vertices) and vertices[-1] >= n_vertices:
         raise ValueError(
             f"stc has sources at vertex {vertices[-1]} of {hemi}, the surface of {subject!r} has "

@@ -59,22 +59,7 @@ def source_mni(fwd, subject=None, subjects_dir=None):
 
 
 def check_forward(fwd, subject):
-    """Return the forward solution itself, and whose it is.
-
-    Parameters
-    ----------
-    fwd : mne.Forward | MMNetOperator
-        Of the user.
-    subject : str | None
-        Of the user.
-
-    Returns
-    -------
-    fwd : mne.Forward
-        The forward solution.
-    subject : str | None
-        Whose.
-    """
+    """Return the forward solution itself, and whose it is."""
     _validate_type(fwd, (mne.Forward, MMNetOperator), "fwd")
     _validate_type(subject, (str, None), "subject")
     fwd = fwd.fwd if isinstance(fwd, MMNetOperator) else fwd
@@ -86,22 +71,7 @@ def check_forward(fwd, subject):
 def pick_samples(stc, times):
     """Find the samples nearest to some times.
 
-    Parameters
-    ----------
-    stc : mne.SourceEstimate
-        The estimate.
-    times : list of float | None
-        In s. None is all.
-
-    Returns
-    -------
-    samples : list of int
-        Which.
-
-    Raises
-    ------
-    ValueError
-        If there is none within a sample of a time, or no time is given.
+    None is all; no time at all, or one that is more than a sample from any, is a ValueError.
     """
     if times is None:
         return list(range(len(stc.times)))
@@ -120,18 +90,7 @@ def pick_samples(stc, times):
 
 
 def check_values(stc):
-    """Return the sizes of an estimate's currents, all finite and real.
-
-    Parameters
-    ----------
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        The estimate, or one with vectors.
-
-    Returns
-    -------
-    values : array of shape (n_sources, n_times)
-        The values; lengths of vectors.
-    """
+    """Return the sizes of an estimate's currents, lengths of vectors, all finite and real."""
     _validate_type(stc, ESTIMATES, "stc")
     if np.iscomplexobj(stc.data):
         raise TypeError("stc must be real, got complex values. Take abs() of it first.")

@@ -19,24 +19,8 @@ _LEAST_VECTOR = 1e-2
 def fit_filters(filters, names, bads=()):
     """Fit filters to the channels of data.
 
-    Parameters
-    ----------
-    filters : MMNetFilters
-        The filters.
-    names : list of str
-        The channels of the data.
-    bads : iterable of str
-        Those that are marked as bad.
-
-    Returns
-    -------
-    filters : MMNetFilters
-        The same where all channels are there, else filters for the good ones.
-
-    Raises
-    ------
-    ValueError
-        If there are too few of them, or the filters are for data of lower rank than these.
+    The same where all channels are there, else filters for the good ones; too few of these, or
+    filters for data of lower rank, are an error.
     """
     good = set(names) - set(bads)
     kept = np.flatnonzero([name in good for name in filters.ch_names])
@@ -44,25 +28,7 @@ def fit_filters(filters, names, bads=()):
 
 
 def for_units(filters, info):
-    """Adapt filters to data in the unit that their info declares.
-
-    Parameters
-    ----------
-    filters : MMNetFilters
-        The filters, fitted to these channels.
-    info : mne.Info
-        Of the data.
-
-    Returns
-    -------
-    filters : MMNetFilters
-        The same where the unit is MNE's.
-
-    Raises
-    ------
-    ValueError
-        If channels have another type than those of the filters.
-    """
+    """Adapt filters, fitted to these channels, to data in the unit that their info declares."""
     refuse_other_types(info, filters)
     factors = units_of(info, filters.ch_names)
     return filters if factors is None else replace(filters, kernel=filters.kernel * factors[:, 0])

@@ -23,14 +23,7 @@ _SEAL = b"mne_mmnet sha256"
 def write_record(record, fname, overwrite=False):
     """Write a record of plain values to an HDF5 file, whole or not at all.
 
-    Parameters
-    ----------
-    record : dict
-        Of arrays, numbers, strings, None, lists and dicts.
-    fname : path-like
-        The file.
-    overwrite : bool
-        As for :meth:`mne_mmnet.MMNetFilters.save`, whose errors these are.
+    Errors are those of :meth:`mne_mmnet.MMNetFilters.save`.
     """
     path = Path(fname)
     if path.suffix != ".h5":
@@ -49,22 +42,7 @@ def write_record(record, fname, overwrite=False):
 def read_record(fname):
     """Read what :func:`write_record` wrote.
 
-    Parameters
-    ----------
-    fname : path-like
-        The file.
-
-    Returns
-    -------
-    record : dict
-        The values.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it holds something else, is damaged, or was written by a later version.
+    A file that holds something else, is damaged, or was written by a later version is an error.
     """
     if not Path(fname).is_file():
         raise FileNotFoundError(f"There is no file {fname}.")

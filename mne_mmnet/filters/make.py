@@ -290,27 +290,7 @@ def _names_of(inst):
 
 
 def pick_common(info, names, bads=()):
-    """Return a copy of an info with some channels only.
-
-    Parameters
-    ----------
-    info : mne.Info
-        The info; not changed.
-    names : iterable of str
-        The channels to keep, in any order.
-    bads : iterable of str
-        Those of them that are bad, beside the info's own.
-
-    Returns
-    -------
-    info : mne.Info
-        In the order of the given one.
-
-    Raises
-    ------
-    ValueError
-        If nothing is left.
-    """
+    """Return a copy of an info with some channels only, more of which may be bad."""
     names = set(names)
     picks = [k for k, name in enumerate(info["ch_names"]) if name in names]
     if not picks:
@@ -339,16 +319,5 @@ def _describe(inst, moments, n_epochs):
 
 
 def frequencies_of(csd):
-    """Frequencies of a cross-spectral density, in Hz; the mean of those that were averaged.
-
-    Parameters
-    ----------
-    csd : mne.time_frequency.CrossSpectralDensity
-        The density.
-
-    Returns
-    -------
-    frequencies : tuple of float
-        One for each matrix.
-    """
+    """Frequencies of a cross-spectral density, in Hz; the mean of those that were averaged."""
     return tuple(float(np.mean(frequency)) for frequency in csd.frequencies)

@@ -53,17 +53,7 @@ class Moments:
 def moments_of_evokeds(evokeds, prepared):
     """Pool responses: their samples side by side, in units of their own noise.
 
-    Parameters
-    ----------
-    evokeds : list of mne.Evoked
-        The responses.
-    prepared : PreparedForward
-        The prepared forward solution.
-
-    Returns
-    -------
-    moments : Moments
-        Of one response, exactly what :func:`apply_mmnet_inverse` solves for.
+    Of one response, exactly what :func:`apply_mmnet_inverse` solves for.
     """
     parts = []
     for evoked in evokeds:
@@ -77,26 +67,7 @@ def moments_of_evokeds(evokeds, prepared):
 def moments_of_epochs(epochs, prepared, nave):
     """Second moment of all samples of all epochs, what is not phase-locked included.
 
-    Parameters
-    ----------
-    epochs : mne.BaseEpochs
-        The epochs; read one by one.
-    prepared : PreparedForward
-        The prepared forward solution.
-    nave : int
-        Averages that each is.
-
-    Returns
-    -------
-    moments : Moments
-        The moment.
-    n_epochs : int
-        How many good epochs there were.
-
-    Raises
-    ------
-    ValueError
-        If there was none.
+    Also returned is how many good epochs there were; they are read one by one.
     """
     total, n_epochs = np.zeros((prepared.n_rank,) * 2), 0
     for data in each_epoch(epochs):
@@ -114,24 +85,7 @@ def moments_of_epochs(epochs, prepared, nave):
 def moments_of_raw(raw, prepared, nave):
     """Covariance of continuous data about their mean, as :func:`mne.compute_raw_covariance`.
 
-    Parameters
-    ----------
-    raw : mne.io.BaseRaw
-        The recording; read piece by piece, without what is annotated as bad.
-    prepared : PreparedForward
-        The prepared forward solution.
-    nave : int
-        Averages that it is.
-
-    Returns
-    -------
-    moments : Moments
-        The covariance.
-
-    Raises
-    ------
-    ValueError
-        If there are fewer than two good samples.
+    It is read piece by piece, without what is annotated as bad.
     """
     n = prepared.n_rank
     total, mean, n_times = np.zeros((n, n)), np.zeros(n), 0
@@ -159,21 +113,7 @@ def moments_of_raw(raw, prepared, nave):
 def moments_of_covariance(cov, prepared, nave, info=None):
     """Whiten a data covariance.
 
-    Parameters
-    ----------
-    cov : mne.Covariance
-        Of the data, not of the noise.
-    prepared : PreparedForward
-        The prepared forward solution.
-    nave : int
-        Averages that the data were.
-    info : mne.Info | None
-        For its projectors, where the operator was made from it.
-
-    Returns
-    -------
-    moments : Moments
-        The covariance.
+    The projectors of ``info`` are known, too, where the operator was made from it.
     """
     whole = np.diag(cov.data) if cov["diag"] else cov.data
     data = _whiten(whole, cov["names"], cov["bads"], cov["projs"], prepared, info, "covariance")
@@ -184,21 +124,7 @@ def moments_of_covariance(cov, prepared, nave, info=None):
 def moments_of_csd(csd, index, prepared, info=None):
     """Whiten the real part of a cross-spectral density, that of in-phase and anti-phase fields.
 
-    Parameters
-    ----------
-    csd : mne.time_frequency.CrossSpectralDensity
-        The density.
-    index : int | None
-        Which frequency; None is the mean of all.
-    prepared : PreparedForward
-        The prepared forward solution.
-    info : mne.Info | None
-        For its projectors, where the operator was made from it.
-
-    Returns
-    -------
-    moments : Moments
-        Its real part.
+    Of one frequency, or the mean of all; ``info`` is as for :func:`moments_of_covariance`.
     """
     which = range(len(csd.frequencies)) if index is None else [index]
     whole = np.mean([csd.get_data(index=k).real for k in which], axis=0)
@@ -209,21 +135,7 @@ def moments_of_csd(csd, index, prepared, info=None):
 def moments_of_coefficients(coefficients, info, prepared, nave):
     """Real part of the second moment of complex coefficients.
 
-    Parameters
-    ----------
-    coefficients : array of shape (n_all_channels, n_values)
-        Of a time–frequency transform at one frequency.
-    info : mne.Info
-        Of the channels.
-    prepared : PreparedForward
-        The prepared forward solution.
-    nave : int
-        Averages that the data were.
-
-    Returns
-    -------
-    moments : Moments
-        Re(z zᴴ) = a aᵀ + b bᵀ of z = a + i b, over the values.
+    Re(z zᴴ) = a aᵀ + b bᵀ of z = a + i b, over values of shape (n_all_channels, n_values).
     """
     parts = [prepare_data(info, prepared, x, nave) for x in (coefficients.real, coefficients.imag)]
     n_values = parts[0].shape[1]
@@ -258,24 +170,7 @@ def _whiten(matrix, names, bads, projs, prepared, info, what):
 
 
 def check_matrix(matrix, projs, ch_types, what):
-    """Check that second moments are finite and those of average-referenced EEG.
-
-    Parameters
-    ----------
-    matrix : array of shape (n_channels, n_channels)
-        Real.
-    projs : list of Projection
-        What is known to be applied, or will be.
-    ch_types : tuple of str
-        Of the channels.
-    what : str
-        What it is, for the messages.
-
-    Raises
-    ------
-    ValueError
-        If not.
-    """
+    """Check that second moments are finite and those of average-referenced EEG."""
     if not np.isfinite(matrix).all():
         raise ValueError(f"The {what} contains NaN or infinite values. Compute it again.")
     if not any(is_average_reference(proj) for proj in projs):

@@ -224,24 +224,7 @@ def apply_mmnet_inverse_csd(
 
 
 def power_of_covariance(cov, filters, info, label, pick_ori):
-    """Compute the power of currents whose data have a covariance.
-
-    Parameters
-    ----------
-    cov : mne.Covariance
-        Of the data.
-    filters : MMNetFilters
-        The filters.
-    info : mne.Info | None
-        For its projectors.
-    label, pick_ori
-        Of the user.
-
-    Returns
-    -------
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        Power in (A·m)², one sample.
-    """
+    """Compute the power, in (A·m)², of currents whose data have a covariance."""
     readout = _readout(filters, label, pick_ori)
     whole = np.diag(cov.data) if cov["diag"] else cov.data
     projs = [*cov["projs"], *([] if info is None else info["projs"])]
@@ -261,24 +244,7 @@ def power_of_covariance(cov, filters, info, label, pick_ori):
 
 
 def power_of_csd(csd, filters, info, label, pick_ori):
-    """Compute the power of currents at each frequency, with the same filters for all.
-
-    Parameters
-    ----------
-    csd : mne.time_frequency.CrossSpectralDensity
-        Of the data.
-    filters : MMNetFilters
-        The filters.
-    info : mne.Info | None
-        For its projectors.
-    label, pick_ori
-        Of the user.
-
-    Returns
-    -------
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        Power in (A·m)², one sample a frequency.
-    """
+    """Compute the power, in (A·m)², at each frequency, with the same filters for all."""
     readout = _readout(filters, label, pick_ori)
     projs = [*csd.projs, *([] if info is None else info["projs"])]
     data = []

@@ -84,20 +84,7 @@ class Readout:
         return out
 
     def wrap(self, currents, place):
-        """Put currents, or powers, into a source estimate.
-
-        Parameters
-        ----------
-        currents : array of shape (*shape, n_times)
-            Not copied.
-        place : dict
-            ``tmin`` and ``tstep``, in s.
-
-        Returns
-        -------
-        stc : mne.SourceEstimate | mne.VectorSourceEstimate | ...
-            Of the class that fits the source space.
-        """
+        """Put currents, or powers, into a source estimate, without copying them."""
         vertices = [vertno.copy() for vertno in self.vertices]
         return wrap_stc(self.filters, currents, vertices, is_vector=self.is_vector, **place)
 

@@ -62,23 +62,7 @@ def currents_of_spectrum(spectrum, readout):
 
 
 def complex_data(inst):
-    """Get the coefficients of a transform; powers have no phase, hence no currents.
-
-    Parameters
-    ----------
-    inst : mne.time_frequency.BaseTFR | mne.time_frequency.BaseSpectrum
-        The transform.
-
-    Returns
-    -------
-    data : array of complex
-        The coefficients.
-
-    Raises
-    ------
-    TypeError
-        If they are not complex.
-    """
+    """Get the coefficients of a transform; powers have no phase, hence no currents."""
     data = inst.data
     if np.iscomplexobj(data):
         return data

@@ -13,22 +13,7 @@ _BLIND = 1e-12
 
 
 def compare_with_eloreta(operator, evoked, currents):
-    """Localise with MNE's eLORETA too, and compare.
-
-    Parameters
-    ----------
-    operator : MMNetOperator
-        The prepared operator.
-    evoked : mne.Evoked
-        The data.
-    currents : array of shape (n_sources, n_orient, n_times)
-        The estimate, A·m.
-
-    Returns
-    -------
-    agreement : Agreement
-        The comparison.
-    """
+    """Localise with MNE's eLORETA too, and compare."""
     if not currents.any():
         return Agreement(0.0, float("nan"), float("nan"))
     prepared = operator.prepared

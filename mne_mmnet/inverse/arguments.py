@@ -22,27 +22,8 @@ _SETTLED = dict(
 def resolve_operator(info, fwd, pick_ori, label, **options):
     """Prepare a forward solution, or check that a prepared one can be used as it is.
 
-    Parameters
-    ----------
-    info : mne.Info
-        Of the data.
-    fwd : mne.Forward | MMNetOperator
-        What the user gave.
-    pick_ori : None | "normal" | "vector"
-        Of the user.
-    label : mne.Label | mne.BiHemiLabel | None
-        Of the user.
-    **options
-        Of :func:`make_mmnet_operator`, all of them.
-
-    Returns
-    -------
-    operator : MMNetOperator
-        The operator.
-    vertices : list of array
-        Vertices of the label in each source space.
-    rows : array of int
-        Which sources they are.
+    ``options`` are all those of :func:`make_mmnet_operator`. Returned are the operator, and the
+    label's vertices by source space and rows among the sources.
     """
     _check_option("pick_ori", pick_ori, (None, "normal", "vector"))
     _validate_type(fwd, (mne.Forward, MMNetOperator), "fwd")
@@ -63,15 +44,7 @@ def resolve_operator(info, fwd, pick_ori, label, **options):
 
 
 def check_count(value, name):
-    """Refuse a number of steps, epochs or samples that is none.
-
-    Parameters
-    ----------
-    value : int | None
-        Of the user.
-    name : str
-        What the user calls it.
-    """
+    """Refuse a number of steps, epochs or samples that is none."""
     _validate_type(value, ("int-like", None), name)
     if value is not None and value < 1:
         raise ValueError(f"{name} must be at least 1, got {value}.")

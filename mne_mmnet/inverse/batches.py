@@ -9,24 +9,9 @@ from .concerns import find_concerns
 def make_solver(operator, info, rows, nave, n_steps):
     """Make a function that localises batches of data with one info.
 
-    Parameters
-    ----------
-    operator : MMNetOperator
-        The operator.
-    info : mne.Info
-        Of the data.
-    rows : array of int | None
-        Locations whose currents are wanted. None is all.
-    nave : int
-        Averages that the data are.
-    n_steps : int | None
-        Of the user.
-
-    Returns
-    -------
-    solve : callable
-        Maps an array of shape (n_batch, n_all_channels, n_times) to an iterator over its samples:
-        currents of shape (n_rows, n_orient, n_times) in A·m, and concerns by kind.
+    It maps an array of shape (n_batch, n_all_channels, n_times) to an iterator over its samples:
+    currents of shape (n_rows, n_orient, n_times) in A·m, of the locations ``rows`` (None is all),
+    and concerns by kind.
     """
     prepared = operator.prepared
     scale = noise_scale(prepared, nave)

@@ -20,17 +20,7 @@ _CONCENTRATED = 0.5
 def doubt_channels(data, ch_names):
     """Say which channels are flat, or copies of each other.
 
-    Parameters
-    ----------
-    data : array of shape (n_channels, n_times)
-        In any unit, before any projection.
-    ch_names : sequence of str
-        The channels.
-
-    Returns
-    -------
-    doubts : dict of str
-        Texts by kind: ``"flat"``, ``"copies"``.
+    Data are in any unit, before any projection; texts come under ``"flat"`` and ``"copies"``.
     """
     doubts = {}
     if data.shape[1] < 2:
@@ -97,21 +87,7 @@ def removed_directions(data, n_samples=None):
 def doubt_rank(whitened, whitener, ch_names, n_samples=None):
     """Say that data have fewer directions than the whitener.
 
-    Parameters
-    ----------
-    whitened : array of shape (n_rank, n_times)
-        The data.
-    whitener : array of shape (n_rank, n_channels)
-        The whitener.
-    ch_names : sequence of str
-        The channels.
-    n_samples : float | None
-        As for :func:`removed_directions`.
-
-    Returns
-    -------
-    text : str
-        The reason, in words; empty if there is none.
+    In words, empty if they have not; ``n_samples`` is as for :func:`removed_directions`.
     """
     removed = removed_directions(whitened, n_samples)
     n_rank = len(whitened)

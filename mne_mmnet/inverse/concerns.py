@@ -34,19 +34,8 @@ _MIXED_RANKS = (
 def outside(card, quantity, value):
     """Measure how far a recording lies outside the model's training domain.
 
-    Parameters
-    ----------
-    card : ModelCard
-        The model card. A model of one's own need not name its domain.
-    quantity : str
-        Key of a range in ``card.domain``.
-    value : float
-        The recording's value.
-
-    Returns
-    -------
-    distance : float
-        0 inside; else in octaves, or for a ``quantity`` in dB in units of 10 dB.
+    0 inside, or where the card names no range; else in octaves, or for a ``quantity`` in dB in
+    units of 10 dB.
     """
     low, high = card.domain.get(quantity, (value, value))
     if quantity.endswith("_db"):
@@ -55,22 +44,7 @@ def outside(card, quantity, value):
 
 
 def say_outside(card, quantity, value, unit):
-    """Say that a recording lies outside the training domain.
-
-    Parameters
-    ----------
-    card : ModelCard
-        The model card, with a range for the quantity.
-    quantity, value
-        As in :func:`outside`.
-    unit : str
-        What the value is.
-
-    Returns
-    -------
-    text : str
-        The reason, in words.
-    """
+    """Say that a recording lies outside the training domain."""
     low, high = card.domain[quantity]
     return (
         f"{value:.4g} {unit} is outside the training domain of {card.name} ({low:g} to {high:g}). "
@@ -80,20 +54,7 @@ def say_outside(card, quantity, value, unit):
 
 
 def say_foreign(card, prepared):
-    """Say that there are channels of a type that the model has never seen.
-
-    Parameters
-    ----------
-    card : ModelCard
-        The model card.
-    prepared : PreparedForward
-        The prepared forward solution.
-
-    Returns
-    -------
-    text : str
-        The reason, in words; empty if there are none.
-    """
+    """Say that there are channels of a type that the model has never seen; empty if not."""
     seen = card.domain.get("ch_types", ["eeg"])
     if set(prepared.ch_types) <= set(seen):
         return ""
@@ -269,18 +230,7 @@ def doubt_amplitude(ch_types, data, largest, sensors, found):
 
 
 def doubt_steadiness(steadiness):
-    """Say that the answer depends on the window.
-
-    Parameters
-    ----------
-    steadiness : Steadiness
-        Of :func:`mne_mmnet.inverse.steadiness.compare_windows`.
-
-    Returns
-    -------
-    text : str
-        The reason, in words; empty if there is none.
-    """
+    """Say that the answer depends on the window; empty if it does not."""
     if not steadiness.distance_mm > _STEADY_MM:  # NaN: nothing was compared
         return ""
     return (
@@ -291,17 +241,7 @@ def doubt_steadiness(steadiness):
 
 
 def say(concerns, prepared, tell=warn):
-    """Warn of concerns that were not said when the lead field was prepared.
-
-    Parameters
-    ----------
-    concerns : dict of str
-        Texts by kind, of :func:`find_concerns`.
-    prepared : PreparedForward
-        The prepared forward solution.
-    tell : callable
-        Takes the texts.
-    """
+    """Warn of concerns that were not said when the lead field was prepared."""
     for kind, text in concerns.items():
         if kind not in _SAID_BEFORE and prepared.doubts.get(kind) != text:
             tell(text)

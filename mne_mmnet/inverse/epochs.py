@@ -119,20 +119,7 @@ def apply_mmnet_inverse_epochs(
 
 
 def default_batch(operator, n_times):
-    """Choose how many recordings to solve together, by memory.
-
-    Parameters
-    ----------
-    operator : MMNetOperator
-        The operator.
-    n_times : int
-        Samples a recording.
-
-    Returns
-    -------
-    batch_size : int
-        At least 1.
-    """
+    """Choose how many recordings to solve together, by memory."""
     prepared = operator.prepared
     dictionary = 4 * prepared.n_rank * prepared.n_sources * prepared.n_orient
     currents = 2 * prepared.n_sources * prepared.n_orient * n_times
@@ -140,23 +127,7 @@ def default_batch(operator, n_times):
 
 
 def each_epoch(epochs):
-    """Yield the data of the good epochs.
-
-    Parameters
-    ----------
-    epochs : mne.BaseEpochs
-        The epochs; read one by one, those that are not loaded.
-
-    Yields
-    ------
-    data : array of shape (n_channels, n_times)
-        Of one epoch.
-
-    Raises
-    ------
-    ValueError
-        At the end, if there was none.
-    """
+    """Yield the data of the good epochs, read one by one; to have none is an error."""
     none = True
     for data in (one for one in epochs):  # not iter(epochs): that starts anew after its end
         none = False

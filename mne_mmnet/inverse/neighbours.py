@@ -73,18 +73,7 @@ class ChannelModel(NamedTuple):
 
     @classmethod
     def build(cls, prepared):
-        """Build it for a prepared lead field.
-
-        Parameters
-        ----------
-        prepared : PreparedForward
-            The prepared forward solution.
-
-        Returns
-        -------
-        model : ChannelModel | None
-            None where there are too few EEG channels to predict one from the others.
-        """
+        """Build it for a prepared lead field; None where it has too few EEG channels."""
         is_eeg = np.array(prepared.ch_types) == "eeg"
         if is_eeg.sum() < _MIN_CHANNELS:
             return None

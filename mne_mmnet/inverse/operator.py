@@ -34,22 +34,8 @@ from .torch_state import plain_torch
 def pick_device(device="auto"):
     """Resolve a device name.
 
-    Parameters
-    ----------
-    device : str | torch.device
-        ``"auto"`` is CUDA if there is one, else Apple's MPS, else the CPU.
-
-    Returns
-    -------
-    device : torch.device
-        The device.
-
-    Raises
-    ------
-    TypeError
-        If ``device`` is neither a name nor a device.
-    ValueError
-        If torch knows no such device, or this machine has none.
+    "auto" is CUDA if there is one, else Apple's MPS, else the CPU. A device that torch does not
+    know, or this machine has not, is a ValueError.
     """
     _validate_type(device, (str, torch.device), "device")
     if device == "auto":
@@ -280,19 +266,7 @@ def make_mmnet_operator(
 def settle_loose(loose, card, fwd):
     """Fix the orientation on surfaces for a model that knows normals only.
 
-    Parameters
-    ----------
-    loose : None | float | str | dict
-        As the user gave it.
-    card : ModelCard
-        Of the model.
-    fwd : mne.Forward
-        The forward solution.
-
-    Returns
-    -------
-    loose : None | float | str | dict
-        0 where the choice was left to the model, and the model is ``mmnet-cosine``'s kind.
+    Where the choice was left to the model, that is.
     """
     is_open = loose is None or (isinstance(loose, str) and loose == "evidence")
     if is_open and card.kind == "cosine" and fwd["src"].kind == "surface":
@@ -301,13 +275,7 @@ def settle_loose(loose, card, fwd):
 
 
 def name_head(head):
-    """Name a head as the network knows it, one of :data:`mne_mmnet.network.facts.HEADS`.
-
-    Parameters
-    ----------
-    head : HeadKind
-        What is known of it.
-    """
+    """Name a head as the network knows it, one of :data:`mne_mmnet.network.facts.HEADS`."""
     if head.kind == "own":
         return "own"
     return "fitted" if head.is_fitted or head.electrodes == "digitised" else "template"

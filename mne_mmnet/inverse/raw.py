@@ -159,25 +159,7 @@ def apply_mmnet_inverse_raw(
 
 
 def check_range(start, stop, n_times):
-    """First sample and the one after the last, with what is not given filled in.
-
-    Parameters
-    ----------
-    start, stop : int | None
-        Of the user.
-    n_times : int
-        Samples that there are.
-
-    Returns
-    -------
-    start, stop : int
-        The range.
-
-    Raises
-    ------
-    ValueError
-        If it is empty or outside.
-    """
+    """First sample and the one after the last, with what is not given filled in."""
     for name, value in (("start", start), ("stop", stop)):
         _validate_type(value, ("int-like", None), name)
     start, stop = 0 if start is None else int(start), n_times if stop is None else int(stop)

@@ -306,26 +306,9 @@ class CosineRoute:
     def prepare(cls, network, card, prepared, depth, head, device):
         """Check that the weights fit the source space, and prepare the lead field.
 
-        Parameters
-        ----------
-        network : CosineNetwork
-            The network, on the device.
-        card : ModelCard
-            Its card, whose domain names the source space.
-        prepared : PreparedForward
-            The lead field.
-        depth : "auto"
-            The learned one; there is no other.
-        head : str
-            Not used: these weights know the template only.
-        device : torch.device
-            Where to compute.
-
-        Raises
-        ------
-        ValueError
-            If channel types, source space, orientation or depth weighting are not those of the
-            weights.
+        See :meth:`EvidenceRoute.prepare`; whose ``head`` it is plays no part, since these weights
+        know the template only. Channel types, a source space, orientation or depth weighting that
+        are not those of the weights are a ValueError.
         """
         if not set(prepared.ch_types) <= set(card.domain.get("ch_types", ["eeg"])):
             # measured on the same lead field: 50 mm off with MEG alone, mmnet-base 3 to 12 mm
@@ -371,30 +354,9 @@ class CosineRoute:
     def solve(self, data, n_steps=None, uncertainty=False, rows=None, kernel=None):
         """Estimate the currents of a batch.
 
-        The objective does not see amplitudes; the one that fits best is ⟨Lx, y⟩/‖Lx‖².
-
-        Parameters
-        ----------
-        data : array of shape (n_batch, n_rank, n_times)
-            Whitened data.
-        n_steps : int | None
-            Number of steps; None is what the model was made for.
-        uncertainty : bool
-            Must be False: there is no posterior.
-        rows : array of int | None
-            Locations whose currents are wanted. None is all.
-        kernel : None
-            Must be None: currents are no linear function of the data.
-
-        Returns
-        -------
-        solution : Solution
-            Currents and certificate; no noise level is estimated.
-
-        Raises
-        ------
-        ValueError
-            If the uncertainty or the kernel is asked for.
+        See :meth:`EvidenceRoute.solve`. The objective does not see amplitudes; the one that fits
+        best is ⟨Lx, y⟩/‖Lx‖². There is no posterior, and currents are no linear function of the
+        data: to ask for the uncertainty or the kernel is a ValueError.
         """
         if kernel is not None:
             raise ValueError(

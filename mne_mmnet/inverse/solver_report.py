@@ -169,21 +169,7 @@ class SolverReport:
 def make_reports(solution, data, noise_is_known, seconds):
     """Report on every recording of a batch.
 
-    Parameters
-    ----------
-    solution : Solution
-        What the route answered.
-    data : array of shape (n_batch, n_rank, n_times)
-        The whitened data.
-    noise_is_known : bool
-        Whether they have unit noise variance.
-    seconds : float
-        Time a recording took.
-
-    Returns
-    -------
-    reports : list of SolverReport, length n_batch
-        Without the comparison and the concerns, which need to know where the data come from.
+    Without the comparison and the concerns, which need to know where the data come from.
     """
     fields = ("objective", "retries", "analytic", "stalled")
     columns = [getattr(solution.certificate, field).cpu().numpy() for field in fields]

@@ -12,26 +12,7 @@ _SHORTER, _LEAST_SAMPLES = 0.8, 3
 
 
 def compare_windows(operator, data, sfreq, currents, n_steps=None):
-    """Localise again in windows of ± 10, 25 and 50 ms around the moment of most current.
-
-    Parameters
-    ----------
-    operator : MMNetOperator
-        The prepared operator.
-    data : array of shape (n_rank, n_times)
-        Whitened data.
-    sfreq : float
-        Samples a second.
-    currents : array of shape (n_sources, n_orient, n_times)
-        The estimate, A·m.
-    n_steps : int | None
-        As for the estimate.
-
-    Returns
-    -------
-    steadiness : Steadiness
-        The comparison.
-    """
+    """Localise again in windows of ± 10, 25 and 50 ms around the moment of most current."""
     sizes = np.linalg.norm(currents, axis=1)
     n_times, peak = sizes.shape[1], int(sizes.sum(axis=0).argmax())
     windows = {_window(peak, round(half * sfreq), n_times) for half in _HALF_WIDTHS}

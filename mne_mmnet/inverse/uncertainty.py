@@ -61,26 +61,7 @@ class Uncertainty:
 
 
 def make_uncertainty(prepared, spread, nave, *, tmin, tstep, label=None):
-    """Source estimates of one recording's spread.
-
-    Parameters
-    ----------
-    prepared : PreparedForward
-        The prepared forward solution.
-    spread : Spread
-        Of a batch of one.
-    nave : int
-        Number of averages of the response.
-    tmin, tstep : float
-        First sample and sampling step, s.
-    label : mne.Label | mne.BiHemiLabel | None
-        Restriction of what is returned.
-
-    Returns
-    -------
-    uncertainty : Uncertainty
-        The estimates.
-    """
+    """Source estimates of one recording's spread."""
     std = np.linalg.norm(spread.std[0], axis=1) / noise_scale(prepared, nave)
     maps = (std, spread.probability[0], spread.level[0])
     return Uncertainty(

@@ -27,17 +27,7 @@ RATIOS = (0.05, 20.0)
 def infinite_medium(electrodes, positions):
     """Compute potentials of current dipoles in an infinite homogeneous medium.
 
-    Parameters
-    ----------
-    electrodes : array of shape (n_channels, 3)
-        In m.
-    positions : array of shape (n_sources, 3)
-        In m.
-
-    Returns
-    -------
-    gain : array of shape (n_channels, n_sources, 3)
-        In V/(A·m).
+    In V/(A·m), (n_channels, n_sources, 3); places are in m.
     """
     offset = electrodes[:, None] - positions
     distance = np.linalg.norm(offset, axis=-1, keepdims=True)
@@ -79,18 +69,7 @@ def compare(gain, electrodes, positions, directions=None):
 
 
 def explain(gain, electrodes, positions, directions=None):
-    """Find out which mistake makes a lead field implausible.
-
-    Parameters
-    ----------
-    gain, electrodes, positions, directions
-        As for :func:`compare`.
-
-    Returns
-    -------
-    guess : str
-        What would make it plausible; empty if none of the usual mistakes.
-    """
+    """Find out which mistake makes a lead field implausible; empty if none of the usual."""
 
     def fits(*args):
         return compare(*args)[0] >= LEAST_CORRELATION

@@ -18,22 +18,8 @@ _IDS = {
 def find_hemispheres(positions, triangles):
     """Tell the hemispheres of a mesh apart: its two pieces.
 
-    Parameters
-    ----------
-    positions : array of shape (n_sources, 3)
-        In m; x to the right.
-    triangles : array of int, shape (n_triangles, 3)
-        Of one mesh.
-
-    Returns
-    -------
-    is_right : array of bool, shape (n_sources,)
-        Which vertices belong to the right one.
-
-    Raises
-    ------
-    ValueError
-        If the mesh has other than two pieces.
+    Returns which vertices belong to the right one, x being to the right. Another number of pieces
+    is an error.
     """
     n = len(positions)
     pairs = np.concatenate([triangles[:, [0, 1]], triangles[:, [1, 2]]])
@@ -51,22 +37,8 @@ def find_hemispheres(positions, triangles):
 def split(triangles, is_right):
     """Divide the triangles of a mesh between the hemispheres.
 
-    Parameters
-    ----------
-    triangles : array of int, shape (n_triangles, 3)
-        Of one mesh.
-    is_right : array of bool, shape (n_sources,)
-        Which vertices are on the right.
-
-    Returns
-    -------
-    parts : list of array of int, length 2
-        Triangles of the left and the right one, in their own numbers.
-
-    Raises
-    ------
-    ValueError
-        If a triangle belongs to both.
+    Those of the left and of the right one, in their own numbers; one that belongs to both is an
+    error.
     """
     sides = is_right[triangles]
     if (sides.any(axis=1) != sides.all(axis=1)).any():
@@ -81,22 +53,7 @@ def split(triangles, is_right):
 def make_normals(positions, triangles):
     """Compute normals of a mesh's vertices, all of which must have triangles.
 
-    Parameters
-    ----------
-    positions : array of shape (n_sources, 3)
-        In m.
-    triangles : array of int, shape (n_triangles, 3)
-        Counter-clockwise seen from outside.
-
-    Returns
-    -------
-    normals : array of shape (n_sources, 3)
-        Unit vectors.
-
-    Raises
-    ------
-    ValueError
-        If a vertex belongs to no triangle.
+    Unit vectors; triangles are counter-clockwise seen from outside.
     """
     normals = vertex_normals(positions, triangles)
     if alone := int((~normals.any(axis=1)).sum()):
@@ -109,40 +66,13 @@ def make_normals(positions, triangles):
 def make_surface_space(hemi, positions, normals, triangles, subject):
     """Make the source space of one hemisphere, all vertices in use.
 
-    Parameters
-    ----------
-    hemi : "lh" | "rh"
-        Which.
-    positions, normals : array of shape (n_sources, 3)
-        In m, head coordinates; unit vectors.
-    triangles : array of int, shape (n_triangles, 3)
-        In the numbers of these vertices.
-    subject : str | None
-        Whose surface it is.
-
-    Returns
-    -------
-    space : dict
-        As MNE's.
+    In head coordinates (m), with unit normals; triangles are in the numbers of these vertices.
     """
     return _make_space("surf", _IDS[hemi], positions, normals, triangles, subject)
 
 
 def make_points(positions, normals, subject):
-    """Make a discrete source space.
-
-    Parameters
-    ----------
-    positions, normals : array of shape (n_sources, 3)
-        In m, head coordinates; unit vectors.
-    subject : str | None
-        Whose head it is.
-
-    Returns
-    -------
-    space : dict
-        As MNE's.
-    """
+    """Make a discrete source space, in head coordinates (m), with unit normals."""
     return _make_space("discrete", -1, positions, normals, None, subject)
 
 

@@ -44,18 +44,7 @@ class Stopwatch:
         self._seconds.append(seconds)
 
     def read(self):
-        """Sum up.
-
-        Returns
-        -------
-        latency : Latency
-            Of the windows remembered.
-
-        Raises
-        ------
-        RuntimeError
-            If there was none.
-        """
+        """Sum up the windows remembered; to have none is a RuntimeError."""
         if not self._seconds:
             raise RuntimeError("No window was pushed yet, so there is no latency to tell.")
         seconds = np.array(self._seconds)

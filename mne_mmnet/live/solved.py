@@ -36,17 +36,8 @@ class SolvedWindows:
     def localize(self, data):
         """Localise one window.
 
-        Parameters
-        ----------
-        data : array of shape (n_channels, n_times)
-            Of the user.
-
-        Returns
-        -------
-        currents : array of shape (n_sources, n_times) or (n_sources, 3, n_times)
-            In A·m.
-        concerns : dict of str
-            Texts by kind.
+        Currents of shape (n_sources, n_times) or (n_sources, 3, n_times) are in A·m; concerns are
+        texts by kind.
         """
         ((moments, concerns),) = self._solve(data[np.newaxis])
         return make_stc(self._prepared, moments, **self._place).data, concerns

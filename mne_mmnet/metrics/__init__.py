@@ -1,47 +1,22 @@
 """How far an estimate is from the truth (DESIGN §6). Arrays only."""
 
-from .localization import (
-    count_maxima,
-    local_maxima,
-    localization_error,
-    localization_errors,
-    neighbourhood_localization_error,
-    strongest_peak_error,
-    time_error,
-)
-from .maps import (
-    auc,
-    average_precision,
-    mean_power,
-    nmse,
-    psnr,
-    roc_auc,
-    space_time_cosine,
-    spatial_dispersion,
-)
-from .regions import steadiness, strongest_region_error
-from .summary import confidence_interval, score
-from .transport import earth_movers_distance
-
-__all__ = [
-    "auc",
-    "average_precision",
-    "confidence_interval",
-    "count_maxima",
-    "earth_movers_distance",
-    "local_maxima",
-    "localization_error",
-    "localization_errors",
-    "mean_power",
-    "neighbourhood_localization_error",
-    "nmse",
-    "psnr",
-    "roc_auc",
-    "score",
-    "space_time_cosine",
-    "spatial_dispersion",
-    "steadiness",
-    "strongest_peak_error",
-    "strongest_region_error",
-    "time_error",
-]
+from .localization import count_maxima as count_maxima
+from .localization import local_maxima as local_maxima
+from .localization import localization_error as localization_error
+from .localization import localization_errors as localization_errors
+from .localization import neighbourhood_localization_error as neighbourhood_localization_error
+from .localization import strongest_peak_error as strongest_peak_error
+from .localization import time_error as time_error
+from .maps import auc as auc
+from .maps import average_precision as average_precision
+from .maps import mean_power as mean_power
+from .maps import nmse as nmse
+from .maps import psnr as psnr
+from .maps import roc_auc as roc_auc
+from .maps import space_time_cosine as space_time_cosine
+from .maps import spatial_dispersion as spatial_dispersion
+from .regions import steadiness as steadiness
+from .regions import strongest_region_error as strongest_region_error
+from .summary import confidence_interval as confidence_interval
+from .summary import score as score
+from .transport import earth_movers_distance as earth_movers_distance

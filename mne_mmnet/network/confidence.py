@@ -22,11 +22,6 @@ class ConfidenceHead(nn.Module):
     Maxima of a posterior with estimated variances are too sure of themselves: what the variances
     could also have been is not in it. This network has seen how far the strongest source of a
     simulated recording tends to be from where the estimate has it.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The shape.
     """
 
     def __init__(self, config: NetworkConfig):

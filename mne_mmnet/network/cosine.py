@@ -123,11 +123,6 @@ class CurvatureLSTM(nn.Module):
     The first reads the normalised gradient, the second the normalised iterate and the first one's
     hidden state. The product of their two decoded outputs, squashed, is the logarithm of the
     factor, which lies in [factor_min, factor_max] whatever the weights.
-
-    Parameters
-    ----------
-    config : CosineConfig
-        The shape.
     """
 
     def __init__(self, config: CosineConfig):
@@ -177,13 +172,7 @@ class CurvatureLSTM(nn.Module):
 
 
 class CosineNetwork(nn.Module):
-    """Regulariser and curvature network, as trained and saved together, and whatever starts them.
-
-    Parameters
-    ----------
-    config : CosineConfig
-        The shape.
-    """
+    """Regulariser and curvature network, as trained and saved together, and what starts them."""
 
     def __init__(self, config: CosineConfig | None = None):
         super().__init__()
@@ -222,18 +211,7 @@ class CosineNetwork(nn.Module):
         return x if self.first is None else self.first.denoise(x)
 
     def prior(self, start):
-        """Return the regulariser of the objective.
-
-        Parameters
-        ----------
-        start : torch.Tensor of shape (n_batch, n_sources, n_times)
-            Of :meth:`start`.
-
-        Returns
-        -------
-        regulariser : Regulariser
-            Φ, or Φ(x) + x₀.
-        """
+        """Return the regulariser of the objective: Φ, or Φ(x) + x₀ from that start."""
         return Anchored(self.regulariser, start) if self.config.anchored else self.regulariser
 
     def restrict(self, sources):

@@ -85,11 +85,6 @@ class CurvatureCell(nn.Module):
     It reads the scale-free state of the location's atoms (log b/a, variance, relative posterior
     power, relative image), the hyperprior's summary, the noise terms, and its neighbours' states,
     and answers one curvature factor an atom.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The shape.
     """
 
     def __init__(self, config: NetworkConfig):

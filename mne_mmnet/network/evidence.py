@@ -9,13 +9,7 @@ from .hyperprior import Hyperprior
 
 
 class EvidenceNetwork(nn.Module):
-    """Hyperprior, curvature cell and confidence head, as saved together.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The shape.
-    """
+    """Hyperprior, curvature cell and confidence head, as saved together."""
 
     def __init__(self, config: NetworkConfig | None = None):
         super().__init__()

@@ -24,11 +24,6 @@ class Hyperprior(nn.Module):
 
     Layers with weights shared by all locations; in each, locations see averages over their
     neighbourhood on the graph, near and far, and over the whole source space.
-
-    Parameters
-    ----------
-    config : NetworkConfig
-        The shape.
     """
 
     def __init__(self, config: NetworkConfig):

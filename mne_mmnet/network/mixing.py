@@ -7,20 +7,7 @@ from ..objective.sparse import sparse_product
 
 
 def mix(mixing, x):
-    """Apply a matrix over locations to every sample and channel.
-
-    Parameters
-    ----------
-    mixing : torch.Tensor of shape (n_rows, n_sources)
-        Sparse CSR or dense.
-    x : torch.Tensor of shape (n_batch, n_sources, n_channels)
-        Features of the locations.
-
-    Returns
-    -------
-    mixed : torch.Tensor of shape (n_batch, n_rows, n_channels)
-        ``mixing @ x[b]`` for every b.
-    """
+    """Apply a matrix over locations, (n_rows, n_sources), to every sample and channel."""
     n_batch, n_sources, n_channels = x.shape
     flat = x.transpose(0, 1).reshape(n_sources, n_batch * n_channels)
     return sparse_product(mixing, flat).view(-1, n_batch, n_channels).transpose(0, 1)
@@ -49,20 +36,7 @@ class LookAround(nn.Module):
         self.join = nn.Linear(sum(self.split), n_out)
 
     def forward(self, graph: SourceGraph, x):
-        """Apply the layer.
-
-        Parameters
-        ----------
-        graph : SourceGraph
-            The source space.
-        x : torch.Tensor of shape (n_batch, n_sources, n_in)
-            Features of the locations.
-
-        Returns
-        -------
-        out : torch.Tensor of shape (n_batch, n_sources, n_out)
-            The answers.
-        """
+        """Apply the layer to features of the locations, (n_batch, n_sources, n_in)."""
         own, near, far, whole = self.join.weight.mT.split(self.split)
         whole = x.mean(1, keepdim=True) @ whole + self.join.bias
         shown = x if self.show is None else self.show(x)

@@ -12,24 +12,12 @@ _BELOW = (0.0, 2.0, 4.0)
 
 
 def base_log_cost(n_rank):
-    """Log of an atom's cost: an atom of variance n_rank explains all of the data.
-
-    Parameters
-    ----------
-    n_rank : int
-        Dimension of the sensor space: the data's total power is n_rank.
-    """
+    """Log of an atom's cost: an atom of variance n_rank explains all of the data."""
     return -math.log(n_rank) - 1.0
 
 
 def base_log_weight(n_rank):
-    """Log of the weight of the noise prior.
-
-    Parameters
-    ----------
-    n_rank : int
-        Dimension of the sensor space.
-    """
+    """Log of the weight of the noise prior."""
     return math.log(n_rank) - 2.0
 
 

@@ -312,13 +312,7 @@ class EvidenceObjective:
         return torch.maximum(prior - known, 1e-6 * prior)
 
     def select(self, index):
-        """Return the objective of some samples of the batch.
-
-        Parameters
-        ----------
-        index : torch.Tensor of shape (n_selected,), int64
-            Which samples.
-        """
+        """Return the objective of some samples of the batch."""
         return EvidenceObjective(
             model=self.model.select(index),
             data=self.data[index],

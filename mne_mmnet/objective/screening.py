@@ -20,18 +20,7 @@ _ACTIVE_SHARE, _LEAST_ACTIVE = 0.2, 64
 
 
 def n_active(n_atoms):
-    """Return the number of atoms that move.
-
-    Parameters
-    ----------
-    n_atoms : int
-        Of the dictionary, or of a family in it.
-
-    Returns
-    -------
-    number : int
-        A share of them, but not too few.
-    """
+    """Return the number of atoms that move, of all or of a family: a share, but not too few."""
     return min(n_atoms, max(_LEAST_ACTIVE, round(_ACTIVE_SHARE * n_atoms)))
 
 

@@ -76,20 +76,7 @@ def _orient(trans, origin):
 
 
 def to_head(positions, fwd):
-    """Convert positions in a forward solution's own coordinates to the head's.
-
-    Parameters
-    ----------
-    positions : array of shape (n_positions, 3)
-        In metres, in the frame of ``fwd["coord_frame"]``.
-    fwd : mne.Forward
-        The forward solution.
-
-    Returns
-    -------
-    positions : array of shape (n_positions, 3)
-        In metres, head coordinates.
-    """
+    """Convert positions (m) in a forward solution's own coordinates to the head's."""
     if fwd["coord_frame"] == mne.io.constants.FIFF.FIFFV_COORD_HEAD:
         return positions
     return apply_trans(_orient(fwd["mri_head_t"], "mri"), positions)
@@ -137,19 +124,7 @@ def name_regions(mni, *, nearest=True):
 def name_labels(vertices, hemispheres, labels):
     """Name the labels that vertices of the cortex lie in.
 
-    Parameters
-    ----------
-    vertices : sequence of int
-        Vertex numbers.
-    hemispheres : sequence of str | None
-        "lh", "rh", or None where there is no surface.
-    labels : list of mne.Label
-        The labels.
-
-    Returns
-    -------
-    names : list of str | None
-        Of the first label that holds each; None where none does.
+    Of the first label that holds each; None where none does, or there is no surface.
     """
     names = []
     for vertex, hemi in zip(vertices, hemispheres, strict=True):

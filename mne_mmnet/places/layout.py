@@ -41,19 +41,7 @@ class Layout:
 def lay_out(stc, fwd, name="stc"):
     """Find an estimate's sources in a forward solution.
 
-    Parameters
-    ----------
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        The estimate, or one with vectors; of all sources or of some.
-    fwd : mne.Forward
-        The forward solution.
-    name : str
-        What error messages call the estimate.
-
-    Returns
-    -------
-    layout : Layout
-        Where they are.
+    The estimate is of all sources or of some; error messages call it by ``name``.
     """
     if len(stc.vertices) != len(fwd["src"]):
         raise ValueError(

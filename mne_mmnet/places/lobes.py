@@ -31,17 +31,6 @@ _LOBES = (
 
 
 def name_lobe(region):
-    """Name the lobe that a region belongs to.
-
-    Parameters
-    ----------
-    region : str | None
-        Name of a region, such as ``"Postcentral_L"``.
-
-    Returns
-    -------
-    lobe : str
-        Empty where it is in none, or unknown.
-    """
+    """Name the lobe of a region such as ``"Postcentral_L"``; empty where it is in none."""
     plain = (region or "").casefold().removeprefix("near ")
     return next((lobe for start, lobe in _LOBES if plain.startswith(start)), "")

@@ -167,9 +167,7 @@ def _read_fif(path):
     for kind, read in readers.items():
         try:
             found = read()
-        except (
-            Exception
-        ) as error:  # whatever MNE makes of a file of another kind, or a damaged one
+        except Exception as error:  # what MNE makes of a file of another kind, or a damaged one
             errors.append(_first_line(error))
             continue
         if kind != "averages" or found:
@@ -374,18 +372,7 @@ def name_places(evoked, montage):
 
 
 def settle_reference(evoked):
-    """Give EEG that has no average reference one, as a projector.
-
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response; modified.
-
-    Returns
-    -------
-    settled : bool
-        Whether that was needed.
-    """
+    """Give EEG that has no average reference one, as a projector; True if that was needed."""
     if "eeg" not in evoked:
         return False
     try:
@@ -397,18 +384,7 @@ def settle_reference(evoked):
 
 
 def say_unplaced(evoked):
-    """Say that no electrode has a position, and how the command takes one.
-
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-
-    Returns
-    -------
-    text : str
-        Empty where some have one, or there is no EEG.
-    """
+    """Say that no electrode has a position, and how to give one; empty where some have one."""
     names = [evoked.ch_names[k] for k in mne.pick_types(evoked.info, meg=False, eeg=True)]
     if not names or len(electrode_positions(evoked.info, set(names))[0]):
         return ""

@@ -16,26 +16,7 @@ _FIF_STARTS_WITH, _FOLLOWS = 100, 0
 def read_file(reader, path, what):
     """Read a file; MNE stumbles over damaged ones in many ways, which are one to the user.
 
-    Parameters
-    ----------
-    reader : callable
-        MNE's reader.
-    path : path-like
-        The file.
-    what : str
-        What it should be, for the message.
-
-    Returns
-    -------
-    content : object
-        What the reader returns.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no such file.
-    ValueError
-        If it can't be read.
+    ``what`` it should be is for the message.
     """
     try:
         return reader(path)
@@ -49,17 +30,8 @@ def read_file(reader, path, what):
 def say_cut_short(path):
     """Say that a file is empty, or a FIF file that ends too early.
 
-    Such files make MNE fail anywhere, with words that help nobody.
-
-    Parameters
-    ----------
-    path : path-like
-        A file that could not be read.
-
-    Returns
-    -------
-    text : str
-        The end of a sentence; empty where nothing of the kind is seen.
+    Such files make MNE fail anywhere, with words that help nobody. The end of a sentence; empty
+    where nothing of the kind is seen.
     """
     try:
         with open(path, "rb") as file:
@@ -101,20 +73,7 @@ def _ends_early(file):
 
 
 def write_stc(stc, path):
-    """Write a source estimate to an HDF5 file, whole or not at all.
-
-    Parameters
-    ----------
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | ...
-        The estimate.
-    path : path-like
-        The file.
-
-    Raises
-    ------
-    UnwritableError
-        If there is no room for it, or no right to write there.
-    """
+    """Write a source estimate to an HDF5 file, whole or not at all."""
     # asked for before: HDF5 crashes at the end of a process that could not write one of its files
     with whole_file(path, n_bytes=stc.data.nbytes + _MARGIN) as scratch:
         stc.save(scratch, ftype="h5", verbose="error")
@@ -123,15 +82,7 @@ def write_stc(stc, path):
 def short_name(path):
     """Name of a recording's file without the endings that MNE gives it.
 
-    Parameters
-    ----------
-    path : path-like
-        The file.
-
-    Returns
-    -------
-    stem : str
-        ``sub-01_tones-ave.fif.gz`` is ``sub-01_tones``.
+    ``sub-01_tones-ave.fif.gz`` is ``sub-01_tones``.
     """
     name = Path(path).name
     stem = name.removesuffix(".gz").removesuffix(".fif")

@@ -1,5 +1,3 @@
 """A report that a person can read in a browser."""
 
-from .make import make_report
-
-__all__ = ["make_report"]
+from .make import make_report as make_report

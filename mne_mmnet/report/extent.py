@@ -31,18 +31,7 @@ class Rise(NamedTuple):
 
 
 def source_areas(src):
-    """Find the area of cortex that each source stands for.
-
-    Parameters
-    ----------
-    src : mne.SourceSpaces
-        The source spaces.
-
-    Returns
-    -------
-    areas : array of shape (n_sources,) | None
-        In cm². None where there are sources on no surface.
-    """
+    """Find the area of cortex (cm²) of each source; None where there are sources on no surface."""
     if any(space["type"] != "surf" or len(space["tris"]) == 0 for space in src):
         return None
     parts = []
@@ -66,23 +55,8 @@ def source_areas(src):
 def area_of_source(values, positions, place, reach, areas):
     """Find the area over which a source extends.
 
-    Parameters
-    ----------
-    values : array of shape (n_sources,)
-        Currents.
-    positions : array of shape (n_sources, 3)
-        In mm.
-    place : int
-        Where the source is.
-    reach : float
-        Farthest that it may extend (mm).
-    areas : array of shape (n_sources,)
-        In cm².
-
-    Returns
-    -------
-    area : float
-        Of the locations within reach that have at least half of the largest current there, cm².
+    That of the locations within reach (mm) that have at least half of the largest current there;
+    positions are in mm, areas in cm².
     """
     sizes = np.abs(values)
     near = np.linalg.norm(positions - positions[place], axis=1) <= reach
@@ -91,26 +65,7 @@ def area_of_source(values, positions, place, reach, areas):
 
 
 def find_rise(values, times, regions, positions, sample):
-    """Find when the source of a moment rises to half of its moment.
-
-    Parameters
-    ----------
-    values : array of shape (n_sources, n_times)
-        Currents.
-    times : array of shape (n_times,)
-        In s.
-    regions : Regions
-        Of the source space.
-    positions : array of shape (n_sources, 3)
-        In mm.
-    sample : int
-        The moment.
-
-    Returns
-    -------
-    rise : Rise
-        The times and places.
-    """
+    """Find when the source of a moment rises to half of its moment."""
     sizes = np.abs(values)
     place = int(regions.strongest(sizes[:, [sample]])[0])
     course = sizes[regions.within(place)].sum(axis=0)

@@ -21,20 +21,7 @@ def _curve_style(axes, window=None, times=()):
 
 
 def draw_sensors(evoked, kind):
-    """Draw where the channels of a type are.
-
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-    kind : str
-        The type.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        Seen from above, bad channels in red.
-    """
+    """Draw where the channels of a type are, seen from above, bad ones in red."""
     figure = make_figure((700, 640))
     axes = figure.add_axes((0.02, 0.02, 0.96, 0.96))
     names = evoked.copy().pick(kind, exclude=()).ch_names
@@ -50,21 +37,7 @@ def draw_sensors(evoked, kind):
 def draw_butterfly(evoked, kinds, window, times):
     """Draw all channels over time, a panel for each type.
 
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-    kinds : list of str
-        Types of channels.
-    window : tuple of float
-        First and last time (s) that was localised, shaded.
-    times : list of float
-        Peaks (s), marked.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The curves, with projectors applied.
+    The localised window is shaded, peaks are marked (both in s); projectors are applied.
     """
     figure = make_figure((950, 60 + 300 * len(kinds)))
     room = dict(left=0.09, right=0.98, bottom=0.5 / (1 + 2 * len(kinds)), top=0.92, hspace=0.6)
@@ -85,22 +58,7 @@ def draw_butterfly(evoked, kinds, window, times):
 
 
 def draw_topomaps(evoked, kind, times):
-    """Draw the field over the head at some times.
-
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-    kind : str
-        Type of the channels.
-    times : list of float
-        Times (s).
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        A map for each time, all at one scale, with projectors applied.
-    """
+    """Draw the field over the head at some times (s), with projectors applied, at one scale."""
     total = 230 * len(times) + 120  # pixels
     figure = make_figure((total, 260))
     lefts = [(20 + 230 * k) / total for k in range(len(times) + 1)]
@@ -123,24 +81,7 @@ def draw_topomaps(evoked, kind, times):
 
 
 def draw_time_courses(all_times, courses, labels, times):
-    """Draw the moments of some sources over time.
-
-    Parameters
-    ----------
-    all_times : array of shape (n_times,)
-        Times (s).
-    courses : list of array, shape (n_times,)
-        Moments (A·m).
-    labels : list of str
-        Where they are.
-    times : list of float
-        Peaks (s), marked.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The curves; points where there is one sample.
-    """
+    """Draw the moments (A·m) of some sources over time (s); peaks are marked."""
     figure = make_figure((950, 380))
     axes = figure.add_axes((0.09, 0.14, 0.54, 0.8))
     name, unit = choose_unit(max((course.max() for course in courses), default=0.0) or 1e-9)
@@ -155,22 +96,7 @@ def draw_time_courses(all_times, courses, labels, times):
 
 
 def draw_fit(report, stc, times):
-    """Draw the share of the data that the sources explain over time.
-
-    Parameters
-    ----------
-    report : SolverReport
-        The solver's report.
-    stc : mne.SourceEstimate | mne.VolSourceEstimate | mne.MixedSourceEstimate
-        The estimate, for its times.
-    times : list of float
-        Peaks (s), marked.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        The curve.
-    """
+    """Draw the share of the data that the sources explain over time; peaks (s) are marked."""
     figure = make_figure((950, 340))
     axes = figure.add_axes((0.09, 0.16, 0.88, 0.76))
     share = 100 * np.asarray(report.explained_times)

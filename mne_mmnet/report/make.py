@@ -133,8 +133,9 @@ def make_report(
     page.say("Summary", "Reasons to doubt", words.verdict(report.concerns))
     regions = Regions(1e3 * positions)
     areas = source_areas(fwd["src"])
-    areas = None if areas is None else areas[lay_out(stc, fwd).rows]
-    about = dict(regions=regions, positions=1e3 * positions, areas=areas, places=places)
+    layout = lay_out(stc, fwd)
+    areas = None if areas is None else areas[layout.rows]
+    about = dict(regions=regions, layout=layout, areas=areas, places=places)
     _add_summary(page, stc, report, card, sources, _say_region(uncertainty, level, areas))
     _add_recording(page, evoked, seen, fwd, window)
     _add_response(page, place_as_localised(seen, fwd), window, times)
@@ -300,28 +301,20 @@ def _add_sources(page, stc, sources, samples, about):
 
 
 def _area(stc, row, radius, about):
-    place = int(np.flatnonzero(_vertices(stc) == row.vertex)[0])
-    for k in np.flatnonzero(_vertices(stc) == row.vertex):
-        if _spaces(stc)[k] == row.source_space:
-            place = int(k)
+    layout = about["layout"]
+    here = (layout.vertices == row.vertex) & (layout.spaces == row.source_space)
+    place = int(np.flatnonzero(here)[0])
     values = stc.data[:, find_sample(stc, row.time)]
-    return area_of_source(values, about["positions"], place, 2 * radius, about["areas"])
-
-
-def _vertices(stc):
-    return np.concatenate(stc.vertices)
-
-
-def _spaces(stc):
-    return np.repeat(np.arange(len(stc.vertices)), [len(each) for each in stc.vertices])
+    positions = about["regions"].positions
+    return area_of_source(values, positions, place, 2 * radius, about["areas"])
 
 
 def _tell_rises(stc, samples, about):
     """Make a table of when the strongest source of each time rises."""
-    frame = about["places"].frame
+    frame, regions = about["places"].frame, about["regions"]
     rows = [["peak", "half rise", f"place then ({frame}, mm)", "place at the peak", "way between"]]
     for sample in samples:
-        rise = find_rise(stc.data, stc.times, about["regions"], about["positions"], sample)
+        rise = find_rise(stc.data, stc.times, regions, regions.positions, sample)
         places = [about["places"].name(k) for k in (rise.half_place, rise.peak_place)]
         if np.isfinite(rise.half_time):
             cells = [f"{1e3 * rise.half_time:.1f} ms", places[0], places[1]]

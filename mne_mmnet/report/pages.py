@@ -31,13 +31,7 @@ _STYLE = (
 
 
 class Pages:
-    """Collects what a report says and shows, for both of its forms.
-
-    Parameters
-    ----------
-    title : str
-        Of the report.
-    """
+    """Collects what a report says and shows, for both of its forms."""
 
     def __init__(self, title):
         self.title, self.parts = title, []
@@ -57,13 +51,7 @@ class Pages:
         self.parts.append((section, title, html))
 
     def print(self, path):
-        """Write the report as one HTML file without scripts, whole or not at all.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-        """
+        """Write the report as one HTML file without scripts, whole or not at all."""
         sections = dict.fromkeys(section for section, _, _ in self.parts)
         body = []
         for section in sections:
@@ -118,18 +106,7 @@ INTERPRETATION = (
 
 
 def intended_use(card):
-    """Say what the report is for, and what the method was tested on.
-
-    Parameters
-    ----------
-    card : ModelCard
-        The model's card.
-
-    Returns
-    -------
-    html : str
-        A paragraph.
-    """
+    """Say what the report is for, and what the method was tested on."""
     ranges = {
         "n_channels": "{:g} to {:g} channels",
         "snr_db": "signal-to-noise ratios of {:g} to {:g} dB",

@@ -12,18 +12,7 @@ _EDGE = 2.0
 
 
 def channel_types(evoked):
-    """List the types of the channels that sources are estimated from.
-
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-
-    Returns
-    -------
-    types : list of str
-        Those of "eeg", "mag" and "grad" of which there are good channels.
-    """
+    """List the types of the good channels that are localised, of "eeg", "mag" and "grad"."""
     present = evoked.get_channel_types(picks=mne.pick_types(evoked.info, meg=True, eeg=True))
     return [kind for kind in ("eeg", "mag", "grad") if kind in present]
 
@@ -31,18 +20,8 @@ def channel_types(evoked):
 def find_times(evoked, window):
     """Find the peaks of the response's global field power.
 
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-    window : tuple of float
-        First and last time (s) that may be found.
-
-    Returns
-    -------
-    times : list of float
-        Of the three highest peaks or fewer, in order. The window's first and last sample are none
-        unless at least twice as high as the peaks between.
+    In s, the three highest or fewer, in order. The window's first and last sample are none unless
+    at least twice as high as the peaks between.
     """
     power = np.zeros(len(evoked.times))
     for kind in channel_types(evoked):

@@ -23,19 +23,8 @@ _HOW = {
 def localised(evoked, fwd, report):
     """Pick the channels that were localised.
 
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-    fwd : mne.Forward
-        The forward solution.
-    report : SolverReport
-        The solver's report; old ones don't name the channels.
-
-    Returns
-    -------
-    evoked : mne.Evoked
-        A copy, with these alone: bad channels may hold anything, and choose no time.
+    Alone, in a copy: bad channels may hold anything, and choose no time. Old reports don't name
+    the channels.
     """
     known = set(report.ch_names or fwd["sol"]["row_names"]) - set(evoked.info["bads"])
     names = [name for name in evoked.ch_names if name in known]
@@ -50,15 +39,7 @@ def localised(evoked, fwd, report):
 def place_as_localised(evoked, fwd):
     """Put electrodes where the forward solution has them, so that all pictures agree.
 
-    Parameters
-    ----------
-    evoked, fwd
-        As for :func:`localised`.
-
-    Returns
-    -------
-    evoked : mne.Evoked
-        A copy. Electrodes that have no position of their own are left without.
+    In a copy. Electrodes that have no position of their own are left without.
     """
     evoked = evoked.copy()
     own = electrode_positions(evoked.info)[0]
@@ -67,24 +48,7 @@ def place_as_localised(evoked, fwd):
 
 
 def describe_recording(evoked, seen, fwd, window):
-    """Describe a recording.
-
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-    seen : mne.Evoked
-        Its channels that were localised.
-    fwd : mne.Forward
-        The forward solution.
-    window : tuple of float
-        First and last time (s) that was localised.
-
-    Returns
-    -------
-    rows : dict of str
-        Values by name.
-    """
+    """Describe a recording, of which some channels were ``seen``, as rows of a table."""
     info = evoked.info
     kinds = seen.get_channel_types()
     counts = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(kinds))
@@ -130,17 +94,8 @@ def _say_filter(info):
 def signal_to_noise(evoked, window):
     """Compare the power of the window with that of the baseline.
 
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The channels that were localised, with projectors pending or applied.
-    window : tuple of float
-        First and last time of the window (s).
-
-    Returns
-    -------
-    ratio : float | None
-        In dB; EEG against the mean of the channels. None where there is no baseline.
+    In dB, EEG against the mean of the channels; None where there is no baseline. Projectors may be
+    pending.
     """
     half = 0.5 / evoked.info["sfreq"]
     inside = (evoked.times >= window[0] - half) & (evoked.times <= window[1] + half)
@@ -184,20 +139,7 @@ def _describe_reference(evoked):
 
 
 def describe_head_model(evoked, fwd):
-    """Describe a head model.
-
-    Parameters
-    ----------
-    evoked : mne.Evoked
-        The response.
-    fwd : mne.Forward
-        The forward solution.
-
-    Returns
-    -------
-    rows : dict of str
-        Values by name.
-    """
+    """Describe a head model, as rows of a table."""
     spaces = {"surf": "surface", "vol": "volume", "discrete": "discrete"}
     used = dict.fromkeys(spaces.get(space["type"], space["type"]) for space in fwd["src"])
     kinds = " and ".join(used)
@@ -221,15 +163,7 @@ def _say_head(head, subject):
 def find_conductivities(fwd):
     """Read the conductivities that a forward solution on the template notes.
 
-    Parameters
-    ----------
-    fwd : mne.Forward
-        The forward solution.
-
-    Returns
-    -------
-    text : str
-        Empty where there are none.
+    Empty where there are none.
     """
     found = re.search(r"conductivity=\(([^)]*)\)", str(fwd["info"].get("command_line", "")))
     if found is None:

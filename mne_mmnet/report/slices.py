@@ -3,8 +3,8 @@
 import numpy as np
 from scipy.spatial import cKDTree
 
-from ..viz.colours import GYRUS, blend, choose_unit, colour_scale
-from ..viz.page import add_bar, make_figure, to_image
+from ..viz.colours import GYRUS, blend
+from ..viz.page import add_current_bar, make_figure, to_image
 
 # name, axes to the right and up, axis across, letters at left and right, below and above
 _PLANES = (
@@ -18,21 +18,9 @@ _FINE = 1.5  # mm a pixel
 def draw_slices(positions, values, *, stamp="", size=(1200, 480)):
     """Draw three slices through the strongest source.
 
-    Parameters
-    ----------
-    positions : array of shape (n_sources, 3)
-        Positions (mm); x to the right, y to the front, z up.
-    values : array of shape (n_sources,)
-        Currents (A·m).
-    stamp : str
-        Time, for the upper right corner.
-    size : tuple of int
-        Width and height in pixels.
-
-    Returns
-    -------
-    image : array of shape (height, width, 3), uint8
-        The picture. A pixel has the value of the nearest source, if one is within a grid's step.
+    Of currents (A·m) at positions (mm): x to the right, y to the front, z up. A pixel has the
+    value of the nearest source, if one is within a grid's step; ``stamp`` is written into the
+    corner.
     """
     positions, values = np.asarray(positions), np.asarray(values)
     tree = cKDTree(positions)
@@ -60,11 +48,7 @@ def draw_slices(positions, values, *, stamp="", size=(1200, 480)):
         axes.set_title(f"{name}, {'xyz'[across]} = {peak[across]:.0f} mm", fontsize=13)
         axes.set_xlabel(f"{ends[0]}    {'xyz'[a]} (mm)    {ends[1]}", fontsize=11)
         axes.set_ylabel(f"{levels[0]}    {'xyz'[b]} (mm)    {levels[1]}", fontsize=11)
-    unit_name, unit = choose_unit(limit)
     signed = bool((values < 0).any())
-    top = limit / unit
-    what = f"current ({unit_name})" if unit_name else "value"
-    place = (0.925, 0.2, 0.014, 0.55)
-    add_bar(figure, place, colour_scale(signed), -top if signed else 0.0, top, what, 11)
+    add_current_bar(figure, (0.925, 0.2, 0.014, 0.55), limit, signed, 11)
     figure.text(0.98, 0.98, stamp, ha="right", va="top", fontsize=14)
     return to_image(figure)

@@ -4,49 +4,19 @@ from html import escape
 
 
 def paragraph(text):
-    """Make a paragraph.
-
-    Parameters
-    ----------
-    text : str
-        Plain text.
-
-    Returns
-    -------
-    html : str
-        The paragraph.
-    """
+    """Make a paragraph."""
     return f"<p>{escape(text)}</p>"
 
 
 def lines(text):
-    """Make a block that keeps its line breaks.
-
-    Parameters
-    ----------
-    text : str
-        Plain text of several lines.
-
-    Returns
-    -------
-    html : str
-        The block.
-    """
+    """Make a block that keeps its line breaks."""
     return f'<pre style="white-space: pre-wrap">{escape(text)}</pre>'
 
 
 def table(rows):
     """Make a table of names and values.
 
-    Parameters
-    ----------
-    rows : dict
-        Values by name; those of dictionaries within get rows of their own, and floats four digits.
-
-    Returns
-    -------
-    html : str
-        The table.
+    Those of dictionaries within get rows of their own, and floats four digits.
     """
     cells = "".join(
         f"<tr><th scope='row'>{escape(name)}</th><td>{escape(str(value))}</td></tr>"
@@ -56,18 +26,7 @@ def table(rows):
 
 
 def grid(rows):
-    """Make a table with a header.
-
-    Parameters
-    ----------
-    rows : list of list of str
-        The header, then the rows.
-
-    Returns
-    -------
-    html : str
-        The table.
-    """
+    """Make a table of rows of which the first is the header."""
     header, *body = ([escape(cell) for cell in row] for row in rows)
     head = "".join(f"<th scope='col'>{cell}</th>" for cell in header)
     lines = "".join(f"<tr>{''.join(f'<td>{cell}</td>' for cell in row)}</tr>" for row in body)
@@ -78,18 +37,7 @@ def grid(rows):
 
 
 def small(html):
-    """Put what few readers need into small print.
-
-    Parameters
-    ----------
-    html : str
-        A table.
-
-    Returns
-    -------
-    html : str
-        The same, in two columns where it is printed.
-    """
+    """Put what few readers need into small print."""
     return f'<div class="small">{html}</div>'
 
 
@@ -102,18 +50,7 @@ def _flatten(rows, prefix=""):
 
 
 def verdict(concerns):
-    """Say whether anything speaks against an answer.
-
-    Parameters
-    ----------
-    concerns : sequence of str
-        What does.
-
-    Returns
-    -------
-    html : str
-        A box.
-    """
+    """Say whether anything speaks against an answer."""
     if not concerns:
         text = "No concerns: nothing that was checked speaks against this answer."
         return f'<div class="alert alert-success">{text}</div>'

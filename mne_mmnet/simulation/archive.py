@@ -62,18 +62,7 @@ class HeadArchive:
     noise_factor: np.ndarray | None = None
 
     def along_normals(self, head):
-        """Lead field of one head for currents along the normals.
-
-        Parameters
-        ----------
-        head : int
-            Its number; 0 is the standard one.
-
-        Returns
-        -------
-        gain : array of shape (n_electrodes, n_sources)
-            V/(A·m), without a reference.
-        """
+        """Lead field (n_electrodes, n_sources) of one head along the normals, V/(A·m)."""
         return np.einsum("esk,sk->es", self.gains[head], self.normals)
 
     def save(self, path):
@@ -93,23 +82,7 @@ class HeadArchive:
 
     @classmethod
     def read(cls, path):
-        """Inverse of :meth:`save`.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-
-        Returns
-        -------
-        heads : HeadArchive
-            The lead fields.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, or something else.
-        """
+        """Inverse of :meth:`save`; a damaged file, or one of something else, is a ValueError."""
         try:
             # opened here, since NumPy leaves what it can't read open
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:

@@ -156,22 +156,7 @@ class SimulatedBatch:
 
 
 def draw_montage(rng, electrodes, n_channels):
-    """Spread electrodes over the scalp: farthest-point sampling of a random part of them.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    electrodes : array of shape (n_electrodes, 3)
-        Positions to choose from.
-    n_channels : int
-        How many.
-
-    Returns
-    -------
-    chosen : array of int, shape (n_channels,)
-        Numbers of the electrodes.
-    """
+    """Spread electrodes over the scalp: farthest-point sampling of a random part of them."""
     candidates = rng.permutation(len(electrodes))
     if n_channels >= len(candidates):
         return candidates
@@ -190,24 +175,7 @@ def draw_montage(rng, electrodes, n_channels):
 
 
 def draw_electrodes(rng, people, config, n_channels):
-    """Draw the electrodes of a standard layout, or of any part of a dense montage.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    people : PeopleArchive
-        Electrodes and layouts.
-    config : SimulationConfig
-        Share of layouts.
-    n_channels : int
-        How many.
-
-    Returns
-    -------
-    picks : array of int, shape (n_channels,)
-        Numbers of the electrodes.
-    """
+    """Draw the electrodes of a standard layout, or of any part of a dense montage."""
     fitting = [name for name, picks in people.layouts.items() if len(picks) >= n_channels]
     if fitting and rng.uniform() < config.layouts:
         # the smallest ones that do: a layout is seldom worn with half of its electrodes
@@ -219,38 +187,12 @@ def draw_electrodes(rng, people, config, n_channels):
 
 
 def average_reference_basis(n_channels):
-    """Make orthonormal rows that span the maps of zero mean.
-
-    Parameters
-    ----------
-    n_channels : int
-        Number of electrodes.
-
-    Returns
-    -------
-    basis : array of shape (n_channels - 1, n_channels)
-        The rows.
-    """
+    """Make orthonormal rows, (n_channels - 1, n_channels), that span the maps of zero mean."""
     return helmert(n_channels)
 
 
 def draw_basis(rng, n_channels, config):
-    """Draw rows that span what is left after the reference and, at times, removed components.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    n_channels : int
-        Number of electrodes.
-    config : SimulationConfig
-        Share of recordings with removed components.
-
-    Returns
-    -------
-    basis : array of shape (n_rank, n_channels)
-        The rows.
-    """
+    """Draw rows that span what is left after the reference and, at times, removed components."""
     basis = average_reference_basis(n_channels)
     if rng.uniform() < config.removed:
         n_removed = int(rng.integers(1, max(2, n_channels // 10) + 1))
@@ -260,22 +202,7 @@ def draw_basis(rng, n_channels, config):
 
 
 def estimate_covariance(rng, covariance, n_samples):
-    """Estimate a covariance as users do: regularised or shrunk, or left as it is.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    covariance : array of shape (n, n)
-        The true one.
-    n_samples : float
-        Of the baseline.
-
-    Returns
-    -------
-    found : array of shape (n, n)
-        The estimate.
-    """
+    """Estimate a covariance as users do: regularised or shrunk, or left as it is."""
     n = len(covariance)
     root = np.linalg.cholesky(covariance + 1e-9 * np.trace(covariance) / n * np.eye(n))
     n_drawn = int(min(n_samples, 30 * n))
@@ -295,41 +222,13 @@ def estimate_covariance(rng, covariance, n_samples):
 
 
 def whiten_basis(covariance, basis):
-    """Turn rows so that noise of a covariance is white along them.
-
-    Parameters
-    ----------
-    covariance : array of shape (n_rank, n_rank)
-        Of the noise along the rows.
-    basis : array of shape (n_rank, n_channels)
-        The rows.
-
-    Returns
-    -------
-    whitener : array of shape (n_rank, n_channels)
-        Other rows, which span the same.
-    """
+    """Turn rows so that noise of a covariance, which is that along them, is white along them."""
     values, vectors = np.linalg.eigh(covariance)
     return (vectors / np.sqrt(values.clip(1e-12 * values[-1]))).T @ basis
 
 
 def gain_of(people, source, person):
-    """Return the lead field that a person's recordings are inverted with.
-
-    Parameters
-    ----------
-    people : PeopleArchive
-        Lead fields.
-    source : str
-        One of ``GAINS``.
-    person : int
-        Whose.
-
-    Returns
-    -------
-    gain : array of shape (n_electrodes, n_sources, 3)
-        V/(A·m).
-    """
+    """Return the lead field (V/(A·m)) by which a person's recordings are inverted."""
     gain = getattr(people, GAINS[source])
     return gain if source == "template" else gain[person]
 
@@ -347,23 +246,7 @@ def _draw_window(rng, n_times, peak):
 def simulate_batch(people: PeopleArchive, sampler: PatchSampler, config, n_batch, rng):
     """Simulate recordings of one person in one cap.
 
-    Parameters
-    ----------
-    people : PeopleArchive
-        Lead fields.
-    sampler : PatchSampler
-        Patches on the archive's graph.
-    config : SimulationConfig
-        The distribution.
-    n_batch : int
-        Number of recordings, an even one: half of them are windows of the others.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    batch : SimulatedBatch
-        The recordings.
+    Of an even number of them half are windows of the others.
     """
     if n_batch % PAIR:
         raise ValueError(f"n_batch must be even, got {n_batch}: recordings come in pairs.")
@@ -460,29 +343,9 @@ def _frames(people, orient):
 def draw_noise_model(rng, people, person, picks, cortex, config, ideal):
     """Draw the kind of noise of a session.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    people : PeopleArchive
-        Lead fields.
-    person : int
-        Who.
-    picks : array of int, shape (n_channels,)
-        Electrodes.
-    cortex : Cortex
-        Where their background activity comes from.
-    config : SimulationConfig
-        The distribution.
-    ideal : bool
-        Whether it is white noise of the sensors alone.
-
-    Returns
-    -------
-    draw : callable
-        Maps a generator and a number of samples to noise of unit power.
-    covariance : array of shape (n_channels, n_channels)
-        Of it, before the reference.
+    ``cortex`` is where background activity comes from; ideal is white noise of the sensors alone.
+    Returned are a function from a generator and a number of samples to noise of unit power, and
+    its covariance, (n_channels, n_channels), before the reference.
     """
     n_channels = len(picks)
     if ideal:

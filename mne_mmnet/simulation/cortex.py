@@ -86,27 +86,8 @@ class Cortex:
 def draw_cortex(rng, people, sampler, person, picks, degrees, off_grid):
     """Draw the folds of a person's cortex.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    people : PeopleArchive
-        Lead fields.
-    sampler : PatchSampler
-        Patches on the archive's graph.
-    person : int
-        Who.
-    picks : array of int
-        Electrodes.
-    degrees : float
-        Root-mean-square angle to the template's normals.
-    off_grid : bool
-        Whether sources may lie between those of the inversion, if the archive has such.
-
-    Returns
-    -------
-    cortex : Cortex
-        The sources.
+    Normals are turned by ``degrees``, root mean square, from the template's. Off the grid, sources
+    may lie between those of the inversion, if the archive has such.
     """
     fine = people.fine if off_grid else None
     grid, gain = (people, people.true) if fine is None else (fine, fine.gain)

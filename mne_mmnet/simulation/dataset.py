@@ -93,18 +93,7 @@ class Dataset:
         return -(-self.n_samples // self.chunk_size)
 
     def neighbourhoods(self, archive):
-        """Prepare the archive's graph for :meth:`chunk`.
-
-        Parameters
-        ----------
-        archive : HeadArchive
-            The lead fields.
-
-        Returns
-        -------
-        neighbourhoods : Neighbourhoods
-            Hops between its sources.
-        """
+        """Prepare the archive's graph for :meth:`chunk`: hops between its sources."""
         return Neighbourhoods(archive.adjacency, self.config.order[1])
 
     def chunk(self, k, archive, neighbourhoods=None):
@@ -141,20 +130,7 @@ class Dataset:
         return data, sources, head
 
     def sources(self, k, neighbourhoods):
-        """Make the sources of one chunk alone.
-
-        Parameters
-        ----------
-        k : int
-            Its number, from 0.
-        neighbourhoods : Neighbourhoods
-            Of the graph.
-
-        Returns
-        -------
-        sources : SimulatedSources
-            Those of :meth:`chunk`.
-        """
+        """Make the sources of one chunk alone, those of :meth:`chunk`."""
         n = min(self.chunk_size, self.n_samples - k * self.chunk_size)
         for_sources, *_ = self._streams(k)
         return _KINDS[self.kind][1](neighbourhoods, self.config, n, for_sources)
@@ -209,34 +185,12 @@ class Dataset:
         return whole.hexdigest(), chunk.hexdigest()
 
     def seal(self, archive):
-        """Note down by which archive and which first chunk the data set is recognised.
-
-        Parameters
-        ----------
-        archive : HeadArchive
-            The lead fields.
-
-        Returns
-        -------
-        dataset : Dataset
-            The same with its two digests.
-        """
+        """Note down by which archive and which first chunk the data set is recognised."""
         archive_digest, chunk_digest = self._digests(archive)
         return replace(self, archive_digest=archive_digest, chunk_digest=chunk_digest)
 
     def verify(self, archive):
-        """Make sure that this archive and this version of the code make the same data again.
-
-        Parameters
-        ----------
-        archive : HeadArchive
-            The lead fields.
-
-        Raises
-        ------
-        ValueError
-            If they do not.
-        """
+        """Make sure that this archive and this version of the code make the same data again."""
         if self.archive_digest is None or self.chunk_digest is None:
             raise ValueError("Nothing to compare with. Use the data set that seal() returns.")
         archive_digest, chunk_digest = self._digests(archive)
@@ -255,13 +209,7 @@ class Dataset:
             )
 
     def save(self, path):
-        """Write the manifest as JSON, atomically.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-        """
+        """Write the manifest as JSON, atomically."""
         if self.archive_digest is None or self.chunk_digest is None:
             raise ValueError(
                 "Without digests, nobody could tell whether the data come out the same. Save the "
@@ -273,18 +221,7 @@ class Dataset:
 
     @classmethod
     def read(cls, path):
-        """Inverse of :meth:`save`.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-
-        Returns
-        -------
-        dataset : Dataset
-            The data set.
-        """
+        """Inverse of :meth:`save`."""
         fields = json.loads(Path(path).read_text(encoding="utf-8"))
         if not isinstance(fields, dict) or fields.pop("format", None) != _FORMAT:
             raise ValueError(f"{path} is no data set manifest of format {_FORMAT}.")

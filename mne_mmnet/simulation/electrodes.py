@@ -20,14 +20,7 @@ _ALIASES = ("T3", "T4", "T5", "T6")
 def ten_ten_info():
     """Make one info of the 90 electrodes of the 10–10 system.
 
-    Returns
-    -------
-    info : mne.Info
-        With their names and places.
-    positions : array of shape (90, 3)
-        In head coordinates (m).
-    groups : array of shape (90,), int
-        All zero.
+    With it come their places, (90, 3) in head coordinates (m), and their groups, all zero.
     """
     names = [
         name
@@ -75,15 +68,7 @@ def electrode_info():
 def standard_layouts(electrodes, groups):
     """Find the electrodes nearest to those of each of MNE's standard layouts.
 
-    Parameters
-    ----------
-    electrodes, groups : array
-        Positions and groups of :func:`electrode_info`.
-
-    Returns
-    -------
-    layouts : dict of str to array of int
-        Numbers of electrodes, all of one group.
+    Numbers of electrodes of :func:`electrode_info`, all of one group, by layout.
     """
     layouts = {}
     for name in mne.channels.get_builtin_montages():

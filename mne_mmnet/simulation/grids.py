@@ -46,20 +46,7 @@ def join_grids(fine, coarse, graph):
 
 
 def gather_matrix(owner, n_coarse):
-    """Make the matrix that sums moments of fine sources at their coarse ones.
-
-    Parameters
-    ----------
-    owner : array of int, shape (n_fine,)
-        From :func:`join_grids`.
-    n_coarse : int
-        Number of coarse sources.
-
-    Returns
-    -------
-    gather : scipy.sparse.csr_array of shape (n_coarse, n_fine)
-        1 where a fine source belongs to a coarse one.
-    """
+    """Make the matrix (n_coarse, n_fine) that sums moments of fine sources at coarse ones."""
     n_fine = len(owner)
     return sparse.csr_array(
         (np.ones(n_fine), (owner, np.arange(n_fine))), shape=(n_coarse, n_fine)

@@ -131,20 +131,7 @@ class NeuralMassConfig:
 
 
 def firing_rate(config, potential):
-    """Sigmoid from the membrane potential to the firing rate.
-
-    Parameters
-    ----------
-    config : NeuralMassConfig
-        Its parameters.
-    potential : array of any shape
-        Membrane potential in mV.
-
-    Returns
-    -------
-    rate : array of the same shape
-        Firing rate in 1/s.
-    """
+    """Sigmoid from the membrane potential (mV) to the firing rate (1/s)."""
     return 2.0 * config.firing / (1.0 + np.exp(config.slope * (config.threshold - potential)))
 
 
@@ -235,23 +222,8 @@ def simulate_neural_mass(neighbourhoods, config, n_samples, rng):
     """Simulate discharges that start in the seed of a patch and spread over it.
 
     Every patch discharges at least once, at a random time of its own. Currents are postsynaptic
-    potentials without their median: positive along the normals while the cells are excited.
-
-    Parameters
-    ----------
-    neighbourhoods : Neighbourhoods
-        The source-space graph.
-    config : NeuralMassConfig
-        The distribution.
-    n_samples : int
-        Number of samples; all are integrated together.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    sources : SimulatedSources
-        The sources.
+    potentials without their median: positive along the normals while the cells are excited. All
+    samples are integrated together.
     """
     patches = neighbourhoods.draw(n_samples, config.n_patches, config.order, rng)
     used = patches.seeds >= 0
@@ -305,19 +277,7 @@ def simulate_neural_mass(neighbourhoods, config, n_samples, rng):
 def draw_discharges(config, n_traces, rng):
     """Potentials of single populations that discharge at least once.
 
-    Parameters
-    ----------
-    config : NeuralMassConfig
-        The distribution.
-    n_traces : int
-        How many.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    traces : array of shape (n_traces, n_times), float32
-        Without their median, peak 1 in absolute value.
+    Without their median, peak 1 in absolute value: (n_traces, n_times), float32.
     """
     potentials = _seed_potentials(config, n_traces, rng)
     burn_in = potentials.shape[1] - config.n_times * config.stride

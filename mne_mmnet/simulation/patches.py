@@ -9,17 +9,7 @@ _FAR = np.int8(127)
 
 
 def check_range(name, value, low, high=np.inf):
-    """Refuse a range that is not a pair of ascending numbers from ``low`` to ``high``.
-
-    Parameters
-    ----------
-    name : str
-        What it is called in the message.
-    value : tuple
-        The range.
-    low, high : float
-        Its bounds.
-    """
+    """Refuse a range that is not a pair of ascending numbers from ``low`` to ``high``."""
     if not (len(value) == 2 and low <= value[0] <= value[1] <= high):
         raise ValueError(
             f"{name} must be two ascending numbers from {low:g} to {high:g}, got {value!r}."

@@ -114,17 +114,8 @@ class TemplateHead:
     def solve_bem(self, ratio, thickness, deform):
         """Solve the boundary-element model of a head.
 
-        Parameters
-        ----------
-        ratio, thickness : float
-            Of the skull: brain over skull conductivity, factor of the thickness.
-        deform : callable
-            Maps points of the template to those of the head.
-
-        Returns
-        -------
-        bem : instance of ConductorModel
-            The solution.
+        ``ratio`` is that of brain over skull conductivity, ``thickness`` a factor of the skull's;
+        ``deform`` maps points of the template to those of the head.
         """
         surfs = [dict(surf) for surf in self.surfs]
         for surf in surfs:
@@ -185,19 +176,9 @@ class TemplateHead:
     def leadfields(self, electrodes, ratio, thickness, deform, deform_brain):
         """Lead fields of the cortex (or volume) and of deep places, V/(A·m).
 
-        Parameters
-        ----------
-        electrodes : array of shape (n_electrodes, 3)
-            In m.
-        ratio, thickness : float
-            Of the skull.
-        deform, deform_brain : callable
-            Map points of the template to those of the head; the second is told their depths, too.
-
-        Returns
-        -------
-        cortex, deep : array of shape (n_electrodes, n_sources, 3), float32
-            Sources that touch the skull have the field of their neighbour.
+        Of shape (n_electrodes, n_sources, 3), float32; sources that touch the skull have the field
+        of their neighbour. Skull and deformation are as for :meth:`solve_bem`; the brain's is told
+        the depths of points, too.
         """
         bem = self.solve_bem(ratio, thickness, deform)
         fwd = self.forward(electrodes, bem, deform_brain, deep=True)

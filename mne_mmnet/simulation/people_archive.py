@@ -93,18 +93,7 @@ class PeopleArchive:
         return np.concatenate([complete.swapaxes(1, 2)[:, 1:], self.normals[:, None]], axis=1)
 
     def pick_electrodes(self, picks):
-        """Return the people with some of the electrodes.
-
-        Parameters
-        ----------
-        picks : array of int
-            Which, in what order.
-
-        Returns
-        -------
-        people : PeopleArchive
-            Without layouts, which counted all.
-        """
+        """Return the people with some of the electrodes, without layouts, which counted all."""
         fine = self.fine
         if fine is not None:
             fine = replace(fine, gain=fine.gain[:, picks])
@@ -123,17 +112,8 @@ class PeopleArchive:
     def shrink(self, n_people, largest=128):
         """Keep what fits through a narrow door: few people, small layouts, half precision.
 
-        Parameters
-        ----------
-        n_people : int
-            How many, the first ones.
-        largest : int
-            Electrodes of the largest layout that is kept.
-
-        Returns
-        -------
-        people : PeopleArchive
-            Without sources between those of the inversion; float16.
+        The first people, the layouts of at most so many electrodes, float16; no sources between
+        those of the inversion.
         """
         layouts = {name: at for name, at in self.layouts.items() if len(at) <= largest}
         picks = np.unique(np.concatenate(list(layouts.values())))
@@ -166,23 +146,7 @@ class PeopleArchive:
 
     @classmethod
     def read(cls, path):
-        """Inverse of :meth:`save`.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-
-        Returns
-        -------
-        people : PeopleArchive
-            The lead fields.
-
-        Raises
-        ------
-        ValueError
-            If the file is damaged, or something else.
-        """
+        """Inverse of :meth:`save`; a damaged file, or one of something else, is a ValueError."""
         try:
             # opened here, since NumPy leaves what it can't read open
             with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:

@@ -128,20 +128,7 @@ class Person:
 
     @classmethod
     def draw(cls, variety, *seed):
-        """Draw a person.
-
-        Parameters
-        ----------
-        variety : PeopleVariety
-            The population.
-        *seed : int
-            Who.
-
-        Returns
-        -------
-        person : Person
-            Always the same for the same variety and seed.
-        """
+        """Draw a person: always the same for the same variety and seed."""
         rng = np.random.default_rng(seed)
         low, high = np.log(variety.skull_ratio)
         scale = 1.0 + variety.scale * rng.standard_normal(3)
@@ -178,22 +165,7 @@ class Person:
 
 
 def digitise(points, error_mm, seed):
-    """Positions as a digitiser finds them.
-
-    Parameters
-    ----------
-    points : array of shape (n_points, 3)
-        Where the electrodes are (m).
-    error_mm : float
-        Root-mean-square error.
-    seed : sequence of int
-        Of the errors.
-
-    Returns
-    -------
-    found : array of shape (n_points, 3)
-        In m.
-    """
+    """Positions (m) as a digitiser finds them, with a root-mean-square error in mm."""
     rng = np.random.default_rng([*seed, 2])
     return points + 1e-3 * error_mm * rng.standard_normal(points.shape) / np.sqrt(3.0)
 
@@ -201,23 +173,7 @@ def digitise(points, error_mm, seed):
 def tilt_normals(rng, normals, positions, degrees, length_mm=15.0):
     """Other folds: normals turned by a smooth random field.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    normals : array of shape (n_sources, 3)
-        Unit vectors.
-    positions : array of shape (n_sources, 3)
-        In mm.
-    degrees : float
-        Root-mean-square angle.
-    length_mm : float
-        Length of the field.
-
-    Returns
-    -------
-    tilted : array of shape (n_sources, 3)
-        Unit vectors.
+    By a root-mean-square angle in degrees; positions and the field's length are in mm.
     """
     if degrees == 0:
         return normals

@@ -37,24 +37,7 @@ class Perturbation:
 
 
 def perturb_heads(archive, n_heads, rng, perturbation=None):
-    """Make a family of heads around the first one of an archive.
-
-    Parameters
-    ----------
-    archive : HeadArchive
-        Its head 0 is the given one.
-    n_heads : int
-        Number of heads, the given one included.
-    rng : numpy.random.Generator
-        Source of randomness.
-    perturbation : Perturbation | None
-        How far they differ. None is the default.
-
-    Returns
-    -------
-    heads : HeadArchive
-        Head 0 is the given one.
-    """
+    """Make a family of heads around the first one of an archive, which stays the first."""
     size = Perturbation() if perturbation is None else perturbation
     own = archive.gains[0].astype(float)
     gains = [own]

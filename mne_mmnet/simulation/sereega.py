@@ -75,24 +75,7 @@ class SereegaConfig:
 
 
 def simulate_sereega(neighbourhoods, config, n_samples, rng):
-    """Simulate event-related sources.
-
-    Parameters
-    ----------
-    neighbourhoods : Neighbourhoods
-        The source-space graph.
-    config : SereegaConfig
-        The distribution.
-    n_samples : int
-        Number of samples.
-    rng : numpy.random.Generator
-        Source of randomness.
-
-    Returns
-    -------
-    sources : SimulatedSources
-        The sources.
-    """
+    """Simulate event-related sources."""
     patches = neighbourhoods.draw(n_samples, config.n_patches, config.order, rng)
     shape = patches.seeds.shape
     amplitude = rng.uniform(*config.amplitude, shape) * rng.choice([-1.0, 1.0], shape)

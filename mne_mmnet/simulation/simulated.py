@@ -30,17 +30,7 @@ class SimulatedSources:
     def from_waves(cls, patches, waves):
         """Put the time courses of active sources in their places, and normalise them.
 
-        Parameters
-        ----------
-        patches : Patches
-            Where there is activity.
-        waves : array of shape (n_active, n_times)
-            Time courses of the active sources, in the order of ``numpy.nonzero(patches.labels)``.
-
-        Returns
-        -------
-        sources : SimulatedSources
-            The sources.
+        These, (n_active, n_times), are in the order of ``numpy.nonzero(patches.labels)``.
         """
         labels, seeds = patches.labels, patches.seeds
         n_samples, n_sources = labels.shape

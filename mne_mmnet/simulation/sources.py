@@ -13,13 +13,7 @@ _KEPT = 5000
 
 
 class PatchSampler:
-    """Draws patches on one graph.
-
-    Parameters
-    ----------
-    adjacency : scipy.sparse array of shape (n_sources, n_sources)
-        Symmetric edge lengths in mm.
-    """
+    """Draws patches on one graph, whose symmetric edge lengths are in mm."""
 
     def __init__(self, adjacency):
         adjacency = sparse.csr_array(adjacency)
@@ -38,36 +32,15 @@ class PatchSampler:
         return found.astype(np.float32)
 
     def distances(self, locations):
-        """Distances along the graph.
-
-        Parameters
-        ----------
-        locations : int | array of int
-            From where.
-
-        Returns
-        -------
-        distances : array of shape (..., n_sources), float32
-            In mm; infinite beyond 80 mm.
-        """
+        """Distances (..., n_sources) along the graph, in mm; infinite beyond 80 mm."""
         return self._search(locations) if self._kept is None else self._kept[locations]
 
     def draw(self, rng, max_extent):
         """Draw one patch.
 
-        Parameters
-        ----------
-        rng : numpy.random.Generator
-            Source of randomness.
-        max_extent : float
-            Largest radius or standard deviation, in mm.
-
-        Returns
-        -------
-        maps : array of shape (n_components, n_sources)
-            One or two spatial components (peak 1), each to be given a time course.
-        centre : int
-            The first component's peak.
+        Of a radius or standard deviation of at most ``max_extent`` (mm). Returned are one or two
+        spatial components, (n_components, n_sources) with peak 1, each to be given a time course,
+        and the first one's peak.
         """
         profile = rng.choice(_PROFILES, p=_PROFILE_SHARES)
         centre = int(rng.integers(self.n_sources))

@@ -17,22 +17,7 @@ def _discharges():
 
 
 def power_law(rng, exponent, shape):
-    """Noise with a 1/f^exponent power spectrum, unit mean power along the last axis.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    exponent : float
-        0 is white.
-    shape : tuple of int
-        The last entry is the number of samples.
-
-    Returns
-    -------
-    noise : array of shape ``shape``
-        The noise.
-    """
+    """Noise with a 1/f^exponent power spectrum, unit mean power along the last axis."""
     n_times = shape[-1]
     if n_times < 4:
         return rng.standard_normal(shape)
@@ -48,21 +33,8 @@ def draw_timecourses(rng, n_sources, n_times, correlation):
     """Time courses of one recording's sources.
 
     Each recording uses one kind: event-related (a Gaussian bump, possibly with a carrier),
-    oscillation, 1/f, or discharges of a neural mass.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    n_sources, n_times : int
-        How many.
-    correlation : float
-        Share of a common time course, 0 to below 1.
-
-    Returns
-    -------
-    timecourses : array of shape (n_sources, n_times)
-        Peak 1 in absolute value.
+    oscillation, 1/f, or discharges of a neural mass. They share a common time course to the extent
+    of ``correlation``, 0 to below 1; their peak is 1 in absolute value.
     """
     time = np.linspace(0.0, 1.0, n_times) if n_times > 1 else np.zeros(1)
     kind = rng.choice(["event", "oscillation", "power_law", "discharge"], p=[0.3, 0.2, 0.3, 0.2])

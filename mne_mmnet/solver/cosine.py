@@ -128,19 +128,7 @@ def pose_cosine(regulariser, weight, model: CosineModel, data):
 def pose_network(network: CosineNetwork, model: CosineModel, data):
     """State the problem as a network poses it: with its regulariser, from its start.
 
-    Parameters
-    ----------
-    network : CosineNetwork
-        Trained or not.
-    model, data
-        See :func:`pose_cosine`.
-
-    Returns
-    -------
-    objective : CosineObjective
-        F.
-    start : torch.Tensor of shape (n_batch, n_sources, n_times)
-        The minimum norm, improved if the network does that.
+    See :func:`pose_cosine`, whose start is improved if the network does that.
     """
     objective, start = pose_cosine(network.regulariser, network.config.weight, model, data)
     start = network.start(start)
@@ -225,19 +213,7 @@ class CosineProposer:
 def ray_proposal(objective, point, gradient):
     """Make the proposal whose descent is proved, though Φ has kinks.
 
-    Parameters
-    ----------
-    objective : CosineObjective
-        F.
-    point : CosinePoint
-        ``objective.evaluate(x)``.
-    gradient : torch.Tensor of shape (n_batch, n_sources, n_times)
-        ``objective.gradient(point)``.
-
-    Returns
-    -------
-    proposal : Proposal
-        Along the step that the curvature at x suggests; refused where nothing was proved.
+    Along the step that the curvature at x suggests; refused where nothing was proved.
     """
     direction = local_structured_majorant(objective, point, gradient).minimiser()
     length = certified_ray(objective, point, direction).length

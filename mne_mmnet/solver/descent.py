@@ -107,19 +107,6 @@ def _combine(function, first, *others):
     return type(first)(**values)
 
 
-def select_samples(point, index):
-    """Return some samples of a point.
-
-    Parameters
-    ----------
-    point : dataclass of torch.Tensor
-        Any objective's.
-    index : torch.Tensor of shape (n_part,), int64
-        Which.
-    """
-    return _combine(lambda tensor: tensor[index], point)
-
-
 def certified_step(objective: Objective, current, proposals: Iterable[Proposal]):
     """Try proposals in turn, sample by sample, until one does not increase the objective.
 
@@ -148,7 +135,9 @@ def certified_step(objective: Objective, current, proposals: Iterable[Proposal])
         whole = len(waiting) == len(before)
         scope = objective if proposal.scope is None else proposal.scope
         part = scope if whole else scope.select(waiting)
-        origin = current.point if whole else select_samples(current.point, waiting)
+        origin = current.point
+        if not whole:
+            origin = _combine(lambda tensor, at=waiting: tensor[at], origin)
         step = proposal.step(waiting)
         new = part.evaluate(part.move(origin, step))
         ceiling = origin.value
@@ -173,20 +162,7 @@ def certified_step(objective: Objective, current, proposals: Iterable[Proposal])
 
 
 def first_iterate(objective: Objective, start):
-    """Evaluate the start.
-
-    Parameters
-    ----------
-    objective : Objective
-        What must not increase.
-    start : torch.Tensor of shape (n_batch, ...)
-        The first variable.
-
-    Returns
-    -------
-    iterate : Iterate
-        Nothing has been tried yet.
-    """
+    """Evaluate the start, where nothing has been tried yet."""
     nothing = torch.zeros(len(start), dtype=torch.int64, device=start.device)
     return Iterate(objective.evaluate(start), nothing, nothing > 0, nothing > 0)
 

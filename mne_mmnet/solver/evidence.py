@@ -201,18 +201,7 @@ def peak_logits(network: EvidenceNetwork, problem: Problem, point):
 
 
 def peak_log_probability(network: EvidenceNetwork, problem: Problem, point):
-    """Log-probability that each location is the strongest source.
-
-    Parameters
-    ----------
-    network, problem, point
-        As for :func:`peak_logits`.
-
-    Returns
-    -------
-    log_probability : torch.Tensor of shape (n_batch, n_sources)
-        Of each location.
-    """
+    """Log-probability (n_batch, n_sources) that each location is the strongest source."""
     logits = peak_logits(network, problem, point)
     return network.confidence.calibrate(logits, problem.context.calibration)
 

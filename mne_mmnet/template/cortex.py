@@ -35,13 +35,7 @@ _WALL = (
 
 
 def wall_vertices():
-    """List the vertices of fsaverage5 that lie on the medial wall.
-
-    Returns
-    -------
-    vertices : list of array of int, length 2
-        Ascending vertex numbers of the left and the right hemisphere.
-    """
+    """List the vertices of fsaverage5 that lie on the medial wall."""
     packed = (np.frombuffer(zlib.decompress(base64.b64decode(text)), np.uint8) for text in _WALL)
     return [np.flatnonzero(np.unpackbits(bits, count=N_VERTICES)) for bits in packed]
 
@@ -106,18 +100,7 @@ def _in_fsaverage5(space):
 
 
 def leave_out_wall(src):
-    """Take the sources on the medial wall out of use.
-
-    Parameters
-    ----------
-    src : instance of mne.SourceSpaces
-        A template source space; changed in place.
-
-    Returns
-    -------
-    n_left_out : int
-        How many sources there were.
-    """
+    """Take the sources on the medial wall out of use, in place, and count them."""
     n_left_out = 0
     for space in src:
         keep = on_cortex([space])

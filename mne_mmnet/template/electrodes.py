@@ -27,20 +27,8 @@ _FAR = 0.03
 def pick_electrodes(info):
     """Pick the EEG channels that have a position.
 
-    Parameters
-    ----------
-    info : mne.Info
-        Of the recording; not modified.
-
-    Returns
-    -------
-    info : mne.Info
-        A new one.
-
-    Raises
-    ------
-    ValueError
-        If there are none, some are differences of two electrodes, or good ones have no position.
+    To have none, some that are differences of two electrodes, or good ones without a position is
+    an error.
     """
     picks = mne.pick_types(info, meg=False, eeg=True, exclude=[])
     if len(picks) == 0:
@@ -118,15 +106,7 @@ def place_on_template(info, how):
 
 
 def warn_far_electrodes(fwd, bem):
-    """Warn about electrodes far from the scalp onto which they were projected.
-
-    Parameters
-    ----------
-    fwd : mne.Forward
-        The forward solution.
-    bem : mne.bem.ConductorModel
-        Its head model.
-    """
+    """Warn about electrodes far from the scalp onto which they were projected."""
     loc = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
     if bem["is_sphere"]:
         radius = bem["layers"][-1]["rad"] if bem["layers"] else None

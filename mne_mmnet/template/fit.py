@@ -6,9 +6,8 @@ from typing import NamedTuple
 import mne
 import numpy as np
 from mne.io.constants import FIFF
-from mne.utils import warn
 
-from .._mne import electrode_positions, find_nominal
+from .._mne import electrode_positions, find_nominal, warn
 from .head_shape import fit_head
 
 # fiducials and standard pose of fsaverage
@@ -51,18 +50,7 @@ _CARDINAL = {
 
 
 def find_points(info):
-    """Collect the points that say what shape a head has.
-
-    Parameters
-    ----------
-    info : mne.Info
-        Of the recording; not modified.
-
-    Returns
-    -------
-    points : Points
-        The points.
-    """
+    """Collect the points that say what shape a head has."""
     names, electrodes = electrode_positions(info)
     head_shape, fiducials = [], {}
     for point in info["dig"] or ():
@@ -134,9 +122,7 @@ def fit_template(info, scalp, *, force):
         warn(
             f"The digitised points fit no scaled template (scales {scales}, half of the points "
             f"within {1e3 * distance:.0f} mm of its scalp): it is used as it is. Check the unit "
-            "(m), the axes and the fiducials of the montage; fit=False leaves the fit out.",
-            module="mne_mmnet",
-            ignore_namespaces=("mne", "mne_mmnet"),
+            "(m), the axes and the fiducials of the montage; fit=False leaves the fit out."
         )
         return None, ""
     worst = fit.uncertainty.max()
@@ -164,17 +150,8 @@ def _pair_fiducials(points):
 def vertex_normals(rr, tris):
     """Compute unit normals of a surface at its vertices, outwards.
 
-    Parameters
-    ----------
-    rr : array of shape (n_vertices, 3)
-        Vertices.
-    tris : array of shape (n_triangles, 3)
-        Triangles, counter-clockwise seen from outside.
-
-    Returns
-    -------
-    normals : array of shape (n_vertices, 3)
-        Means over the triangles around, weighted by area; zero where there are none.
+    Means over the triangles around, which are counter-clockwise seen from outside, weighted by
+    area; zero where there are none.
     """
     a, b, c = rr[tris].transpose(1, 0, 2)
     faces = np.cross(b - a, c - a)
@@ -186,18 +163,7 @@ def vertex_normals(rr, tris):
 
 
 def why_not_scaled(src):
-    """Say why a source space cannot be scaled.
-
-    Parameters
-    ----------
-    src : mne.SourceSpaces
-        The source space.
-
-    Returns
-    -------
-    reason : str
-        Empty if it can.
-    """
+    """Say why a source space cannot be scaled; empty if it can."""
     if any(space["coord_frame"] != FIFF.FIFFV_COORD_MRI for space in src):
         return "is in head coordinates, which belong to another pose"
     if any(space["type"] != "surf" for space in src):
@@ -208,17 +174,7 @@ def why_not_scaled(src):
 def scale_source_space(src, scales):
     """Scale positions and normals; vertex numbers and subject stay.
 
-    Parameters
-    ----------
-    src : mne.SourceSpaces
-        In MRI coordinates; not modified.
-    scales : array of shape (3,)
-        Along the axes.
-
-    Returns
-    -------
-    src : mne.SourceSpaces
-        A scaled copy.
+    A copy, in MRI coordinates, along the axes.
     """
     src = src.copy()
     for space in src:

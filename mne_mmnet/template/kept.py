@@ -22,19 +22,7 @@ _ENDING, _ABOUT = "-fwd.fif", "-fwd.json"
 def name_forward(info, what, files):
     """Name a forward solution's file by all that it depends on.
 
-    Parameters
-    ----------
-    info : mne.Info
-        Its channels, all of them EEG.
-    what : tuple
-        All else; its ``repr`` counts.
-    files : list of pathlib.Path
-        Surfaces, whose content counts.
-
-    Returns
-    -------
-    name : str
-        Path within the cache.
+    Channels, the ``repr`` of ``what``, and the content of surfaces count.
     """
     digest = hashlib.sha256(repr((mne.__version__, __version__, what, info["bads"])).encode())
     for channel in info["chs"]:
@@ -50,23 +38,8 @@ def kept_forward(name, info, make):
     """Read a forward solution from the cache, where it is put when it is first needed.
 
     Also the first call reads the file: its single precision gives all the same numbers. Neither
-    names nor paths are in it.
-
-    Parameters
-    ----------
-    name : str
-        From :func:`name_forward`.
-    info : mne.Info
-        The channels.
-    make : callable
-        Computes it; returns it and what there is to say of it.
-
-    Returns
-    -------
-    fwd : mne.Forward
-        The solution.
-    notes : list of str
-        What there is to say.
+    names nor paths are in it. What ``make`` computes comes with notes of what there is to say of
+    it.
     """
     path = find_cached(name)
     found = None if path is None else _read(path)

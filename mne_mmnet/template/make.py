@@ -20,18 +20,10 @@ from .._mne import POSITIONS, bring_to_head, head_to_template, warn
 from .._support.cache import find_cached, keep_in_cache
 from .._support.files import whole_file
 from . import surfaces
-from .cortex import leave_out_wall, on_cortex
+from .cortex import leave_out_wall
 from .electrodes import pick_electrodes, place_on_template, warn_far_electrodes
 from .fit import fit_template, scale_source_space, why_not_scaled
 from .kept import kept_forward, name_forward
-
-__all__ = [
-    "fetch_template",
-    "find_template",
-    "make_template_bem",
-    "make_template_forward",
-    "on_cortex",
-]
 
 _CONDUCTIVITY = (0.3, 0.006, 0.3)  # S/m: brain, skull, scalp
 _STANDARD = (_CONDUCTIVITY, 1.0, (1.0, 1.0, 1.0))  # conductivity, skull thickness, scales

@@ -51,13 +51,7 @@ _MNE_DATA = Path(mne.__file__).parent / "data"
 
 
 def template_files():
-    """List the files of a complete template subject.
-
-    Returns
-    -------
-    files : list of str
-        Paths relative to the subject's directory, with forward slashes.
-    """
+    """List the files of a complete template subject, relative to its directory."""
     kinds = [*_SURFACES, *_MORPHS, "sphere.reg"]
     files = [f"surf/{hemi}.{kind}" for hemi in ("lh", "rh") for kind in kinds]
     files += [f"label/{hemi}.cortex.label" for hemi in ("lh", "rh")]
@@ -69,18 +63,8 @@ def template_files():
 def icosphere(ico):
     """Read MNE's subdivided icosahedron.
 
-    Parameters
-    ----------
-    ico : int
-        The grade: 10 × 4ⁱᶜᵒ + 2 vertices.
-
-    Returns
-    -------
-    directions : array of shape (n_vertices, 3)
-        Unit vectors.
-    tris : array of shape (n_triangles, 3)
-        Vertex numbers, counter-clockwise seen from outside. MNE decimates only surfaces of this
-        very order.
+    Of its 10 × 4ⁱᶜᵒ + 2 vertices the directions, and triangles that are counter-clockwise seen
+    from outside. MNE decimates only surfaces of this very order.
     """
     surf = mne.read_bem_surfaces(_MNE_DATA / "icos.fif.gz", s_id=9000 + ico, verbose="error")
     directions = surf["rr"] / np.linalg.norm(surf["rr"], axis=1, keepdims=True)
@@ -154,22 +138,7 @@ def skull_radii(inner, skin, outer=None, thickness=1.0):
 
 
 def distance_to_surface(points, rr, tris):
-    """Compute the distance from points to a triangulated surface.
-
-    Parameters
-    ----------
-    points : array of shape (n_points, 3)
-        The points (m).
-    rr : array of shape (n_vertices, 3)
-        Vertices (m).
-    tris : array of shape (n_triangles, 3)
-        Triangles.
-
-    Returns
-    -------
-    distances : array of shape (n_points,)
-        Distances (m), not negative.
-    """
+    """Compute the distance, not negative, from points to a triangulated surface, all in m."""
     a, b, c = rr[tris].transpose(1, 0, 2)
     normal = np.cross(b - a, c - a)
     normal /= np.linalg.norm(normal, axis=1, keepdims=True)
@@ -226,20 +195,8 @@ def template_shells(ico=BEM_ICO):
 def reshape_skull(surfs, ico, thickness):
     """Multiply the skull thickness of a three-shell model.
 
-    Parameters
-    ----------
-    surfs : list of dict
-        Skin, outer skull and inner skull as :func:`mne.make_bem_model` gives them (m, MRI
-        coordinates).
-    ico : int
-        Grade of the shells returned.
-    thickness : float
-        The factor.
-
-    Returns
-    -------
-    surfs : list of dict
-        New shells on common rays, in the same order; the input is not modified.
+    Shells are those of :func:`mne.make_bem_model` (m, MRI coordinates), skin, outer skull and
+    inner skull; new ones, on common rays of grade ``ico``, come in the same order.
     """
     directions, tris = icosphere(ico)
     skin, outer, inner = (cast_rays(s["rr"], s["tris"], directions, CENTRE) for s in surfs)
@@ -260,17 +217,8 @@ def reshape_skull(surfs, ico, thickness):
 def scale_shells(surfs, scales):
     """Scale the shells of a head model along the axes.
 
-    Parameters
-    ----------
-    surfs : list of dict
-        As :func:`mne.make_bem_model` gives them (m, MRI coordinates); not modified.
-    scales : sequence of float, length 3
-        To the right, to the front, up.
-
-    Returns
-    -------
-    surfs : list of dict
-        New shells, in the same order.
+    Those of :func:`mne.make_bem_model` (MRI coordinates), in a copy: to the right, to the front,
+    up.
     """
     keys = ("id", "sigma", "coord_frame", "tris", "np", "ntri")
     return [dict({key: surf[key] for key in keys}, rr=surf["rr"] * scales) for surf in surfs]
@@ -317,18 +265,7 @@ def _write_files(directory):
 
 
 def is_template(directory):
-    """Tell whether a directory holds a complete template subject of the present layout.
-
-    Parameters
-    ----------
-    directory : path-like
-        The subject's directory.
-
-    Returns
-    -------
-    complete : bool
-        False also for a subject of another origin.
-    """
+    """Tell whether a directory holds a complete template subject of the present layout."""
     directory = Path(directory)
     try:
         layout = json.loads((directory / MARKER).read_text(encoding="utf-8"))["layout"]

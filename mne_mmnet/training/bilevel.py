@@ -36,13 +36,6 @@ def upper_loss(prior, estimate, truth):
     """Upper level of the bilevel problem (DESIGN §2a), shape (n_batch,).
 
     [1 − cos(x_K, x*)] + [1 − cos(x_K, Φ(x_K))], the second part for methods with a Φ.
-
-    Parameters
-    ----------
-    prior : Regulariser | None
-        Φ, of :meth:`Estimator.estimate`.
-    estimate, truth : torch.Tensor of shape (n_batch, n_sources, n_times)
-        x_K and x*.
     """
     loss = 1.0 - cosine(estimate, truth)
     if prior is not None:

@@ -107,12 +107,7 @@ class BilevelConfig:
     def gpu_budget(cls, minutes, **changes):
         """Return the configuration for a share of a GPU: :meth:`budget` with full batches.
 
-        Parameters
-        ----------
-        minutes : float
-            Wall-clock time, validations not counted.
-        **changes
-            Other fields.
+        Minutes are those of the clock, validations not counted; ``changes`` are other fields.
         """
         plan = cls.budget(minutes, batch_size=32, half=False, validate_every=250, n_validation=256)
         return replace(plan, **changes)

@@ -12,20 +12,7 @@ from .._support.files import whole_file
 
 
 def write_checkpoint(path, state):
-    """Write a checkpoint; the earlier one stays until this one is complete.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    state : dict
-        Tensors and plain values.
-
-    Raises
-    ------
-    UnwritableError
-        If there is no room for it.
-    """
+    """Write a checkpoint; the earlier one stays until this one is complete."""
     # in memory first: torch's own writer answers a full disk with riddles
     blob = io.BytesIO()
     torch.save(state, blob)
@@ -87,20 +74,7 @@ def _read(path, device):
 
 
 def load_optimiser(optimiser, state):
-    """Restore an optimiser, whose own method takes averages of any shape.
-
-    Parameters
-    ----------
-    optimiser : torch.optim.Optimizer
-        Of the run.
-    state : dict
-        Of the checkpoint.
-
-    Raises
-    ------
-    ValueError
-        If the state is that of another optimiser.
-    """
+    """Restore an optimiser, whose own method takes averages of any shape."""
     optimiser.load_state_dict(state)
     for parameter, kept in optimiser.state.items():
         if any(x.shape not in (parameter.shape, ()) for x in kept.values()):
@@ -108,15 +82,7 @@ def load_optimiser(optimiser, state):
 
 
 def append_entry(path, entry):
-    """Add a line to a log of JSON lines; the file is whole at any time.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    entry : dict
-        Plain values.
-    """
+    """Add a line to a log of JSON lines; the file is whole at any time."""
     path = Path(path)
     before = path.read_text(encoding="utf-8") if path.exists() else ""
     with whole_file(path) as scratch:

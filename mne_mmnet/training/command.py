@@ -24,18 +24,7 @@ _FEW_ELECTRODES, _FINE_SPACINGS = 300, ("ico4", "oct6", "vol10")
 
 
 def make_parser(prog="python -m mne_mmnet.training"):
-    """Make the parser, with one option for each field of the configurations.
-
-    Parameters
-    ----------
-    prog : str
-        Name of the program, for its help.
-
-    Returns
-    -------
-    parser : argparse.ArgumentParser
-        The parser.
-    """
+    """Make the parser, with one option for each field of the configurations."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Train the networks through the unrolled solver. Interrupted runs resume: "
@@ -115,17 +104,8 @@ def _limit_threads(n_threads):
 def read_people(path=None, **options):
     """Read lead fields from a file, or have them computed and kept there.
 
-    Parameters
-    ----------
-    path : path-like | None
-        The file; None is one in the user's cache. If there is none, it is made, which needs MNE.
-    **options
-        Of :func:`mne_mmnet.simulation.people.make_people`.
-
-    Returns
-    -------
-    people : PeopleArchive
-        The lead fields.
+    None is a file in the user's cache; to make it needs MNE. ``options`` are those of
+    :func:`mne_mmnet.simulation.people.make_people`.
     """
     if path is not None and Path(path).exists():
         return PeopleArchive.read(path)
@@ -137,21 +117,8 @@ def read_people(path=None, **options):
 def read_spaces(folder, spaces, n_jobs=1):
     """Read, or compute and keep, the lead fields of a training run.
 
-    Parameters
-    ----------
-    folder : path-like | None
-        Where they are kept; None is the user's cache.
-    spaces : tuple of (str, int, float)
-        As in :class:`TrainingConfig`.
-    n_jobs : int
-        Processes that compute those that are not kept yet.
-
-    Returns
-    -------
-    training : list of PeopleArchive
-        One for each space.
-    validation : list of PeopleArchive
-        People with the first space who are in none of them.
+    In a folder, of which None is the user's cache, one archive for each space, and one of people
+    with the first space who are in none of them.
     """
 
     def read(spacing, n_people, seed):
@@ -173,18 +140,7 @@ def read_spaces(folder, spaces, n_jobs=1):
 
 
 def describe_domain(config):
-    """Collect what the simulations cover, for a model card.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        The run.
-
-    Returns
-    -------
-    domain : dict
-        Ranges of the recordings, of the heads, and the source spaces.
-    """
+    """Collect what the simulations cover, for a model card."""
     spaces = [dict(zip(("spacing", "n_people", "share"), s, strict=True)) for s in config.spaces]
     return {**asdict(config.simulation), "people": asdict(PeopleVariety()), "spaces": spaces}
 
@@ -192,19 +148,8 @@ def describe_domain(config):
 def main(argv=None, *, prog="python -m mne_mmnet.training", progress=iter):
     """Run the command.
 
-    Parameters
-    ----------
-    argv : list of str | None
-        Arguments; None is those of the process.
-    prog : str
-        Name of the program, for its help and for the model card.
-    progress : callable
-        Wraps the sequence of batch numbers, for a progress bar.
-
-    Returns
-    -------
-    card : ModelCard
-        The card of the model that was saved.
+    ``progress`` wraps the sequence of batch numbers, for a progress bar. Returned is the card of
+    the model that was saved.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(prog).parse_args(argv)

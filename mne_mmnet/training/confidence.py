@@ -76,20 +76,7 @@ def peak_score(network, space, batch, n_steps=None):
 
 @torch.no_grad()
 def score_peaks(network, space, batch, parts):
-    """:func:`peak_score` without any gradient.
-
-    Parameters
-    ----------
-    network, space, batch
-        As there.
-    parts : Parts
-        What fits the device.
-
-    Returns
-    -------
-    logits, target, calibration : torch.Tensor
-        As there.
-    """
+    """:func:`peak_score` of a batch, in parts, without any gradient."""
 
     def compute(part):
         return peak_score(network, space, batch.take(part))
@@ -208,19 +195,9 @@ def train_confidence(
 def fit_calibration(network: EvidenceNetwork, config: TrainingConfig, held_out: list[Space]):
     """Fit temperature and tail of a trained confidence head.
 
-    Parameters
-    ----------
-    network : EvidenceNetwork
-        The network, changed in place.
-    config : TrainingConfig
-        The run.
-    held_out : list of Space
-        People on whom it was not trained, all with the same sources.
-
-    Returns
-    -------
-    coverage : dict of float to float
-        Share of these recordings whose region of that level holds the strongest source.
+    Of a network that was not trained on these people, all with the same sources; in place.
+    Returned is the share of their recordings whose region of each level holds the strongest
+    source.
     """
     usual = replace(config.simulation, **USUAL)
     parts = Parts(held_out[0].device)
@@ -236,17 +213,7 @@ def fit_calibration(network: EvidenceNetwork, config: TrainingConfig, held_out: 
 def fit_calibration_to(network: EvidenceNetwork, held_out):
     """Fit temperature and tail of a confidence head to recordings that were scored.
 
-    Parameters
-    ----------
-    network : EvidenceNetwork
-        The network, changed in place.
-    held_out : list of tuple of torch.Tensor
-        From :func:`peak_score`.
-
-    Returns
-    -------
-    coverage : dict of float to float
-        As of :func:`fit_calibration`.
+    By :func:`peak_score`. See :func:`fit_calibration`.
     """
     logits, target, calibration = (torch.cat(parts) for parts in zip(*held_out, strict=True))
     head = network.confidence
@@ -286,16 +253,6 @@ def _best_calibration(head, logits, target, calibration):
 
 
 def coverage(log_probability, target, level):
-    """Share of the recordings whose confidence region holds the peak.
-
-    Parameters
-    ----------
-    log_probability : torch.Tensor of shape (n_batch, n_sources)
-        Calibrated.
-    target : torch.Tensor of shape (n_batch, n_sources)
-        From :func:`peak_score`.
-    level : float
-        Of the region.
-    """
+    """Share of the recordings whose confidence region holds the peak."""
     inside = confidence_levels(log_probability.double().exp()) < level
     return float((target * inside).sum(1).mean())

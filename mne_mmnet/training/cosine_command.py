@@ -42,18 +42,7 @@ def _read_heads(path):
 
 
 def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
-    """Make the parser.
-
-    Parameters
-    ----------
-    prog : str
-        Name of the program, for its help.
-
-    Returns
-    -------
-    parser : argparse.ArgumentParser
-        The parser.
-    """
+    """Make the parser."""
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Train the cosine route's network with random montages. Interrupted runs "
@@ -193,24 +182,9 @@ def _make_stream(args, archive, config, seed, n_samples, device):
 def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progress=None):
     """Run the command.
 
-    Parameters
-    ----------
-    argv : list of str | None
-        Arguments; None is those of the process.
-    prog : str
-        Name of the program, for its help and for the model card.
-    progress : callable | None
-        Called with the share of the run that is over.
-
-    Returns
-    -------
-    card : ModelCard
-        The card of the model that was saved.
-
-    Raises
-    ------
-    ValueError
-        If the lead fields don't name their source space, or the initial model is of another kind.
+    ``progress`` is called with the share of the run that is over. Returned is the card of the
+    model that was saved. Lead fields that don't name their source space, or an initial model of
+    another kind, are a ValueError.
     """
     argv = sys.argv[1:] if argv is None else list(argv)
     args = make_parser(prog).parse_args(argv)

@@ -30,22 +30,8 @@ class Gradient:
     def __call__(self, loss_of, n_batch):
         """Compute the gradient of a batch's mean loss, into the parameters.
 
-        Parameters
-        ----------
-        loss_of : callable
-            Maps a slice of the batch to the mean loss of these recordings.
-        n_batch : int
-            Recordings of the batch.
-
-        Returns
-        -------
-        loss : float
-            Of the whole batch.
-
-        Raises
-        ------
-        MemoryError, RuntimeError
-            As :class:`Parts` does.
+        ``loss_of`` maps a slice of the batch to the mean loss of these recordings. Returns the
+        loss of the whole batch; errors are those of :class:`Parts`.
         """
         return self.parts(partial(self._add_up, loss_of, n_batch), n_batch)
 

@@ -38,18 +38,7 @@ class Interrupt:
         logger.warning("Interrupted: finishing this batch. Press Ctrl-C again to stop at once.")
 
     def answer(self, save):
-        """Stop if it was asked for.
-
-        Parameters
-        ----------
-        save : callable
-            Writes the checkpoint from which the run can go on.
-
-        Raises
-        ------
-        KeyboardInterrupt
-            If Ctrl-C was pressed.
-        """
+        """Save what the run can go on from, and stop, if Ctrl-C was pressed."""
         if self.asked:
             save()
             raise KeyboardInterrupt

@@ -39,17 +39,7 @@ _N_VALIDATION = 32
 
 
 class Space:
-    """People with one source space, and what all batches on it share.
-
-    Parameters
-    ----------
-    people : PeopleArchive
-        Lead fields.
-    network : NetworkConfig
-        Of the dictionary.
-    device : str
-        A torch device.
-    """
+    """People with one source space, and what all batches on it share."""
 
     def __init__(self, people: PeopleArchive, network: NetworkConfig, device="cpu"):
         self.people, self.network, self.device = people, network, device
@@ -83,24 +73,7 @@ class Space:
 
 
 def pose_batch(network, space, batch):
-    """Pose the problems of a simulated batch.
-
-    Parameters
-    ----------
-    network : EvidenceNetwork
-        The network.
-    space : Space
-        Where the batch was simulated.
-    batch : SimulatedBatch
-        The recordings.
-
-    Returns
-    -------
-    problem : Problem
-        For the solver.
-    amplitude : torch.Tensor of shape (n_batch,)
-        What the data were divided by.
-    """
+    """Pose the problems of a simulated batch; also returned is what the data were divided by."""
     device = space.device
     with torch.no_grad():
         graph = space.graph(batch.orient)
@@ -122,23 +95,8 @@ def pose_batch(network, space, batch):
 def batch_loss(network, space, batch, n_steps):
     """Unroll the solver on one batch.
 
-    Parameters
-    ----------
-    network : EvidenceNetwork
-        The network.
-    space : Space
-        Where the batch was simulated.
-    batch : SimulatedBatch
-        The recordings.
-    n_steps : int
-        Number of steps.
-
-    Returns
-    -------
-    loss : torch.Tensor of shape ()
-        Weighted over the iterates.
-    last : torch.Tensor of shape (n_batch,)
-        Of the last iterate alone, without gradient.
+    Returns the loss weighted over the iterates, and that of each recording at the last one alone,
+    without gradient.
     """
     problem, amplitude = pose_batch(network, space, batch)
     with torch.no_grad():
@@ -165,20 +123,7 @@ def part_loss(network, space, batch, n_steps, part):
 
 @torch.no_grad()
 def final_loss(network, space, batch, parts):
-    """Loss of the last iterate, with the steps taken at use.
-
-    Parameters
-    ----------
-    network, space, batch
-        As for :func:`batch_loss`.
-    parts : Parts
-        What fits the device.
-
-    Returns
-    -------
-    loss : torch.Tensor of shape (n_batch,)
-        Of each recording.
-    """
+    """Loss (n_batch,) of the last iterate, with the steps taken at use."""
 
     def compute(part):
         return batch_loss(network, space, batch.take(part), network.config.n_steps)[1]
@@ -239,15 +184,7 @@ def _make_in_worker(number):
 
 
 def learning_rate(config, batch):
-    """One cycle: linear rise over 5 % of the run, cosine fall to 1 %.
-
-    Parameters
-    ----------
-    config : TrainingConfig
-        The run.
-    batch : int
-        Number of the batch.
-    """
+    """One cycle: linear rise over 5 % of the run, cosine fall to 1 %."""
     rise = max(0.05 * config.n_batches, 1.0)
     if batch < rise:
         return config.learning_rate * (batch + 1) / rise

@@ -62,20 +62,7 @@ def _blur(blur, rows):
 
 
 def regional_moments(currents, space):
-    """Moment within 15 mm of each location, at one sample.
-
-    Parameters
-    ----------
-    currents : torch.Tensor of shape (n_batch, n_sources, n_orient)
-        The currents.
-    space : Space
-        Its ``region``.
-
-    Returns
-    -------
-    moments : torch.Tensor of shape (n_batch, n_sources)
-        Sums of their lengths.
-    """
+    """Moment within 15 mm of each location, (n_batch, n_sources), at one sample."""
     return _blur(space.region, (currents.square().sum(2) + 1e-12).sqrt())
 
 
@@ -126,15 +113,7 @@ def current_loss(estimate, target: Target, space):
 def unrolled_loss(losses):
     """Weighted mean of the losses along the iterations, the last ones first.
 
-    Parameters
-    ----------
-    losses : list of torch.Tensor of shape (n_batch,)
-        In the order of the iterations.
-
-    Returns
-    -------
-    loss : torch.Tensor of shape ()
-        Weights double from one supervised iterate to the next.
+    Weights double from one supervised iterate to the next.
     """
     weights = [2.0**k for k in range(len(losses))]
     total = sum(w * loss.mean() for w, loss in zip(weights, losses, strict=True))

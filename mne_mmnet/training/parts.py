@@ -87,23 +87,5 @@ class Parts:
             )
 
     def each(self, function, n_batch):
-        """Do something with every part of a batch.
-
-        Parameters
-        ----------
-        function : callable
-            Maps a slice of the batch to a result.
-        n_batch : int
-            Recordings of the batch.
-
-        Returns
-        -------
-        results : list
-            Of the parts, in order.
-
-        Raises
-        ------
-        MemoryError, RuntimeError
-            As a call does.
-        """
+        """Do something with every part of a batch, a slice; the results are in order."""
         return self(lambda slices: [function(part) for part in slices], n_batch)

@@ -12,15 +12,7 @@ import torch
 def name_of(argument):
     """Name of what an argument points at; what is no absolute path stays as it is.
 
-    Parameters
-    ----------
-    argument : str | None
-        Of the command line.
-
-    Returns
-    -------
-    name : str | None
-        Such as "people.npz" for "/data/people.npz", "--out=run" for "--out=/data/run".
+    Such as "people.npz" for "/data/people.npz", "--out=run" for "--out=/data/run".
     """
     if argument is None:
         return None
@@ -29,20 +21,7 @@ def name_of(argument):
 
 
 def write_command(prog, argv):
-    """Write a command as others can repeat it, in a folder of theirs.
-
-    Parameters
-    ----------
-    prog : str
-        Name of the program.
-    argv : list of str
-        Its arguments.
-
-    Returns
-    -------
-    command : str
-        Quoted for a shell.
-    """
+    """Write a command as others can repeat it in a folder of theirs, quoted for a shell."""
     return shlex.join([*prog.split(), *map(name_of, argv)])
 
 

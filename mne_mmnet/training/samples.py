@@ -64,34 +64,12 @@ class SampleStream:
         self.model = CosineModel.build(self.basis @ self.archive.along_normals(0), device)
 
     def batch(self, k):
-        """Make one batch.
-
-        Parameters
-        ----------
-        k : int
-            Its number; beyond the data set's end it starts again.
-
-        Returns
-        -------
-        batch : Batch
-            Lead field, data and truth.
-        """
+        """Make one batch; beyond the data set's end it starts again."""
         data, currents = self._windows(k)
         return self._finish(self.model, self.basis @ data, currents)
 
     def sources(self, k):
-        """Return all that is known about the sources of one batch, not cropped.
-
-        Parameters
-        ----------
-        k : int
-            Its number.
-
-        Returns
-        -------
-        sources : SimulatedSources
-            Currents, centres, patches and peaks.
-        """
+        """Return all that is known about the sources of one batch, not cropped."""
         return self._recordings(k)[1]
 
     def _recordings(self, k):
@@ -188,13 +166,7 @@ class MontageStream(SampleStream):
 
 
 class AlternatingStream:
-    """Batches of several streams in turn.
-
-    Parameters
-    ----------
-    streams : list of SampleStream
-        The streams.
-    """
+    """Batches of several streams in turn."""
 
     def __init__(self, streams):
         self.streams = streams

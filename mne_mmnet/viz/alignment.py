@@ -2,7 +2,7 @@
 
 import mne
 import numpy as np
-from mne.utils import _validate_type, logger, verbose
+from mne.utils import _validate_type, verbose
 
 from .._mne import (
     doubt_positions,
@@ -11,7 +11,7 @@ from .._mne import (
     shorten_names,
     template_scalp,
 )
-from .page import check_path, make_figure, save_png, to_image
+from .page import check_path, finish, make_figure
 
 # name, axes to the right and up, axis towards the eye and its sign
 _VIEWS = (
@@ -75,10 +75,7 @@ def plot_alignment(info, *, fwd=None, path=None, title=None, size=(1350, 560), v
         doubts = doubt_positions([names[k] for k in np.flatnonzero(good)], places[good] / 1e3)
         title = " ".join(text.split(":")[0] + "." for text in doubts.values())
         title = title or "Electrodes on the template's scalp"
-    image = to_image(_draw(names, places, good, title, size))
-    save_png(image, path)
-    logger.info("[done]")
-    return image
+    return finish(_draw(names, places, good, title, size), path)
 
 
 def _draw(names, places, good, title, size):

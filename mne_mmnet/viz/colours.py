@@ -46,17 +46,7 @@ def blend(share, grey):
 def choose_unit(limit):
     """Choose a readable unit for currents up to a limit.
 
-    Parameters
-    ----------
-    limit : float
-        The largest, A·m.
-
-    Returns
-    -------
-    name : str
-        The unit's; empty where values are too large for currents.
-    unit : float
-        Its size, A·m.
+    Its name, empty where values are too large for currents, and its size (both A·m).
     """
     for name, unit, below in _UNITS:
         if limit < below:
@@ -65,18 +55,7 @@ def choose_unit(limit):
 
 
 def colour_scale(signed):
-    """Make the colour map of the bar, as painted on a gyrus.
-
-    Parameters
-    ----------
-    signed : bool
-        Whether the values go from -1 to 1, and not from 0.
-
-    Returns
-    -------
-    scale : matplotlib.colors.ListedColormap
-        The map.
-    """
+    """Make the colour map of the bar, as painted on a gyrus."""
     from matplotlib.colors import ListedColormap
 
     return ListedColormap(blend(np.linspace(-1.0 if signed else 0.0, 1.0, 511), GYRUS))

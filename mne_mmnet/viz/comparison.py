@@ -8,11 +8,10 @@ from .page import (
     add_bar,
     add_legend,
     check_path,
+    finish,
     lay_out,
     make_figure,
     panel_places,
-    save_png,
-    to_image,
 )
 from .surfaces import SURFACES, Painting, draw_panels, find_surfaces
 from .values import check_estimate, check_subject, find_sample, split
@@ -128,7 +127,4 @@ def plot_comparison(
     stamp = f"{1e3 * time:.1f} ms"
     figure.text(1 - edge, 0.985, stamp, ha="right", va="top", fontsize=1.1 * font)
     add_legend(figure, 0.8 * font, truth=any(len(v) for v in truth))
-    image = to_image(figure)
-    save_png(image, path)
-    logger.info("[done]")
-    return image
+    return finish(figure, path)

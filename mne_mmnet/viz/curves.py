@@ -1,9 +1,9 @@
 """Curves: the objective falling."""
 
 import numpy as np
-from mne.utils import logger, verbose
+from mne.utils import verbose
 
-from .page import check_path, make_figure, save_png, to_image
+from .page import check_path, finish, make_figure
 
 _LINE, _RETRY, _ANALYTIC, _STALLED = "#1f4e79", "#d62728", "#e08a00", "#7f7f7f"
 
@@ -50,24 +50,11 @@ def plot_objective(report, *, path=None, title=None, size=(900, 560), verbose=No
     axes = figure.add_axes((0.13, 0.13, 0.84, 0.77))
     draw_objective(axes, report, font)
     axes.set_title(title or "", loc="left", fontsize=1.1 * font)
-    image = to_image(figure)
-    save_png(image, path)
-    logger.info("[done]")
-    return image
+    return finish(figure, path)
 
 
 def draw_objective(axes, report, fontsize):
-    """Draw the objective into axes.
-
-    Parameters
-    ----------
-    axes : matplotlib.axes.Axes
-        Where to.
-    report : SolverReport
-        The solver's report.
-    fontsize : float
-        Of the labels.
-    """
+    """Draw the objective into axes."""
     objective = np.asarray(report.objective, float)
     retries, analytic, stalled = (
         np.asarray(getattr(report, name)) for name in ("retries", "analytic", "stalled")

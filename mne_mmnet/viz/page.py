@@ -7,22 +7,15 @@ import numpy as np
 from mne.utils import logger
 
 from .._support.files import whole_file
-from .colours import GYRUS, REGION, TINT, TRUTH
+from .colours import GYRUS, REGION, TINT, TRUTH, choose_unit, colour_scale
 from .surfaces import VIEWS
 
 
 def make_figure(size):
     """Make an empty white page.
 
-    Parameters
-    ----------
-    size : tuple of int
-        Width and height in pixels.
-
-    Returns
-    -------
-    figure : matplotlib.figure.Figure
-        Not one of pyplot's: no figure is left open and no backend is chosen for the user.
+    Its size is in pixels. It is not one of pyplot's: no figure is left open and no backend is
+    chosen for the user.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -33,66 +26,34 @@ def make_figure(size):
 
 
 def to_image(figure):
-    """Draw a page.
-
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-
-    Returns
-    -------
-    image : array of shape (height, width, 3), uint8
-        Its pixels.
-    """
+    """Draw a page: its pixels (height, width, 3), uint8."""
     figure.canvas.draw()
     return np.array(figure.canvas.buffer_rgba())[:, :, :3]
 
 
 def check_path(path):
-    """Refuse a path that is no PNG, before the work.
-
-    Parameters
-    ----------
-    path : path-like | None
-        File to write.
-    """
+    """Refuse a path that is no PNG, before the work."""
     if path is not None and Path(path).suffix.lower() != ".png":
         raise ValueError(f"path must end in .png, got {os.fspath(path)!r}.")
 
 
-def save_png(image, path):
-    """Write an image, atomically.
+def finish(figure, path):
+    """Draw a page, and write it to a PNG file, atomically, if there is a path; its pixels."""
+    image = to_image(figure)
+    if path is not None:
+        from matplotlib.image import imsave
 
-    Parameters
-    ----------
-    image : array of shape (height, width, 3), uint8
-        The image.
-    path : path-like | None
-        The file; None writes nothing.
-    """
-    if path is None:
-        return
-    from matplotlib.image import imsave
-
-    with whole_file(path) as scratch:
-        imsave(scratch, image)
-    logger.info(f"    written to {path}")
+        with whole_file(path) as scratch:
+            imsave(scratch, image)
+        logger.info(f"    written to {path}")
+    logger.info("[done]")
+    return image
 
 
 def lay_out(figure, panels, places, fontsize):
     """Put the four panels of a painting onto a page, each with its name and directions.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-    panels : dict
-        Images by hemisphere and view.
-    places : dict
-        Left, bottom, width and height by hemisphere and view.
-    fontsize : float
-        Of the names; directions are smaller.
+    Images and places (left, bottom, width and height) by hemisphere and view.
     """
     for (side, view), image in panels.items():
         axes = figure.add_axes(places[side, view])
@@ -110,17 +71,7 @@ def lay_out(figure, panels, places, fontsize):
 def panel_places(left, bottom, width, height):
     """Places of the four panels: left hemisphere on the left, lateral views above.
 
-    Parameters
-    ----------
-    left, bottom : tuple of float
-        Of the two columns and the two rows (upper one first), in parts of the page.
-    width, height : float
-        Of a panel.
-
-    Returns
-    -------
-    places : dict
-        Left, bottom, width and height by hemisphere and view.
+    In parts of the page: left of the two columns, bottom of the two rows, the upper one first.
     """
     return {
         (side, view): (left[side], bottom[row], width, height)
@@ -132,20 +83,7 @@ def panel_places(left, bottom, width, height):
 def add_bar(figure, place, scale, low, high, label, fontsize):
     """Put a colour bar onto a page.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-    place : tuple of float
-        Left, bottom, width and height.
-    scale : matplotlib.colors.Colormap
-        The colours.
-    low, high : float
-        Values at its ends.
-    label : str
-        What they are, with their unit.
-    fontsize : float
-        Of the label; numbers are smaller.
+    ``place`` is left, bottom, width and height.
     """
     from matplotlib.cm import ScalarMappable
     from matplotlib.colors import Normalize
@@ -156,21 +94,17 @@ def add_bar(figure, place, scale, low, high, label, fontsize):
     bar.set_label(label, fontsize=fontsize)
 
 
+def add_current_bar(figure, place, limit, signed, fontsize):
+    """Put a colour bar of currents up to a limit (A·m) onto a page, in a readable unit."""
+    name, unit = choose_unit(limit)
+    label, top = f"current ({name})" if name else "value", limit / unit
+    add_bar(figure, place, colour_scale(signed), -top if signed else 0.0, top, label, fontsize)
+
+
 def add_legend(figure, fontsize, *, truth=False, region=None, ring=False):
     """Say what the marks are.
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        The page.
-    fontsize : float
-        Of the words.
-    truth : bool
-        Whether true sources are marked.
-    region : str | None
-        What the outline is, if there is one.
-    ring : bool
-        Whether points are outlined, and not an area.
+    ``region`` is what the outline is, if there is one; a ring is that of points, not of an area.
     """
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch

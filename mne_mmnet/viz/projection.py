@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .colours import GYRUS, blend, choose_unit, colour_scale
-from .page import add_bar, add_legend, make_figure, to_image
+from .colours import GYRUS, blend
+from .page import add_current_bar, add_legend, make_figure, to_image
 
 # name, horizontal and vertical axis, letters at left, right, bottom and top
 _SIDES = (
@@ -83,12 +83,8 @@ def draw_projection(
         place = dict(transform=axes.transAxes, color="0.4", fontsize=0.87 * font)
         for letter, (x, y, ha, va) in zip(letters, _SPOTS, strict=True):
             axes.text(x, y, letter, ha=ha, va=va, **place)
-    unit_name, unit = choose_unit(limit)
     signed = bool((np.asarray(values) < 0).any())
-    what = f"current ({unit_name})" if unit_name else "value"
-    top = limit / unit
-    scale, place = colour_scale(signed), (0.915, 0.2, 0.014, 0.55)
-    add_bar(figure, place, scale, -top if signed else 0.0, top, what, 0.87 * font)
+    add_current_bar(figure, (0.915, 0.2, 0.014, 0.55), limit, signed, 0.87 * font)
     figure.text(0.98, 0.98, stamp, ha="right", va="top", fontsize=1.1 * font)
     add_legend(figure, 0.8 * font, region=label if inside is not None else None, ring=True)
     return to_image(figure)

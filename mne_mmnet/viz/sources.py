@@ -3,16 +3,14 @@
 import numpy as np
 from mne.utils import _check_option, logger, verbose
 
-from .colours import choose_unit, colour_scale
 from .page import (
-    add_bar,
+    add_current_bar,
     add_legend,
     check_path,
+    finish,
     lay_out,
     make_figure,
     panel_places,
-    save_png,
-    to_image,
 )
 from .surfaces import SURFACES, Painting, draw_panels, find_surfaces
 from .values import check_estimate, check_region, check_subject, find_sample, split
@@ -114,16 +112,9 @@ def plot_sources(
     figure = make_figure(size)
     medium, large = 15.0 * size[0] / 1200, 17.0 * size[0] / 1200
     lay_out(figure, panels, _PLACES, medium)
-    unit_name, unit = choose_unit(limit or 1e-9)
-    top = (limit or 1e-9) / unit
     signed = bool((stc.data < 0).any())
-    what = f"current ({unit_name})" if unit_name else "value"
-    place, low = (0.895, 0.25, 0.016, 0.45), -top if signed else 0.0
-    add_bar(figure, place, colour_scale(signed), low, top, what, medium)
+    add_current_bar(figure, (0.895, 0.25, 0.016, 0.45), limit or 1e-9, signed, medium)
     figure.text(0.02, 0.975, title or "", ha="left", va="top", fontsize=large)
     figure.text(0.98, 0.975, stamp, ha="right", va="top", fontsize=large)
     add_legend(figure, 0.87 * medium, truth=any(len(v) for v in painting.truth), region=label)
-    image = to_image(figure)
-    save_png(image, path)
-    logger.info("[done]")
-    return image
+    return finish(figure, path)

@@ -53,25 +53,9 @@ class Painting(NamedTuple):
 def find_surfaces(subject, subjects_dir, surface="inflated"):
     """Find the directory of a subject's surfaces.
 
-    Parameters
-    ----------
-    subject : str
-        The subject.
-    subjects_dir : path-like | None
-        Where subjects are. None is MNE's configured ``SUBJECTS_DIR``, or the template's for
-        subject ``fsaverage5``.
-    surface : str
-        The surface that is needed, beside the inflated one.
-
-    Returns
-    -------
-    directory : pathlib.Path
-        The subject's ``surf``.
-
-    Raises
-    ------
-    FileNotFoundError
-        If files are missing.
+    Without a directory it is MNE's configured ``SUBJECTS_DIR``, or the template's for subject
+    ``fsaverage5``. ``surface`` is needed beside the inflated one; missing files are a
+    FileNotFoundError.
     """
     if subjects_dir is None:
         subjects_dir = mne.get_config("SUBJECTS_DIR")
@@ -220,21 +204,8 @@ class _Hemisphere:
 def draw_panels(directory, paintings, size, surface="inflated"):
     """Draw both hemispheres from the outside and the inside, all at one scale.
 
-    Parameters
-    ----------
-    directory : pathlib.Path
-        The subject's surfaces.
-    paintings : list of Painting
-        What to draw on them.
-    size : tuple of int
-        Width and height of a panel in pixels.
-    surface : str
-        Which surface is drawn.
-
-    Returns
-    -------
-    panels : list of dict
-        For every painting, images (height, width, 3) by hemisphere (0 left, 1 right) and view.
+    Panels have a size in pixels: for every painting, images (height, width, 3) by hemisphere (0
+    left, 1 right) and view.
     """
     panels = [{} for _ in paintings]
     with _renderer(size) as (pyvista, plotter):

@@ -6,20 +6,7 @@ from mne.utils import _validate_type
 
 
 def check_estimate(stc, name="stc"):
-    """Check an estimate on surfaces.
-
-    Parameters
-    ----------
-    stc : mne.SourceEstimate | mne.VectorSourceEstimate
-        The estimate.
-    name : str
-        What error messages call it.
-
-    Returns
-    -------
-    stc : mne.SourceEstimate
-        The same, or the lengths of its vectors.
-    """
+    """Check an estimate on surfaces, and take the lengths of its vectors."""
     _validate_type(stc, (mne.SourceEstimate, mne.VectorSourceEstimate), name)
     if isinstance(stc, mne.VectorSourceEstimate):
         stc = stc.magnitude()
@@ -31,20 +18,7 @@ def check_estimate(stc, name="stc"):
 
 
 def find_sample(stc, time):
-    """Find the sample to draw.
-
-    Parameters
-    ----------
-    stc : mne.SourceEstimate
-        The estimate.
-    time : float | None
-        Time (s); None is that of the largest value.
-
-    Returns
-    -------
-    sample : int
-        The nearest one.
-    """
+    """Find the sample nearest to a time (s); None is that of the largest value."""
     _validate_type(time, ("numeric", None), "time")
     if time is None:
         return int(np.argmax(np.abs(stc.data).max(axis=0)))
@@ -56,20 +30,7 @@ def find_sample(stc, time):
 
 
 def check_subject(stc, subject):
-    """Find out whose estimate it is.
-
-    Parameters
-    ----------
-    stc : mne.SourceEstimate
-        The estimate.
-    subject : str | None
-        The subject; None is the estimate's own.
-
-    Returns
-    -------
-    subject : str
-        The subject.
-    """
+    """Find out whose estimate it is."""
     subject = stc.subject if subject is None else subject
     if subject is None:
         raise ValueError("stc does not say whose it is. Give the name of the subject.")
@@ -79,21 +40,7 @@ def check_subject(stc, subject):
 def check_region(region, stc, level):
     """Turn a confidence region into rows of an estimate.
 
-    Parameters
-    ----------
-    region : Uncertainty | array of bool, shape (n_sources,) | None
-        The region.
-    stc : mne.SourceEstimate
-        The estimate.
-    level : float
-        Of the region, if it is an uncertainty's.
-
-    Returns
-    -------
-    inside : array of bool, shape (n_sources,) | None
-        The rows inside.
-    label : str | None
-        What it is, for a legend.
+    A level is that of an uncertainty's region. Also returned is what it is, for a legend.
     """
     if region is None:
         return None, None
@@ -118,18 +65,5 @@ def check_region(region, stc, level):
 
 
 def split(rows, stc):
-    """Split rows into hemispheres.
-
-    Parameters
-    ----------
-    rows : array of shape (n_sources,) | None
-        A value for each source.
-    stc : mne.SourceEstimate
-        The estimate.
-
-    Returns
-    -------
-    halves : list of array, length 2 | None
-        Left and right.
-    """
+    """Split rows into those of the left and the right hemisphere."""
     return None if rows is None else np.split(rows, [len(stc.vertices[0])])

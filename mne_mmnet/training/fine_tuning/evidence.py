@@ -368,22 +368,8 @@ class _Run:
 def measure(network, space, batches, parts):
     """Score a network on simulated recordings.
 
-    Parameters
-    ----------
-    network : EvidenceNetwork
-        The network.
-    space : Space
-        Where the recordings were simulated.
-    batches : iterable of SimulatedBatch
-        The recordings.
-    parts : Parts
-        What fits the device.
-
-    Returns
-    -------
-    scores : array of shape (n_recordings, 4)
-        Training loss, space-time cosine, area under the ROC curve, distance between the strongest
-        regions (mm).
+    Returns an array of shape (n_recordings, 4): training loss, space-time cosine, area under the
+    ROC curve, distance between the strongest regions (mm).
     """
     rows = []
     for batch in batches:
@@ -441,20 +427,7 @@ def _people_around(archive, config, rng):
 
 
 def compare(before, after, seed=0):
-    """Compare scores of the same recordings, which come in pairs.
-
-    Parameters
-    ----------
-    before, after : array of shape (n_recordings, 4)
-        Of :func:`measure`.
-    seed : int
-        Of the bootstrap.
-
-    Returns
-    -------
-    table : list of Comparison
-        One for each measure.
-    """
+    """Compare scores of :func:`measure`, of the same recordings, which come in pairs."""
     table = []
     for name, old, new in zip(_MEASURES, before.T, after.T, strict=True):
         # a recording and its window say the same thing twice
@@ -473,20 +446,7 @@ def _copy(network, device):
 
 
 def small_batches(config, n_sources, n_orient):
-    """Shrink the batches of a large source space, so that enough of them fit in the time.
-
-    Parameters
-    ----------
-    config : FineTuneConfig
-        The run.
-    n_sources, n_orient : int
-        Of the lead field.
-
-    Returns
-    -------
-    config : FineTuneConfig
-        The run.
-    """
+    """Shrink the batches of a large source space, so that enough of them fit in the time."""
     columns = n_sources * n_orient
     if columns <= 1500:
         return config

@@ -222,26 +222,8 @@ def _info_of(fwd):
 def make_archive(info, fwd, asked, noise_cov=None):
     """Bring a forward solution into the form in which training takes lead fields.
 
-    Parameters
-    ----------
-    info : mne.Info
-        Channels and their places.
-    fwd : mne.Forward
-        The forward solution.
-    asked : PreparedForward
-        The same, prepared as it will be inverted.
-    noise_cov : mne.Covariance | None
-        Noise covariance.
-
-    Returns
-    -------
-    archive : HeadArchive
-        With one head.
-
-    Raises
-    ------
-    ValueError
-        If there are too many sources, channels other than EEG, or channels without a place.
+    ``asked`` is the same, prepared as it will be inverted. Too many sources, channels other than
+    EEG, or channels without a place are a ValueError.
     """
     if set(asked.ch_types) != {"eeg"}:
         raise ValueError(
