@@ -46,23 +46,11 @@ N_PLACES, SEED = 40, 23
 
 
 def exact_potentials(electrodes, place, moment, radii=RADII, sigmas=SIGMAS, n_terms=300):
-    """Potential of a dipole in concentric spheres.
+    """Potentials (V) at electrodes on concentric spheres of a dipole in the innermost one.
 
-    Parameters
-    ----------
-    electrodes : array of shape (n_electrodes, 3)
-        On the outermost sphere, m from the centre.
-    place, moment : array of shape (3,)
-        Of the dipole: m, inside the innermost sphere and not in its centre; A·m.
-    radii, sigmas : sequence of float, length n_shells
-        From the inside: m, S/m.
-    n_terms : int
-        Length of the series.
-
-    Returns
-    -------
-    potentials : array of shape (n_electrodes,)
-        In V.
+    ``electrodes`` (n_electrodes, 3) and ``place`` are in m from the centre, where the dipole must
+    not be, ``moment`` in A·m; ``radii`` (m) and ``sigmas`` (S/m) go from the inside; ``n_terms``
+    is the length of the series.
     """
     outer, n = radii[-1], np.arange(1, n_terms + 1)
     # what n-th harmonics become from shell to shell; each step is an exact boundary condition

@@ -307,17 +307,9 @@ def metrics_of(records, solver, dataset, seeds):
 
 
 def average_ranks(scores):
-    """Rank solvers as invertmeeg does.
+    """Rank solvers as invertmeeg does: ranks of shape (n_solvers, n_sets).
 
-    Parameters
-    ----------
-    scores : array of shape (n_solvers, n_sets, n_samples, n_metrics)
-        Metrics, NaN where there is none.
-
-    Returns
-    -------
-    ranks : array of shape (n_solvers, n_sets)
-        Ranks on each set.
+    ``scores`` are of shape (n_solvers, n_sets, n_samples, n_metrics), NaN where there is none.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # nothing but NaN: ranked last, below

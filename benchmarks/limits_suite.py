@@ -176,29 +176,12 @@ def mix(
     n_baseline=N_BASELINE,
     understated=1.0,
 ):
-    """Add time courses and noise to topographies.
+    """Add time courses and noise to topographies; the average reference is pending.
 
-    Parameters
-    ----------
-    bench : Bench
-        The montage.
-    rng : numpy.random.Generator
-        Source of randomness.
-    topographies : array of shape (n_channels, n_sources)
-        What each source makes at its peak (V); no column is noise alone.
-    gain : array of shape (n_channels, n_fine)
-        Lead field by which background activity reaches the sensors.
-    snr_db, noise_uv : float | None
-        Ratio of powers, or rms of the noise in µV.
-    n_baseline : int
-        Samples that the covariance is estimated from.
-    understated : float
-        Factor by which the noise has more power in the window than where the covariance is taken.
-
-    Returns
-    -------
-    evoked, noise_cov, facts : mne.Evoked, mne.Covariance, dict
-        Average reference, pending.
+    ``topographies`` (n_channels, n_sources) are what each source makes at its peak (V); no column
+    is noise alone. By ``gain`` background activity reaches the sensors. The noise is given as
+    ratio of powers or by its rms (µV); ``understated`` is how much more power it has in the window
+    than where the covariance is taken.
     """
     signal = np.zeros((len(bench.electrodes), N_TIMES))
     if topographies.shape[1]:

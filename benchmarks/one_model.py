@@ -108,13 +108,7 @@ class SuiteSetup(FineSetup):
 
 
 class VolumeSetup(FineSetup):
-    """Sources anywhere in the brain, in the heads of another setup.
-
-    Parameters
-    ----------
-    surface : Setup
-        Its electrodes and heads.
-    """
+    """Sources anywhere in the brain, with the electrodes and heads of another setup."""
 
     def __init__(self, surface):
         for name in ("montage", "folder", "info", "heads", "electrodes"):

@@ -29,15 +29,7 @@ RESULTS = Path(__file__).parent / "results"
 
 
 class WithSlope:
-    """A regulariser with another bound of its slope.
-
-    Parameters
-    ----------
-    regulariser : Autoencoder
-        Φ.
-    slope : float
-        ρ.
-    """
+    """A regulariser Φ with another bound of its slope."""
 
     def __init__(self, regulariser, slope):
         self._regulariser, self._slope = regulariser, slope
@@ -95,20 +87,8 @@ def _product_with_residuals(regulariser):
 def measure_slopes(estimator, batch, n_steps=10):
     """Measure each bound at the start and after the network's own steps, and descend with it.
 
-    Parameters
-    ----------
-    estimator : CosineMMNet
-        Trained.
-    batch : Batch
-        Recordings.
-    n_steps : int
-        Steps of each descent.
-
-    Returns
-    -------
-    rows : list of dict
-        One a bound. Curvatures are those of the regulariser's term times ‖x‖², medians over
-        recordings, and beside them the whole Hessian's.
+    A row each. Curvatures are those of the regulariser's term times ‖x‖², medians over recordings,
+    and beside them the whole Hessian's.
     """
     regulariser = estimator.regulariser
     objective, start = estimator.objective(batch.model, batch.data)

@@ -26,15 +26,7 @@ RESULTS = Path(__file__).parent / "results"
 def curve(directory):
     """Return the validations of a run as rows: recordings and minutes until then, and scores.
 
-    Parameters
-    ----------
-    directory : pathlib.Path
-        Of the run.
-
-    Returns
-    -------
-    rows : list of dict
-        In their order; ``best_cosine`` is that of the weights that would be kept then.
+    ``best_cosine`` is that of the weights that would be kept then.
     """
     state = read_run(directory)
     config, rows = read_config(state), []
@@ -71,15 +63,7 @@ def read_curves(root, names=(*ESTIMATORS, *VARIANTS)):
 
 
 def figure_curves(path, best):
-    """Draw the best trials' curves.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        PNG file, 1600 pixels wide.
-    best : dict
-        Of :func:`read_curves`.
-    """
+    """Draw the best trials' curves, of :func:`read_curves`."""
     figure = Figure(figsize=(16, 10), dpi=100, facecolor="white", layout="constrained")
     panels = figure.subplots(len(KINDS), 2, sharey="row", squeeze=False)
     names = list(dict.fromkeys(name for name, _ in best))

@@ -39,28 +39,11 @@ class _AnalyticProposer:
 
 @torch.no_grad()
 def majorant_traces(estimator, batch, n_steps, n_products=16):
-    """Descend one objective from one start with several majorants.
+    """Descend one objective, a trained estimator's, from one start with several majorants.
 
-    Parameters
-    ----------
-    estimator : CosineMMNet
-        Trained, in evaluation mode; its Φ is the objective's.
-    batch : Batch
-        Recordings.
-    n_steps : int
-        Iterations.
-    n_products : int
-        Hessian-vector products an iteration of the spectral majorant; one costs about as much as
-        two iterations of an analytic majorant.
-
-    Returns
-    -------
-    traces : dict of str to array of shape (n_samples, n_steps + 1)
-        F at the start and after each iteration.
-    certificates : dict of str to Certificate
-        Retries and stalls.
-    seconds : dict of str to float
-        Wall-clock time.
+    An iteration of the spectral majorant takes so many Hessian-vector products, one of which costs
+    about as much as two iterations of an analytic majorant. Returns by majorant F at the start and
+    after each iteration (n_samples, n_steps + 1), certificates, and seconds.
     """
     objective, start = estimator.objective(batch.model, batch.data)
 
@@ -99,14 +82,8 @@ def _band(axes, x, trace, colour, dash, label, marker="o"):
 def figure_descent(path, traces, title=""):
     """Cost, and its two parts, against iteration: median and interquartile range over recordings.
 
-    Parameters
-    ----------
-    path : path-like
-        PNG file, 1600 pixels wide.
-    traces : dict of str to dict of str to array of shape (n_samples, n_steps + 1)
-        For each method ``total``, ``fidelity`` and ``regularity``.
-    title : str
-        What the recordings are.
+    ``traces`` have for each method ``total``, ``fidelity`` and ``regularity``, all of shape
+    (n_samples, n_steps + 1).
     """
     figure = Figure(figsize=(16, 5.6), dpi=100, facecolor="white", layout="constrained")
     panels = figure.subplots(1, 3)
@@ -151,17 +128,7 @@ def figure_descent(path, traces, title=""):
 
 
 def figure_majorants(path, traces, title=""):
-    """Descent of one objective from one start, by the majorant that it is descended with.
-
-    Parameters
-    ----------
-    path : path-like
-        PNG file, 1600 pixels wide.
-    traces : dict of str to array of shape (n_samples, n_steps + 1)
-        Of :func:`majorant_traces`.
-    title : str
-        What the recordings are.
-    """
+    """Descent of one objective from one start, by majorant: traces of :func:`majorant_traces`."""
     figure = Figure(figsize=(16, 6.4), dpi=100, facecolor="white", layout="constrained")
     left, right = figure.subplots(1, 2)
     count = {len(trace) for trace in traces.values()}
@@ -341,32 +308,10 @@ def figure_estimates(
     """One recording: the truth and every method's estimate, on the cortex and at the true seeds.
 
     The large picture is the view that shows most of the truth, the small ones are the lateral and
-    medial views, so that no spurious source hides.
-
-    Parameters
-    ----------
-    path : path-like
-        PNG file, 1600 pixels wide.
-    estimates : dict of str to array of shape (n_sources, n_times)
-        Currents, of any unit.
-    truth : array of shape (n_sources, n_times)
-        True currents.
-    times : array of shape (n_times,)
-        In ms.
-    labels : array of shape (n_sources,)
-        True patches: 0 outside, k in the k-th.
-    seeds : array of shape (n_patches,)
-        Centres of the patches (negative ones are no patches).
-    peak : int
-        Sample that the maps show.
-    title : str
-        What the recording is.
-    vertices : list of array | None
-        Vertices of left and right hemisphere; None is the ico3 grid.
-    subjects_dir : path-like | None
-        Where fsaverage5 is; None is the cache.
-    n_columns : int
-        Pictures a row.
+    medial views, so that no spurious source hides. Currents are of shape (n_sources, n_times) and
+    any unit, ``times`` in ms; ``labels`` of sources are k in the k-th patch and 0 outside;
+    negative ``seeds`` are no patches; maps are those of the sample ``peak``. Without ``vertices``
+    of both hemispheres the grid is ico3.
     """
     truth, labels, times = np.asarray(truth), np.asarray(labels), np.asarray(times)
     seeds = [int(seed) for seed in seeds if seed >= 0]

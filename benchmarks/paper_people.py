@@ -13,23 +13,8 @@ from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 def make_people_heads(standard, seed, n_people, spacing="ico3", variety=None):
     """Compute lead fields of people along the normals of their own folds.
 
-    Parameters
-    ----------
-    standard : HeadArchive
-        Electrodes, sources and head 0 are its.
-    seed : int
-        Of the population: person k is drawn from (seed, k).
-    n_people : int
-        How many.
-    spacing : str
-        Of the source space.
-    variety : PeopleVariety | None
-        How people differ. None is the default.
-
-    Returns
-    -------
-    people : HeadArchive
-        Head 0 is the standard one; of the others, only ``along_normals`` means something.
+    Electrodes, sources and head 0 are those of ``standard``; person k is drawn from (seed, k). Of
+    the other heads, only ``along_normals`` means something.
     """
     variety = PeopleVariety() if variety is None else variety
     info, electrodes, _ = ten_ten_info()

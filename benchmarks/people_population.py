@@ -24,22 +24,13 @@ _CORTEX = "an independent cortex (conte69)"
 
 
 def describe(people, who, out):
-    """Write ``people_population.csv``.
+    """Write ``people_population.csv`` of some people.
 
-    - Correlation of lead-field columns with the template's, per person and montage: along the
-      person's own folds, along the template's normals, and between own head and truth.
-    - Share of the energy of column errors that k principal columns of the template's
-      neighbourhood hold, beside that of the population's own principal errors.
-    - The same correlation for an independent cortex, where there is one.
-
-    Parameters
-    ----------
-    people : People
-        The population.
-    who : sequence of int
-        Which of them.
-    out : pathlib.Path
-        Where the table goes.
+    Correlation of lead-field columns with the template's, by person and montage: along the
+    person's own folds, along the template's normals, and between own head and truth; the same for
+    an independent cortex, where there is one. Share of the energy of column errors that k
+    principal columns of the template's neighbourhood hold, beside that of the population's own
+    principal errors.
     """
     rows = []
     errors = {montage: [] for montage in MONTAGES}

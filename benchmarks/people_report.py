@@ -303,16 +303,7 @@ def compare_covariances(stores, part, montages, names):
 def report(stores, args, names, comparisons):
     """Write tables and a figure of what there is, and say how often mmnet leads.
 
-    Parameters
-    ----------
-    stores : dict of tuple to Store
-        Results by head and method.
-    args : argparse.Namespace
-        Of the command line.
-    names : sequence of str
-        Of methods, as the tables have them.
-    comparisons : sequence of tuple
-        Methods, and those with the best of which each is compared.
+    ``comparisons`` are pairs of methods, and those with the best of which each is compared.
     """
     comment = made_by(
         args,

@@ -87,16 +87,9 @@ class TrueHead:
 class People:
     """The population: lead fields of people, made when they are asked for.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where they are kept.
-    variety : PeopleVariety | None
-        How people differ. None is the default.
-    fine, coarse : str
-        Spacing of simulated sources and of those of the inversion.
-    montages : sequence of str
-        Which caps; one head wears them all at once, and each electrode is askew by itself.
+    They are kept in ``folder``. ``fine`` and ``coarse`` are the spacings of simulated sources and
+    of those of the inversion. One head wears the caps of all montages at once, each electrode
+    askew by itself.
     """
 
     def __init__(self, folder, variety=None, *, fine="ico4", coarse="ico3", montages=MONTAGES):
@@ -220,20 +213,9 @@ class People:
 
 
 class Inversion:
-    """A forward solution, and how its sources belong to those that are simulated.
+    """A forward solution of free orientation, and how its sources belong to the simulated ones.
 
-    Parameters
-    ----------
-    head : str
-        One of ``HEADS``.
-    info : instance of mne.Info
-        Electrodes as the inversion has them.
-    fwd : instance of mne.Forward
-        Free orientation.
-    people : People
-        The population.
-    fine_positions : array of shape (n_fine, 3)
-        Simulated sources in the inversion's coordinates (mm).
+    ``fine_positions`` are those of the simulated sources in its own coordinates (mm).
     """
 
     def __init__(self, head, info, fwd, people, fine_positions):
@@ -268,23 +250,9 @@ class Recording:
 
 
 def draw_recording(people, part, montage, person, number, draw_courses=draw_courses):
-    """Simulate one recording.
+    """Simulate a person's recording of a number, in a part and a montage.
 
-    Parameters
-    ----------
-    people : People
-        The population.
-    part, montage : str
-        One of ``PARTS`` and of the population's montages.
-    person, number : int
-        Who, and which of their recordings.
-    draw_courses : callable
-        Draws time courses of another kind, like :func:`transfer_suite.draw_courses`.
-
-    Returns
-    -------
-    recording : Recording
-        Data, baseline and truth.
+    ``draw_courses`` may draw time courses of another kind.
     """
     address = [SEED, PARTS.index(part), MONTAGES.index(montage), person, number]
     rng = np.random.default_rng(address)
@@ -336,22 +304,7 @@ def draw_recording(people, part, montage, person, number, draw_courses=draw_cour
 
 
 def make_case(recording, inversion, covariance="60 s"):
-    """Give a recording the head that it is inverted with.
-
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    inversion : Inversion
-        Of the same montage and, if it is their own head, of the same person.
-    covariance : str
-        One of ``COVARIANCES``.
-
-    Returns
-    -------
-    case : Case
-        What methods are given, and the truth.
-    """
+    """Give a recording the head that it is inverted with, of its montage and person."""
     evoked = mne.EvokedArray(recording.data, inversion.info.copy())
     evoked.set_eeg_reference(projection=True)
     centres = inversion.fine_positions[recording.centres]

@@ -27,15 +27,7 @@ def _line(axis, rows, key, **style):
 
 
 def draw(rows, path):
-    """Draw times against the number of sources, and against the work for mmnet.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Of ``speed.csv``.
-    path : path-like
-        Where to write the PNG.
-    """
+    """Draw times against the number of sources, and against the work for mmnet, from speed.csv."""
     figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
     for method, colour in COLOURS.items():
         found = _select(rows, method=method, orientation="fixed", n_channels="64")

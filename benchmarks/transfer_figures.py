@@ -28,16 +28,8 @@ _CORRELATIONS = (0.0, 0.3, 0.6, 0.9)
 def figure_factors(path, found, cases, metrics):
     """Accuracy against each factor of the simulation: mean and 95 % interval.
 
-    Parameters
-    ----------
-    path : path-like
-        PNG file.
-    found : dict of str to dict of tuple to dict
-        Results by method and case.
-    cases : dict of tuple to dict
-        What each case was drawn from.
-    metrics : dict of str to bool
-        Metrics, and whether more is better.
+    ``found`` are records by method and case, ``cases`` what each case was drawn from; ``metrics``
+    say whether more is better.
     """
     names = _shown(found, metrics)
     keys = sorted(set.intersection(*(set(found[name]) for name in names)))
@@ -81,16 +73,7 @@ def figure_factors(path, found, cases, metrics):
 def figure_overview(path, found, lead, metrics):
     """All methods over all cases, and below what mmnet gains on the best peer of each cell.
 
-    Parameters
-    ----------
-    path : path-like
-        PNG file.
-    found : dict of str to dict of tuple to dict
-        Results by method and case.
-    lead : list of dict
-        Rows of ``transfer_lead.csv``; none without results of mmnet.
-    metrics : dict of str to bool
-        Metrics, and whether more is better.
+    ``lead`` are the rows of ``transfer_lead.csv``; none without results of mmnet.
     """
     order = _ranked(found, metrics)
     keys = sorted(set.intersection(*(set(records) for records in found.values())))

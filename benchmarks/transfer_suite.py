@@ -99,15 +99,7 @@ def draw_head(montage, head, n_channels):
 
 
 class Setup:
-    """One montage on the standard head, and on the heads that are simulated.
-
-    Parameters
-    ----------
-    montage : str
-        One of ``MONTAGES``.
-    folder : path-like
-        Where forward solutions are kept.
-    """
+    """A montage on the standard head, and on those simulated; forward solutions are kept."""
 
     # source spaces that simulate and that invert
     fine, coarse = "ico4", "ico3"
@@ -186,22 +178,7 @@ class Setup:
 
 
 def draw_case(setup, snr_db, number):
-    """Simulate one case.
-
-    Parameters
-    ----------
-    setup : Setup
-        The montage.
-    snr_db : int
-        One of ``SNRS_DB``.
-    number : int
-        Which case.
-
-    Returns
-    -------
-    case : Case
-        The recording and the truth.
-    """
+    """Simulate the case of a number at one of ``SNRS_DB``."""
     address = [SEED, MONTAGES.index(setup.montage), SNRS_DB.index(snr_db), number]
     rng = np.random.default_rng(address)
     head = int(rng.integers(N_HEADS))
