@@ -24,7 +24,7 @@ are kept in ``--work``, a line of JSON each, and only missing ones are computed:
 model (by its sha256) or of other data are not taken for the ones that are wanted. Writes
 ``people.csv`` (means, 95 % bootstrap intervals with people as clusters), ``people_lead.csv``
 (mmnet against the best peer of each cell and column, paired, which favours the peer),
-``people.rst`` and ``people.png``; of the part ``dipole`` (shares of a moment that come back)
+``people.png``; of the part ``dipole`` (shares of a moment that come back)
 ``people_dipoles.csv``, and of ``--covariance short`` or ``none`` what a covariance is worth,
 ``people_covariance.csv``.
 """
