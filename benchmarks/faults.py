@@ -7,21 +7,19 @@ five are not. Beside the share that raises a concern, or an error, stands the sa
 move the strongest region by more than 20 mm from where the recording has it without the fault.
 Single pairs of exchanged channels are counted apart: most move little.
 
-    python benchmarks/faults.py --n-each 10 --n-pairs 40 --out benchmarks/results
+    python benchmarks/faults.py --n-each 10 --n-pairs 40
 
 False alarms: all of MNE's built-in montages by name, and 200 clean simulations, half of them on
 the template, half on people's heads.
 """
 
-import argparse
 import re
-import warnings
-from pathlib import Path
 
 import mne
 import numpy as np
 from common import write_rows
 from mne.transforms import apply_trans
+from runner import made_by, make_parser, quiet
 from scipy.spatial.transform import Rotation
 
 import mne_mmnet
@@ -276,27 +274,21 @@ def summarise(rows, alarms):
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--n-each", type=int, default=10, help="faults of each kind")
     parser.add_argument("--n-pairs", type=int, default=40, help="pairs of each kind")
     parser.add_argument("--n-clean", type=int, default=200, help="clean recordings")
     parser.add_argument("--people", type=int, default=5, help="heads")
-    parser.add_argument("--out", help="folder for faults.csv and faults.txt")
     args = parser.parse_args()
-    with warnings.catch_warnings(), mne.use_log_level("error"):
-        warnings.simplefilter("ignore")
-        heads = Heads(args.people)
-        rows = list(run_faults(heads, args.n_each, args.n_pairs))
-        lines = summarise(rows, count_false_alarms(heads, args.n_clean))
+    quiet()
+    heads = Heads(args.people)
+    rows = list(run_faults(heads, args.n_each, args.n_pairs))
+    lines = summarise(rows, count_false_alarms(heads, args.n_clean))
     print("\n".join(lines))
-    if args.out:
-        folder = Path(args.out)
-        moved = [row | dict(moved_mm=f"{row['moved_mm']:.1f}") for row in rows]
-        counts = dict(each=args.n_each, pairs=args.n_pairs, clean=args.n_clean)
-        numbers = " ".join(f"--n-{what} {number}" for what, number in counts.items())
-        comment = f"python benchmarks/faults.py {numbers} --people {args.people}"
-        write_rows(folder / "faults.csv", comment, moved)
-        (folder / "faults.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    moved = [row | dict(moved_mm=f"{row['moved_mm']:.1f}") for row in rows]
+    comment = made_by(args, "n_each n_pairs n_clean people")
+    write_rows(args.out / "faults.csv", comment, moved)
+    (args.out / "faults.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -28,7 +28,6 @@ same recordings, with paired intervals), ``paper.rst``, ``paper_descent.csv``,
 ``paper_majorants.png`` to ``benchmarks/results/``.
 """
 
-import argparse
 import os
 import platform
 import time
@@ -65,11 +64,10 @@ from paper_setup import (
     validation_set,
 )
 from paper_tables import write_rst
+from runner import make_parser
 
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
 from mne_mmnet.training import BilevelConfig, SampleStream
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def make_config(args):
@@ -213,7 +211,7 @@ def draw(args):
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--minutes", type=float, default=4.0, help="budget of each training")
     parser.add_argument("--config", choices=("cpu", "gpu", "paper"), default="cpu")
     parser.add_argument(
@@ -249,7 +247,6 @@ def main():
     parser.add_argument("--root", type=Path, default=Path("paper-runs"), help="weights, scores")
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
     parser.add_argument("--people", type=Path, help="other people's (default: in the cache)")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     if args.make_chunks and args.chunks is None:
         parser.error("--make-chunks needs --chunks")

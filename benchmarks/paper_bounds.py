@@ -5,7 +5,6 @@
 Writes ``paper_bounds_shipped.csv``; of the weights of ``paper.py``, see ``paper_claims.py``.
 """
 
-import argparse
 import time
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpy as np
 import torch
 from common import write_rows
 from paper_setup import read_heads, validation_set
+from runner import made_by, make_parser
 
 from mne_mmnet.baselines import CosineMMNet
 from mne_mmnet.majorant import SpectralMajorant, lanczos_norm_bound, sharp_structured_majorant
@@ -24,8 +24,6 @@ from mne_mmnet.solver.descent import Proposal
 from mne_mmnet.training import SampleStream
 from mne_mmnet.training.bilevel import cosine
 from mne_mmnet.weights import read_model
-
-RESULTS = Path(__file__).parent / "results"
 
 
 class WithSlope:
@@ -48,16 +46,17 @@ class WithSlope:
 
 
 class Analytic:
-    """Steps of the sharp structured majorant, its slope bounded in one way or another."""
+    """Steps of an analytic majorant, raised by these factors where the objective rises."""
 
-    def __init__(self, objective):
-        self.objective = objective
+    def __init__(self, objective, make=sharp_structured_majorant, raises=(1.0,)):
+        self.objective, self.make, self.raises = objective, make, raises
 
     def __call__(self, point):
-        """Yield the proposal at a point."""
-        gradient = self.objective.gradient(point)
-        step = sharp_structured_majorant(self.objective, point, gradient).minimiser()
-        yield Proposal(lambda index: step[index], analytic=True)
+        """Yield the proposals at a point."""
+        majorant = self.make(self.objective, point, self.objective.gradient(point))
+        for factor in self.raises:
+            step = majorant.minimiser(factor)
+            yield Proposal(lambda index, step=step: step[index], analytic=True)
 
 
 def slope_bounds(regulariser):
@@ -169,12 +168,11 @@ def _local_slope(regulariser, point):
 
 def main():
     """Measure a saved model."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="mmnet-cosine", help="of the cosine kind")
+    parser = make_parser(__file__, __doc__)
+    parser.set_defaults(model="mmnet-cosine")  # of the cosine kind
     parser.add_argument("--kind", default="sereega", help="of data")
     parser.add_argument("--n-samples", type=int, default=16)
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     network, card = read_model(args.model)
@@ -184,10 +182,9 @@ def main():
     dataset = validation_set(args.kind, args.n_samples)
     batch = SampleStream(dataset, args.n_samples, archive).batch(0)
     rows = [dict(weights=card.name) | row for row in measure_slopes(estimator, batch)]
-    comment = (
-        f"python benchmarks/paper_bounds.py --model {card.name} --n-samples {args.n_samples}; "
-        f"{time.strftime('%F')}; validation recordings ({args.kind}); curvatures times ‖x‖²"
-    )
+    args.model = card.name  # no path
+    notes = f"validation recordings ({args.kind})", "curvatures times ‖x‖²"
+    comment = made_by(args, "model n_samples", *notes)
     write_rows(args.out / "paper_bounds_shipped.csv", comment, rows)
     for row in rows:
         print(row)

@@ -7,8 +7,6 @@ writes ``paper_curves.csv`` (one row a validation) and ``paper_curves.png`` (eac
 trial: cosine on validation recordings against recordings seen and against minutes).
 """
 
-import argparse
-import time
 from pathlib import Path
 
 import numpy as np
@@ -17,10 +15,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 from paper_figures import COLOURS, DASHES, _clean, _save
 from paper_setup import KINDS, best_run, read_config, read_run, runs_of
+from runner import made_by, make_parser
 
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def curve(directory):
@@ -102,16 +99,13 @@ def figure_curves(path, best):
 
 def main():
     """Write the table and draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--root", type=Path, default=Path("paper-runs"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     rows, best = read_curves(args.root)
     if not rows:
         parser.error(f"there is no run in {args.root}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    comment = f"python benchmarks/paper_curves.py; {time.strftime('%F')}; validation recordings"
-    write_rows(args.out / "paper_curves.csv", comment, rows)
+    write_rows(args.out / "paper_curves.csv", made_by(args, "", "validation recordings"), rows)
     figure_curves(args.out / "paper_curves.png", best)
 
 

@@ -10,11 +10,12 @@ from drawing import save as _save
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator, NullFormatter
+from paper_bounds import Analytic
 
 from mne_mmnet.majorant import Proposition1Majorant, SharpMajorant, sharp_structured_majorant
 from mne_mmnet.metrics import space_time_cosine
 from mne_mmnet.solver import RayProposer
-from mne_mmnet.solver.descent import Proposal, certify, descend
+from mne_mmnet.solver.descent import certify, descend
 from mne_mmnet.solver.general import SpectralProposer
 from mne_mmnet.viz.colours import GYRUS, blend
 from mne_mmnet.viz.surfaces import Painting, _Hemisphere, _renderer, find_surfaces
@@ -22,19 +23,6 @@ from mne_mmnet.viz.surfaces import Painting, _Hemisphere, _renderer, find_surfac
 SUBJECT = "fsaverage5"
 # factors by which an analytic majorant is raised where the objective rose: rounding or a kink
 _RAISES = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0)
-
-
-class _AnalyticProposer:
-    """Steps of one analytic majorant; raised where the objective does not fall after all."""
-
-    def __init__(self, objective, make):
-        self.objective, self.make = objective, make
-
-    def __call__(self, point):
-        majorant = self.make(self.objective, point, self.objective.gradient(point))
-        for factor in _RAISES:
-            step = majorant.minimiser(factor)
-            yield Proposal(lambda index, step=step: step[index], analytic=True)
 
 
 @torch.no_grad()
@@ -48,7 +36,7 @@ def majorant_traces(estimator, batch, n_steps, n_products=16):
     objective, start = estimator.objective(batch.model, batch.data)
 
     def analytic(make):
-        return descend(objective, start, _AnalyticProposer(objective, make), n_steps)
+        return descend(objective, start, Analytic(objective, make, _RAISES), n_steps)
 
     spectral = SpectralProposer(objective, n_products=n_products)
     runs = {

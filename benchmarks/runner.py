@@ -26,7 +26,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import mne
 import numpy as np
 import torch
 
@@ -74,6 +73,8 @@ def choose(parser, given, groups, known):
 
 def quiet():
     """Say nothing but what the benchmark says."""
+    import mne  # here, since training runs where there is none
+
     mne.set_log_level("error")
     logging.getLogger("invert").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
