@@ -118,7 +118,7 @@ def localise(recording, fwd, loose, with_cov):
 def measure(group, bench, recording):
     """One recording: errors, regions, warnings, in one dict."""
     if group == "deep, volume":
-        fwd, loose, here = bench.volume(), 1.0, None
+        fwd, loose, here = bench.volume, 1.0, None
         positions = 1e3 * fwd["source_rr"]
     else:
         free = group == "head, free"

@@ -83,18 +83,7 @@ METRICS = {
 }
 
 
-class FineSetup(Setup):
-    """One montage that remembers what its last case was made of.
-
-    After ``draw_case``, ``fine_currents`` are the true currents on the fine grid (A·m).
-    """
-
-    def to_coarse(self, currents):
-        self.fine_currents = currents
-        return super().to_coarse(currents)
-
-
-class SuiteSetup(FineSetup):
+class SuiteSetup(Setup):
     """A montage of the suite on which the sources of the standard one are drawn."""
 
     def __init__(self, montage, folder):
@@ -107,7 +96,7 @@ class SuiteSetup(FineSetup):
         return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
 
 
-class VolumeSetup(FineSetup):
+class VolumeSetup(Setup):
     """Sources anywhere in the brain, with the electrodes and heads of another setup."""
 
     def __init__(self, surface):
@@ -169,7 +158,7 @@ def smooth_surface(target, origin):
 class Setting:
     """One forward solution and orientation, on the recordings of one setup."""
 
-    setup: FineSetup
+    setup: Setup
     fwd: mne.Forward
     space: str
     # estimated and true currents, each on its own grid, to smooth maps on the same one
@@ -202,7 +191,7 @@ class Setting:
         seconds = time.perf_counter() - started
         positions = 1e3 * self.fwd["source_rr"]
         power = mean_power(self.smooth @ estimate)
-        truth = mean_power(self.smooth_truth @ self.setup.fine_currents)
+        truth = mean_power(self.smooth_truth @ case.currents)
         common = self.setup.positions
         return dict(
             ms=1e3 * seconds,
@@ -210,7 +199,7 @@ class Setting:
             floor_mm=localization_errors(case.centres, positions).mean(),
             strongest_region_error_mm=strongest_region_error(
                 estimate,
-                self.setup.fine_currents,
+                case.currents,
                 case.centres,
                 case.peaks,
                 positions,
@@ -278,7 +267,6 @@ class Worker:
                 cases[setting.setup] = draw_case(setting.setup, snr_db, number)
             case = cases[setting.setup]
             if due(name, case.factors):
-                # it holds the currents of the last case that was drawn
                 yield name, case.factors, measured(setting.measure, case, self.model)
 
 

@@ -315,6 +315,7 @@ def make_case(recording, inversion, covariance="60 s"):
         noise_cov=_covariance(recording, evoked.info, covariance),
         centres=centres,
         peaks=recording.peaks,
+        currents=recording.currents,
         truth=inversion.to_coarse(recording.currents),
         seeds=inversion.coarse_of_fine[recording.centres],
         active=near | (coarse >= 0.5).any(axis=0),

@@ -63,14 +63,16 @@ class HeadDraw:
 class Case:
     """A recording as it is inverted, and the truth about it; positions in mm, currents in A·m.
 
-    ``centres`` of patches are where they really are; ``truth``, ``seeds`` and ``active`` on the
-    grid of the inversion; ``peaks`` are samples; ``factors`` is what the case was drawn from.
+    ``centres`` of patches are where they really are, and so are ``currents``; ``truth``, ``seeds``
+    and ``active`` are on the grid of the inversion; ``peaks`` are samples; ``factors`` is what the
+    case was drawn from.
     """
 
     evoked: mne.Evoked
     noise_cov: mne.Covariance | None
     centres: np.ndarray
     peaks: np.ndarray
+    currents: np.ndarray
     truth: np.ndarray
     seeds: np.ndarray
     active: np.ndarray
@@ -152,13 +154,14 @@ class Setup:
 
     def _fine(self, head):
         """Forward solution of one perturbed head, fixed orientation."""
-        fwd = self._cached(
-            f"head{head}",
-            lambda: mne_mmnet.make_template_forward(
-                self._moved(head), self.fine, bem=self._bem(head), positions="as given"
-            ),
-        )
+        fwd = self._cached(f"head{head}", lambda: self._on_head(head, self.fine))
         return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
+
+    def _on_head(self, head, sources):
+        """Forward solution of one perturbed head, for a spacing or a source space."""
+        return mne_mmnet.make_template_forward(
+            self._moved(head), sources, bem=self._bem(head), positions="as given"
+        )
 
     def _bem(self, head):
         drawn = self.heads[head]
@@ -206,6 +209,7 @@ def draw_case(setup, snr_db, number):
         noise_cov=noise_covariance(noise[:, :N_BASELINE], evoked.info),
         centres=setup.fine_positions[centres],
         peaks=np.abs(courses).argmax(axis=1),
+        currents=currents,
         truth=setup.to_coarse(currents),
         seeds=setup.coarse_of_fine[centres],
         active=near | (coarse_profiles >= 0.5).any(axis=0),
