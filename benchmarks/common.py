@@ -10,6 +10,9 @@ import time
 
 import numpy as np
 
+# MNE's montages by their number of electrodes; "10-20" is of transfer_suite.montage_info
+MONTAGES = {19: "10-20", 32: "biosemi32", 64: "biosemi64", 128: "biosemi128", 256: "biosemi256"}
+
 
 def make_info(montage, sfreq):
     """Electrodes of one of MNE's montages."""

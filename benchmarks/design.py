@@ -71,20 +71,19 @@ def hide_head(*args, **kwargs):
     return facts
 
 
+_TRAINING = "mne_mmnet.training"
+_SQUASH = "mne_mmnet.network.curvature.CurvatureCell._squash"
 VARIANTS = {
     FULL: Variant(),
     "no error columns": Variant(dict(n_errors=0)),
     "normal currents only": Variant(dict(tangential=())),
-    "head not told": Variant(patches={"loop.describe": hide_head}),
-    "no region target": Variant(patches={"loss._REGION": 0.0}),
-    "no steadiness": Variant(patches={"loss._STEADY": 0.0}),
+    "head not told": Variant(patches={f"{_TRAINING}.loop.describe": hide_head}),
+    "no region target": Variant(patches={f"{_TRAINING}.loss._REGION": 0.0}),
+    "no steadiness": Variant(patches={f"{_TRAINING}.loss._STEADY": 0.0}),
     "sources on the grid": Variant(simulation=dict(off_grid=0.0)),
     "preview of 4": Variant(dict(n_preview=4)),
     "3 to 5 steps": Variant(dict(n_steps=4), training=dict(n_steps=(3, 5))),
-    "analytic curvature": Variant(patches={"squash": lambda cell, x: torch.ones_like(x)}),
-}
-_HOMES = {
-    "squash": ("mne_mmnet.network.curvature.CurvatureCell._squash",),
+    "analytic curvature": Variant(patches={_SQUASH: lambda cell, x: torch.ones_like(x)}),
 }
 
 
@@ -92,8 +91,7 @@ def patched(variant):
     """Change the package for a variant; a context manager."""
     stack = ExitStack()
     for name, value in variant.patches.items():
-        for home in _HOMES.get(name, (f"mne_mmnet.training.{name}",)):
-            stack.enter_context(mock.patch(home, value))
+        stack.enter_context(mock.patch(name, value))
     return stack
 
 

@@ -33,7 +33,6 @@ import hashlib
 import importlib
 import multiprocessing
 import os
-import platform
 import resource
 import signal
 import sys
@@ -46,7 +45,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import make_info, write_rows
+from common import machine, make_info, write_rows
 from drawing import save, strip
 from invert import solver_registry
 from invert.benchmark import runner as invert_runner
@@ -262,12 +261,6 @@ def run(folder, solvers, args):
             f"{solver:36s} {taken:6.1f} s  {outcome}",
             flush=True,
         )
-
-
-def machine():
-    """Return what the times depend on."""
-    processor = platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 # ---- tables
@@ -488,7 +481,7 @@ def make_tables(folder, args):
     comment = made_by(
         args,
         "solvers seeds n_samples",
-        machine(),
+        f"{machine()}, {torch.get_num_threads()} threads",
         "same lead field for simulation and inversion (inverse crime, as in the original)",
     )
     write_rows(args.out / "leaderboard.csv", comment, list(rows.values()))

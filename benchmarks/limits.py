@@ -29,6 +29,7 @@ import mne
 import numpy as np
 import runner
 import transfer_suite
+from common import MONTAGES
 from drawing import COLOURS, MARKERS, save, strip
 from limits_suite import (
     SNR_DB,
@@ -77,7 +78,7 @@ def point_or_disc(radius):
 GROUPS = {
     "where": (lambda b, rng, _: draw_one(b, rng, noise_uv=0.4), ("anywhere",), 300),
     "snr": (lambda b, rng, db: draw_one(b, rng, snr_db=db), (-10, -5, 0, 5, 10, 20), 60),
-    "electrodes": (lambda b, rng, _: draw_one(b, rng), (19, 32, 64, 128, 256), 60),
+    "electrodes": (lambda b, rng, _: draw_one(b, rng), tuple(MONTAGES), 60),
     "extent": (lambda b, rng, r: draw_one(b, rng, point_or_disc(r)), (0, 5, 10, 20, 30, 40), 60),
     "count": (draw_several, (1, 2, 3, 4), 60),
     "apart": (lambda b, rng, span: draw_several(b, rng, 2, span), APART, 60),
@@ -90,7 +91,6 @@ GROUPS = {
     "noise": (draw_noise_only, ((200, 1.0), (2000, 1.0), (2000, 1.5)), 150),
     "noise, no covariance": (draw_noise_only, ((200, 1.0),), 150),
 }
-MONTAGES = {19: "10-20", 32: "biosemi32", 64: "biosemi64", 128: "biosemi128", 256: "biosemi256"}
 # groups of the same recordings
 _SAME = {"head, free": "head", "deep, volume": "deep"}
 

@@ -152,18 +152,21 @@ def _window_error(power, case, positions):
     methods can do.
     """
     places = positions[Regions(positions).candidates(power)]
-    owner = cdist(case.centres, positions).argmin(axis=0)
-    true = np.bincount(owner, np.sqrt(mean_power(case.truth)), minlength=len(case.centres))
-    return np.linalg.norm(places - case.centres[true.argmax()], axis=1).max()
+    return _from_strongest(places, case, np.sqrt(mean_power(case.truth)), positions)
 
 
 def _tent_error(one, case, peak, positions):
     """Like the strongest region's error, with moments weighted less the farther they are."""
     weights = (1.0 - cdist(positions, positions) / _TENT).clip(0.0)
     moments = weights @ one
-    owner = cdist(case.centres, positions).argmin(axis=0)
-    true = np.bincount(owner, np.abs(case.truth[:, peak]), minlength=len(case.centres))
     places = positions[moments >= moments.max()]
+    return _from_strongest(places, case, np.abs(case.truth[:, peak]), positions)
+
+
+def _from_strongest(places, case, truth, positions):
+    """Largest distance of places from the patch that has most of a true map."""
+    owner = cdist(case.centres, positions).argmin(axis=0)
+    true = np.bincount(owner, truth, minlength=len(case.centres))
     return np.linalg.norm(places - case.centres[true.argmax()], axis=1).max()
 
 

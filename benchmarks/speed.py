@@ -34,7 +34,7 @@ from types import SimpleNamespace
 import mne
 import numpy as np
 import torch
-from common import machine, read_rows, referenced, write_rows
+from common import MONTAGES, machine, read_rows, referenced, write_rows
 from floor import count_work, measure_rates
 from mne.minimum_norm import apply_inverse, make_inverse_operator, prepare_inverse_operator
 from peers import PEERS, check_peers
@@ -47,13 +47,6 @@ import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import PatchSampler
 
-MONTAGES = {
-    19: "10-20",
-    32: "biosemi32",
-    64: "biosemi64",
-    128: "biosemi128",
-    256: "biosemi256",
-}
 SPACINGS = ("ico3", "ico4", "oct6", "ico5")  # the coarsest first
 # the default last
 ORIENTATIONS = (0.0, "evidence")

@@ -25,10 +25,9 @@ from pathlib import Path
 import mne
 import numpy as np
 from against import Served, export, serve
-from common import make_info, referenced, write_rows
+from common import MONTAGES, make_info, referenced, write_rows
 
 RESULTS = Path(__file__).parent / "results"
-MONTAGES = {64: "biosemi64", 128: "biosemi128"}
 SFREQ, N_TIMES, N_EPOCHS, SECONDS = 250.0, 50, 20, 20.0
 # kind, channels, spacing, orientation, repetitions
 CALLS = (
