@@ -3,34 +3,11 @@
     python benchmarks/ablation.py
 
 Parts are removed **without retraining**: what is left was trained to work with them, so that a
-network trained without a part would lose less. The lead field, the recordings and the certificate
+network trained without a part would lose less (``design.py``). The recordings and the certificate
 stay; the read-out is always the posterior mean, in the default orientation unless it is said.
-
-Of the model:
-
-- *no error columns*: the lead field is taken to be exact. *No deep places*: brain stem and
-  thalamus make no field.
-- *no tangential atoms*: ``loose=0``, currents along the normals of the inversion's cortex alone,
-  which the network is told. *Loose 0.2*, *free*: MNE's constraints in the evidence's place.
-- *head told wrongly*: ``head="own"`` for the template, ``"template"`` for an own head: both what
-  the network is told and the size of the errors. *To the network only*: the errors stay.
-  *Network told nothing* of head, orientation and covariance.
-- *points only*: the wide patches held at the lowest variance.
-
-Of the search:
-
-- *analytic curvature*, *constant curvature 0.5*: the learned factor replaced by 1, the analytic
-  majorant, or by MacKay's bolder one.
-- *no learned start*: the search starts where the preview ends.
-- *no hyperprior*: every atom costs the same, the noise is expected at its base.
-- *no screening*: all atoms move in every step. *Preview only*: no certified step at all.
-- *K steps*: more or fewer than the full model's.
-- *Champagne*: no network. Majorization-minimization updates without costs from a flat start
-  (Wipf & Nagarajan 2009), the noise being estimated as in mmnet; on the whole model, or on single
-  locations of an exact lead field.
-
-What a loss is worth (regions, steadiness) cannot be told without retraining: see
-``pretrained/TRAINING.rst``.
+:func:`make_variants` names them. *Champagne* has no network: Majorization-minimization updates
+without costs from a flat start (Wipf & Nagarajan 2009), the noise being estimated as in mmnet; on
+the whole model, or on single locations of an exact lead field.
 
 Other people's heads and finer sources simulate than invert (``people_suite.py``). Differences to
 the full model are paired; 95 % bootstrap intervals with people as clusters. Writes
@@ -99,7 +76,7 @@ class Variant:
 
 
 class ConstantCurvature:
-    """Takes the place of the curvature cell: the same factor always."""
+    """Takes the place of the curvature cell: 1 is the analytic majorant, ½ MacKay's bolder one."""
 
     def __init__(self, factor):
         self.factor = factor

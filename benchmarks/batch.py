@@ -3,10 +3,9 @@
     pip install -c constraints.txt -e ".[batch]"
     python benchmarks/batch.py
 
-Files of 64 channels × 50 samples, one forward solution of 1175 sources; each way takes its turn
-``--repeats`` times, with an empty folder. The start of the workers is in the first figure, and
-taken out of the second: the slope between few and many files. Writes
-``benchmarks/results/batch.csv``.
+Each way takes its turn ``--repeats`` times, with an empty folder. The start of the workers is in
+the first figure, and taken out of the second: the slope between few and many files. Writes
+``batch.csv``.
 """
 
 import tempfile

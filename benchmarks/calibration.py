@@ -2,18 +2,17 @@
 
     python benchmarks/calibration.py
 
-Other people's heads and finer sources simulate than invert (``people_suite.py``), on the template
-and on the own head: neither the network nor its temperature has seen these people. The default
-orientation, settled by the evidence.
+On the template and on the own head: neither the network nor its temperature has seen these people.
+The default orientation, settled by the evidence.
 
 **Strongest region**: what ``uncertainty.peak_probability`` is the probability of: the place of the
-largest moment within 15 mm, at the instant at which the most goes on (that of the largest norm of
-all currents), of the true currents on the grid of the inversion. Coverage: how often the region of
-level c (``uncertainty.confidence.data < c``) holds it; *deviation*: coverage − c. In the terms of
-CaliBrain, their mean over the levels 0.1 to 0.9 is the mean signed deviation (above 0: too
-cautious), that of their sizes the mean absolute one. Size: the number of locations, the radius of
-a disc of the same cortical area, the largest distance from the most probable location (medians
-over recordings). A region always holds one location: small levels cannot be met exactly.
+largest moment within 15 mm, at the instant of the largest norm of all currents, of the true
+currents on the grid of the inversion. Coverage: how often the region of level c
+(``uncertainty.confidence.data < c``) holds it; *deviation*: coverage − c, whose mean over the
+levels is the mean signed deviation in the terms of CaliBrain (above 0: too cautious), that of
+their sizes the mean absolute one. Size: the number of locations, the radius of a disc of the same
+cortical area, the largest distance from the most probable location (medians over recordings). A
+region always holds one location: small levels cannot be met exactly.
 
 **Current**: the share of locations that truly have current where it lies inside the interval of
 level c, Gaussian of the posterior standard deviation, along the normals: over all samples, and at

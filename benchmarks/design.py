@@ -3,19 +3,10 @@
     python benchmarks/design.py --work runs/design --people-folder people
 
 What a loss or an input is worth cannot be told by taking it away from a network that was trained
-with it (that is ``ablation.py``). Here every variant is trained from the same initial weights (as
-far as they have the same shape) on the same recordings, for 300 batches, a fortieth of the real
-training; then all localise the same recordings of eight other people. Such short runs tell what
-helps to learn quickly, not what is best in the end.
-
-- *no error columns*: the lead field is taken to be exact.
-- *normal currents only*: no tangential atoms.
-- *head not told*: the network doesn't know whose lead field it is.
-- *no region target*, *no steadiness*: without that part of the loss.
-- *sources on the grid*: simulated where they are looked for, in training only.
-- *preview of 4*: more plain steps before the network is asked.
-- *3 to 5 steps*, in training, and 4 at use.
-- *analytic curvature*: the factor o is 1, in training and at use.
+with it (that is ``ablation.py``). Here every one of ``VARIANTS`` is trained from the same initial
+weights (as far as they have the same shape) on the same recordings, for 300 batches, a fortieth of
+the real training; then all localise the same recordings of eight other people. Such short runs
+tell what helps to learn quickly, not what is best in the end.
 
 **Different lead fields** for simulation and inversion, sources between those of the inversion, 1
 to 4 patches up to 20 mm, −5 to 10 dB, standard caps of 19 to 128 electrodes, half of them on the

@@ -5,13 +5,11 @@
 Needs no MNE: lead fields of people come from a file of :mod:`mne_mmnet.training` (its
 ``--people-folder``), so that it runs where only torch, numpy, scipy and safetensors are.
 
-Estimation: windows of one person's recording, 64 electrodes (as many of the file's as are there),
-fixed orientation, 50 samples, from whitened data in the processor's memory to currents in it, for
-batches of 1 to 1024; median of ``--repeats``. The share of the floor is the least time that the
-counted operations and bytes could take on this device (``floor.py``) over the time taken.
-Agreement: largest difference of the currents from those of a CPU, relative to the largest current.
-Training: recordings a second of the loop's own step, forward and backward, at batches of 8 to 128,
-without the simulation. Writes ``device.csv``.
+Estimation: from whitened data in the processor's memory to currents in it; median of
+``--repeats``. The share of the floor is the least time that the counted operations and bytes could
+take on this device (``floor.py``) over the time taken. Agreement: largest difference of the
+currents from those of a CPU, relative to the largest current. Training: the loop's own step,
+forward and backward, without the simulation. Writes ``device.csv``.
 """
 
 import platform

@@ -2,13 +2,12 @@
 
     python benchmarks/false_alarms.py FOLDER [FOLDER ...]
 
-Every recording in the folders that MNE reads and that has positions of eight or more electrodes
-is looked at: averages as they are (up to half a second from 50 ms on), others in ten windows of
-half a second after a filter from 1 to 40 Hz, and ``*_electrodes.tsv`` of BIDS, positions without
-data. Localised on the template, with orientations settled by the evidence, as a user would; the
-fit of the template is left out, which changes none of the checks. A recording with positions that
-another one of its kind had is left out. Writes ``benchmarks/results/false_alarms.csv``: windows
-with a concern, by check; names of files without folders.
+Every recording in the folders that MNE reads and that has positions of eight or more electrodes is
+looked at: averages as they are (up to half a second from 50 ms on), others in ten windows of half
+a second after a filter from 1 to 40 Hz, and ``*_electrodes.tsv`` of BIDS, positions without data.
+Localised on the template as a user would; the fit of the template is left out, which changes none
+of the checks. A recording with positions that another one of its kind had is left out. Writes
+``false_alarms.csv``: windows with a concern, by check; names of files without folders.
 
 The recordings that were used are public, and not part of this project::
 

@@ -1,16 +1,13 @@
 """Faults of ten kinds on people's heads: how many are caught, how many named, false alarms.
 
-A recording is simulated on a head of its own (``simulation.people``: other size, folds, skull and
-electrodes than the template's), spoilt in one way, and localised on the template as a user would,
-with electrodes digitised to 2 mm. Five of the kinds are in the list that the checks were made for,
-five are not. Beside the share that raises a concern, or an error, stands the same of those that
-move the strongest region by more than 20 mm from where the recording has it without the fault.
-Single pairs of exchanged channels are counted apart: most move little.
-
     python benchmarks/faults.py --n-each 10 --n-pairs 40
 
-False alarms: all of MNE's built-in montages by name, and 200 clean simulations, half of them on
-the template, half on people's heads.
+A recording is simulated on a head of its own (``simulation.people``: other size, folds, skull and
+electrodes than the template's), spoilt in one way, and localised on the template as a user would,
+with electrodes digitised to 2 mm. Beside the share that raises a concern, or an error, stands the
+same of those that move the strongest region by more than 20 mm from where the recording has it
+without the fault. False alarms: all of MNE's built-in montages by name, and clean simulations,
+half of them on the template, half on people's heads.
 """
 
 import re

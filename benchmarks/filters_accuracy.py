@@ -3,31 +3,26 @@
     pip install -c constraints.txt -e .
     python benchmarks/filters_accuracy.py             # an hour on one core; --people 8 for a part
 
-People, heads, sources and noise are those of ``people_suite.py`` (seed 2000, never trained on;
-64 electrodes; inverted on the template and on their own heads). **Different lead fields** for
-simulation and inversion in every row.
+People, heads, sources and noise are those of ``people_suite.py`` (never trained on; 64 electrodes;
+inverted on the template and on their own heads). **Different lead fields** for simulation and
+inversion in every row. :func:`trial_methods` and :func:`rest_methods` are what is compared.
 
-*trials*: 30 trials of 64 samples at 256 Hz, of 1 to 3 patches with correlated courses; amplitudes
-vary by trial (log-normal, 0.4) and each patch comes up to 8 ms early or late. The signal-to-noise
-ratio of single trials is -10, -5 or 0 dB. All methods get the noise covariance of 60 s before.
+*trials*: 30 trials of 64 samples, of 1 to 3 patches with correlated courses; amplitudes vary by
+trial (log-normal, 0.4) and each patch comes up to 8 ms early or late. The signal-to-noise ratio is
+that of single trials. All methods get the noise covariance of 60 s before.
 
 - ``course``: absolute correlation of a patch's true course, all trials one after the other, with
   the first principal component of the estimate within 15 mm, vectors where the method has some;
 - ``region``: from the strongest region of each trial, at each patch's peak, to the patch that is
   then the strongest, in mm; ``peak``: from the strongest location.
 
-mmnet: filters of the average (as they are, and with ``apply_nave=1``), filters of all samples of
-all trials, and variances found for each trial (``apply_mmnet_inverse_epochs``). LCMV: of the
-trials' covariance (reg 0.05), unit noise gain, along the normals or as vectors. eLORETA and MNE:
-λ² = 1 (the usual one for single trials) and 1/9, loose 0.2. ``apply_nave`` was invented on other
-recordings of the first eight people.
+λ² = 1 is the usual one for single trials. ``apply_nave`` was invented on other recordings of the
+first eight people.
 
-*rest*: 60 s at 256 Hz of one patch of alpha (8 to 12 Hz noise), -10 to 0 dB within that band in
-background activity of the brain and sensor noise; nothing is known of the noise. mmnet: of the
-cross-spectral density (8 to 12 Hz, Morlet wavelets), and of the covariance of the filtered data;
-LCMV of the latter, DICS of the former (unit noise gain, filters of the real part); eLORETA's
-``apply_inverse_cov``. Where it is said, the noise is the covariance, or density, of the
-same rest at 14 to 30 Hz.
+*rest*: 60 s of one patch of alpha (8 to 12 Hz noise), -10 to 0 dB within that band in background
+activity of the brain and sensor noise; nothing is known of the noise. Cross-spectral densities are
+of Morlet wavelets, covariances of the filtered data. Where it is said, the noise is the
+covariance, or density, of the same rest at 14 to 30 Hz.
 
 - ``region``, ``peak``: from the region, and the location, of the largest amplitude to the patch;
 - ``other side``: share of the power in the other hemisphere.

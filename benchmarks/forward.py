@@ -2,21 +2,20 @@
 
     python benchmarks/forward.py
 
-*Spheres.* Three concentric ones with the template's conductivities (0.3, 0.006, 0.3 S/m) and
-about its thicknesses (80, 85 and 92 mm) are solved as the template is: ``mne.make_bem_model`` from
-FreeSurfer surfaces of ico 3, ``mne.make_bem_solution`` (linear collocation with the isolated-skull
-approach), the same by OpenMEEG (symmetric boundary elements), and MNE's sphere model (Berg and
-Scherg). The truth is the series of Legendre polynomials for layered spheres (Zhang 1995, doi
-10.1088/0031-9155/40/3/001). 64 electrodes, radial and tangential dipoles at 40 places for each
-eccentricity (distance from the centre, relative to the inner skull's radius).
+*Spheres.* Three concentric ones with the template's conductivities and about its thicknesses are
+solved as the template is: ``mne.make_bem_model`` from FreeSurfer surfaces of ico 3,
+``mne.make_bem_solution`` (linear collocation with the isolated-skull approach), the same by
+OpenMEEG (symmetric boundary elements), and MNE's sphere model (Berg and Scherg). The truth is the
+series of Legendre polynomials for layered spheres (Zhang 1995, doi 10.1088/0031-9155/40/3/001). 64
+electrodes, radial and tangential dipoles at 40 places for each eccentricity (distance from the
+centre, relative to the inner skull's radius).
 
 *Template.* The same surfaces of the template, by MNE and by OpenMEEG, all its sources along their
 normals, by distance from the inner skull.
 
-RDM is the norm of the difference of two topographies of unit norm (0 to 2), MAG the ratio of their
-norms, both of the average reference. Writes ``benchmarks/results/forward.csv``: medians, and the
-95th percentile of RDM. OpenMEEG comes with the extra ``benchmark``; without it, its rows are left
-out, and said so.
+Of RDM and MAG (:func:`rdm_mag`, average reference) ``forward.csv`` has medians, and the 95th
+percentile of RDM. OpenMEEG comes with the extra ``benchmark``; without it, its rows are left out,
+and said so.
 """
 
 import importlib.util

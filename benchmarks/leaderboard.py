@@ -5,28 +5,24 @@
     python benchmarks/leaderboard.py --solvers mmnet top --seeds 11 12            # and the tables
 
 **Inverse crime, as in the original benchmark**: data are simulated and inverted with the same lead
-field (biosemi32, template head, ico3 with 1175 sources, fixed orientation), so the numbers compare
-solvers and say little about real recordings. Every solver is given the same data (their digests
-are compared) and the same estimated noise covariance, with the parameters of invertmeeg's runner.
+field (biosemi32, template head, ico3, fixed orientation), so the numbers compare solvers and say
+little about real recordings. Every solver is given the same data (their digests are compared) and
+the same estimated noise covariance, with the parameters of invertmeeg's runner.
 
 **Average rank**, as invertmeeg defines it (``BenchmarkRunner._compute_average_ranks``): for each
-set and each of its five metrics, solvers are ranked by their mean over the samples. Localisation
-error, earth mover's distance and spatial dispersion (``mle``, ``emd``, ``sd``): lower is better;
-average precision and correlation (``ap``, ``correlation``): higher is better; equal means share
-the better rank. The mean of the five is the rank on a set, that of the four the average rank.
-As in invertmeeg, a sample without a value is left out of a mean (``n_failed`` counts them); unlike
-there, a solver that failed on a set shares the last rank on it. There are two rankings, each
-among solvers with the same samples: ``all``, on the seeds that all solvers ran, and ``top``, the
-ten best of them on all ``--seeds``.
+set and each of its five metrics, solvers are ranked by their mean over the samples; equal means
+share the better rank. Less is better of localisation error, earth mover's distance and spatial
+dispersion (``mle``, ``emd``, ``sd``), more of average precision and correlation. The mean of the
+five is the rank on a set, that of the four the average rank. As in invertmeeg, a sample without a
+value is left out of a mean (``n_failed`` counts them); unlike there, a solver that failed on a set
+shares the last rank on it. There are two rankings, each among solvers with the same samples:
+``all``, on the seeds that all solvers ran, and ``top``, the ten best of them on all ``--seeds``.
 
 Results are kept in ``--work``, a file for each solver. What is there is not computed again, except
 failures of mmnet and time-outs at a shorter limit; mmnet's go by the digest of its weights:
-another ``--model`` is another solver; changed code needs ``--refresh mmnet``. It is told
-what the set-up implies: fixed orientation, and that the lead field is the head's own (``loose=0``,
-``head="own"``). Writes
-``leaderboard.csv``, ``leaderboard_ranks.csv`` and ``leaderboard.png`` in ``benchmarks/results``
-(``--solvers`` without names: only these); intervals are 95 % bootstrap intervals over samples.
-Linux: solvers run in forked processes, with a limit of memory.
+changed code needs ``--refresh mmnet``. Writes ``leaderboard.csv``, ``leaderboard_ranks.csv`` and
+``leaderboard.png`` (``--solvers`` without names: only these); intervals are 95 % bootstrap
+intervals over samples. Linux: solvers run in forked processes, with a limit of memory.
 """
 
 import hashlib

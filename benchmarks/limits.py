@@ -2,8 +2,8 @@
 
     python benchmarks/limits.py
 
-Recordings of ``limits_suite.py``; mmnet as shipped, beside MNE's eLORETA (λ² = 1/9, the same
-lead field and covariance). For every group and level:
+Recordings of ``limits_suite.py``; mmnet as shipped, beside MNE's eLORETA (λ² = 1/9, the same lead
+field and covariance). For every group and level:
 
 - ``region``: mm from the true centre to the strongest region (most moment within 15 mm, of the rms
   over the window), mean with a 95 % bootstrap interval; ``error``: to the strongest single
@@ -12,13 +12,11 @@ lead field and covariance). For every group and level:
   location; ``radius 90``: of a disc of that region's area, mm, median.
 - ``warned``: share of recordings with any warning of the library.
 
-Sources are *found* where one of those that ``mne_mmnet.find_sources`` would list (of the rms: five
-at most, a fifth of the strongest at least, more than 30 mm apart) lies within 20 mm; each counts
-once. *Extent* is the
-radius of a disc whose area is that of all locations above half of the largest rms. *Scalp* is the
-largest potential without noise, for 50 nA·m. Noise: (samples of the covariance, how much stronger
-the noise is later); *listed* is the number of sources listed. Writes
-``limits.txt`` and ``limits.png``.
+Sources are *found* where one of those that ``mne_mmnet.find_sources`` would list (of the rms) lies
+within 20 mm; each counts once. *Extent* is the radius of a disc whose area is that of all
+locations above half of the largest rms. *Scalp* is the largest potential without noise, for 50
+nA·m. Noise: (samples of the covariance, how much stronger the noise is later); *listed* is the
+number of sources listed. Writes ``limits.txt`` and ``limits.png``.
 """
 
 import functools

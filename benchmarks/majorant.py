@@ -2,29 +2,25 @@
 
     python benchmarks/majorant.py --people 12
 
-The hyperprior of the model fixes J and the start; from there, for the same J,
-
-- *analytic*: the majorant itself, whose minimiser is the update of Champagne;
-- *MacKay*: its curvature halved where b comes from the data (fixed-point update);
-- *SQUAREM* (Varadhan & Roland 2008) and *Anderson* (depth 5) on the analytic update;
-- *learned*: the model's curvature network as it is used, a sweep through all atoms, then steps of
-  those that matter; *learned, all atoms*: the same network, every step a sweep. It is trained for
-  the currents, in a few steps;
-- *learned for J* (``--descent``): one trained for the descent alone (``majorant_training.py``);
-- *random weights*: an untrained one, drawn at random: what the certificate is for.
+The hyperprior of the model fixes J and the start; from there, for the same J, the analytic
+majorant (the update of Champagne) beside MacKay's fixed-point update, SQUAREM (Varadhan & Roland
+2008) and Anderson mixing, and learned ones: the model's own curvature network, trained for the
+currents, as it is used and with all atoms in every step; one trained for the descent alone
+(``--descent``, ``majorant_training.py``); one of random weights, which is what the certificate is
+for.
 
 All of them are certified: what would raise J is evaluated, counted, and replaced by the analytic
 step. An *evaluation* is one of J with its factorisation of Σ, rejected ones included. The excess
-is J above its value after 10,000 analytic steps in double precision (fewer where a step gains
-less than 1e-8); J is not convex, so that it can be negative. Beside it stands the error of the
+is J above its value after 10,000 analytic steps in double precision (fewer where a step gains less
+than 1e-8); J is not convex, so that it can be negative. Beside it stands the error of the
 strongest region, with the posterior mean under the variances reached so far.
 
 People and caps that the model was never trained on (``people_suite.py``, template and own head),
-in three kinds of data, of which training has seen all, with other parameters: event-related,
-oscillations, discharges of neural masses. **Different lead fields** for simulation and inversion.
-Medians (means of distances) with 95 % bootstrap intervals, people as clusters. Writes
-``majorant.csv`` (by evaluations), ``majorant_reach.csv`` (evaluations, of those shown, until the
-excess that the analytic majorant has after 50, and MacKay's after 50) and ``majorant.png``.
+in three kinds of data, of which training has seen all, with other parameters. **Different lead
+fields** for simulation and inversion. Medians (means of distances) with 95 % bootstrap intervals,
+people as clusters. Writes ``majorant.csv`` (by evaluations), ``majorant_reach.csv`` (evaluations,
+of those shown, until the excess that the analytic majorant has after 50, and MacKay's after 50)
+and ``majorant.png``.
 """
 
 import time

@@ -2,13 +2,12 @@
 
     python benchmarks/meg.py
 
-Simulated with ico4 sources, the helmet a few millimetres and degrees away from where it was
+Sources of ico4 are simulated, the helmet a few millimetres and degrees away from where it was
 measured, electrodes 3 mm; inverted with ico3 sources, hence **another lead field, the same head**.
 Points and 10 mm patches of 10 nA·m in white sensor noise of MNE's ad-hoc level, covariance known.
-Writes ``benchmarks/results/meg.csv``: distance (mm) of the strongest region (most moment within
-15 mm) and of the strongest single location, when the source is strongest, from the true centre, by
-kind of channels and method: median, mean with its 95 % interval (bootstrap), and the share farther
-off than 30 mm.
+Writes ``meg.csv``: distance (mm) of the strongest region (most moment within 15 mm) and of the
+strongest single location, when the source is strongest, from the true centre: median, mean with
+its 95 % interval (bootstrap), and the share farther off than 30 mm.
 """
 
 import mne

@@ -3,16 +3,10 @@
     python benchmarks/one_model.py
 
 Each axis varies one thing, the others stay at fixed orientation, ico3 and biosemi64. Recordings
-are those of ``transfer.py`` (other heads, ico4 sources along the normals; covariance known):
-
-- **orientation** (fixed, settled by the evidence, loose, free) and **source space**: the very
-  same recordings of biosemi64. Oct6 is finer than the sources that simulate, and ico4 is their
-  own grid, on the standard head.
-- **electrodes**: sources and time courses are the same for all montages, heads and noise their
-  own. Biosemi256 is added to the suite.
-- **volume**: 10 mm, free orientation; its recordings are others, drawn in the same way: dipoles
-  and blobs on a 7 mm grid that is shifted against it, in the biosemi64 heads, with directions that
-  change smoothly through the brain.
+are those of ``transfer.py`` (other heads, ico4 sources along the normals; covariance known), the
+very same ones but for electrodes, which have heads and noise of their own, and for the volume (10
+mm, free orientation), where they are drawn in the same way on a shifted grid of 7 mm, with
+directions that change smoothly through the brain.
 
 Maps of different grids are compared as smooth ones: true and estimated currents (their lengths
 where the orientation is not fixed) are spread by a Gaussian of 6 mm standard deviation, along the
@@ -29,7 +23,7 @@ to the true centres on the fine grid.
   other electrodes see other noise: there a ratio tells of the task as well as of the model.
 
 Seconds are wall-clock, one call with a prepared operator (median), and what the first operator
-took. Forward solutions are kept with those of ``transfer.py``. Writes ``one_model.csv``.
+took. Writes ``one_model.csv``.
 """
 
 import time

@@ -8,25 +8,19 @@
 
 **Different lead fields** for simulation and inversion in every row; what is simulated and inverted
 says ``people_suite.py``, what it is compared with ``peers.py``, how it is scored
-``people_scores.py``. 480 recordings: 24 people × 4 montages × 5. All methods get the same data,
-covariance and forward solution, and are read in the same way: power of the window (earth mover's
-distance, ROC area, dispersion), moment within 15 mm at the sources' peaks (strongest region), the
-component along the normals (cosine). The strongest region of the window's power stands beside
-that of the peaks: with it, and an orientation constraint of 0.2 ("sLORETA, loose=0.2"), the
-classical methods are at their best where there is one source.
+``people_scores.py``. All methods get the same data, covariance and forward solution, and are read
+in the same way. With the strongest region of the window's power, and an orientation constraint of
+0.2 ("sLORETA, loose=0.2"), the classical methods are at their best where there is one source.
 
 "mmnet-cosine" is the paper's route, on the template only, to whose sources its weights belong; it
 is compared with the better of MNE's sLORETA and eLORETA. "mmnet 2482684" is the commit before this
 population, run beside (``against.py``).
 
-A method that fails on a recording is counted in ``n_failed`` and scored as a map of zeros. Results
-are kept in ``--work``, a line of JSON each, and only missing ones are computed: those of another
-model (by its sha256) or of other data are not taken for the ones that are wanted. Writes
+A method that fails on a recording is counted in ``n_failed`` and scored as a map of zeros. Writes
 ``people.csv`` (means, 95 % bootstrap intervals with people as clusters), ``people_lead.csv``
-(mmnet against the best peer of each cell and column, paired, which favours the peer),
-``people.png``; of the part ``dipole`` (shares of a moment that come back)
-``people_dipoles.csv``, and of ``--covariance short`` or ``none`` what a covariance is worth,
-``people_covariance.csv``.
+(mmnet against the best peer of each cell and column, paired, which favours the peer) and
+``people.png``; of the part ``dipole`` (shares of a moment that come back) ``people_dipoles.csv``,
+and of ``--covariance short`` or ``none`` what a covariance is worth, ``people_covariance.csv``.
 """
 
 import atexit

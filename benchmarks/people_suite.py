@@ -1,18 +1,12 @@
 """The simulated recordings of ``benchmarks/people.py``: other people's heads, finer sources.
 
-A recording is fixed by (seed, part, montage, person, number) alone.
+A recording is fixed by (seed, part, montage, person, number) alone. Sources and time courses are
+drawn as in ``transfer_suite.py``, but for these:
 
 - **People**: 24 of a population that no model was trained on (``mne_mmnet.simulation.person``:
   seed 2000; training has seed 0, validation 1000). Each has a size and shape of head and brain, a
-  skull, a cap that sits askew, and folds of their own.
-- **Sources**: ico4, normal to that person's cortex; 1 to 4 patches anywhere, each one vertex (a
-  quarter) or a Gaussian along the surface of 4 to 20 mm standard deviation (cut at 5 %), of 20 to
-  60 nA·m in all at its peak. Part ``dipole``: one vertex, 10 dB.
-- **Time courses**: 64 samples at 256 Hz; bumps and damped oscillations that peak between 40 and
-  200 ms; each two have the same Pearson correlation, 0 to 0.9.
-- **Noise**: sensor noise, in half of the cases correlated between neighbours, and 1/f background
-  activity of the brain, 0 to 80 % of its power, high-passed at 1 Hz; scaled to the SNR: mean power
-  of the signal over that of the noise, over channels and samples, in average reference.
+  skull, a cap that sits askew, and folds of their own, to which sources are normal.
+- **Noise** is high-passed at 1 Hz. Part ``dipole``: one vertex, 10 dB.
 - **Covariance**: empirical, of 60 s before the window; or ``short``, of 1 to 60 s, regularised
   where that is less than 20 samples a channel; or ``none``.
 

@@ -6,21 +6,20 @@
 
 Each recording is another one (three patches, 5 dB, 50 samples, noise covariance known) and every
 method takes it in turn, after the machine's rates have been measured: what slows the machine slows
-all. Quoted are median, smallest and largest time, and medians of paired ratios: to the floor
-(``floor.py``: counted operations at the rates of this machine measured in the same repetition) and
-to mmnet with a prepared operator. ``cold`` is a call that is given the forward solution;
-``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20 s at 250 Hz.
+all. Quoted are medians of paired ratios, to the floor (``floor.py``, at the rates of this machine
+in the same repetition) and to mmnet with a prepared operator. ``cold`` is a call that is given the
+forward solution; ``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20
+s at 250 Hz.
 
-The prepared operator is timed at every size, all else with ``--compare`` channels only.
-torch has ``--threads``, whatever the environment says; NumPy's BLAS has ``--numpy-threads``: one,
-with which peers are fastest here (with two, Gamma-MAP and FlexChampagne take five times as long)
-and small problems get two of torch's. mmnet as it is where the environment says nothing:
-``--channels 64 --compare --numpy-threads 2 --out FILE``.
-Peers do what they do for every recording: eLORETA applies a prepared operator; the others have
-nothing to prepare. They run with fixed orientation; mmnet also with the default, in which the
-evidence settles it. One that took longer than ``--patience``
-seconds is not tried at larger sizes. Memory is the peak of the first call above what was resident
-before. Writes ``benchmarks/results/speed.csv`` and ``speed.png``; ``--figure`` redraws only.
+The prepared operator is timed at every size, all else with ``--compare`` channels only. torch has
+``--threads``, whatever the environment says; NumPy's BLAS has ``--numpy-threads``: one, with which
+peers are fastest here (with two, Gamma-MAP and FlexChampagne take five times as long) and small
+problems get two of torch's. mmnet as it is where the environment says nothing: ``--channels 64
+--compare --numpy-threads 2 --out FILE``. Peers do what they do for every recording: eLORETA
+applies a prepared operator; the others have nothing to prepare. They run with fixed orientation;
+mmnet also with the default. One that took longer than ``--patience`` seconds is not tried at
+larger sizes. Memory is the peak of the first call above what was resident before. Writes
+``speed.csv`` and ``speed.png``; ``--figure`` redraws only.
 """
 
 import ctypes

@@ -2,11 +2,10 @@
 
     python benchmarks/threads.py
 
-Three processes, alike but for ``OMP_NUM_THREADS`` (not set, 1 and 2), take turns, one call each:
-an evoked response, a batch of epochs, continuous data and a stream's windows, 64 channels on the
-template, prepared. First alone, then beside a process that keeps a core busy. Written are medians
-and the default's over the better of the other two, with a 95 % bootstrap interval, and for
-streams the share of windows within twice the median. Writes ``threads.csv``.
+Three processes, alike but for ``OMP_NUM_THREADS`` (not set, 1 and 2), take turns, one call each;
+first alone, then beside a process that keeps a core busy. Written are medians and the default's
+over the better of the other two, with a 95 % bootstrap interval, and for streams the share of
+windows within twice the median. Writes ``threads.csv``.
 """
 
 import argparse

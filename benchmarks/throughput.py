@@ -3,13 +3,11 @@
     pip install -c constraints.txt -e .
     python benchmarks/throughput.py
 
-Every part runs in a process of its own, so that its peak memory is its own. The recordings are
-noise with three dipoles, simulated on the template. Epochs: one call of the batched function
-against a loop of ``apply_mmnet_inverse`` over evokeds, with the forward solution given each time
-and with a prepared operator, in turns. Raw: ten minutes at 250 Hz from a FIF file that is not
-preloaded, restricted to a label. NumPy's linear algebra has one thread, torch ``--threads``.
-Streams also on one thread, and beside a process that keeps one core busy: two threads wait for
-each other. Writes ``benchmarks/results/throughput.csv``.
+Every part runs in a process of its own, so that its peak memory is its own. Epochs: the batched
+function against a loop, by turns. Raw: from a FIF file that is not preloaded, restricted to a
+label. NumPy's linear algebra has one thread, torch ``--threads``. Streams also on one thread, and
+beside a process that keeps one core busy: two threads wait for each other. Writes
+``throughput.csv``.
 """
 
 import os
