@@ -11,9 +11,10 @@ from pathlib import Path
 
 import numpy as np
 from common import write_rows
+from drawing import save, strip
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from paper_figures import COLOURS, DASHES, _clean, _save
+from paper_figures import curve_style
 from paper_setup import KINDS, best_run, read_config, read_run, runs_of
 from runner import made_by, make_parser
 
@@ -72,10 +73,17 @@ def figure_curves(path, best):
                 rows = best[name, kind]
                 x = [float(row[quantity]) for row in rows]
                 y = [float(row["cosine"]) for row in rows]
-                style = dict(color=COLOURS[number % len(COLOURS)], ls=DASHES[number % len(DASHES)])
                 last = float(rows[-1]["best_cosine"])
-                axes.plot(x, y, lw=2, marker="o", ms=4, label=f"{name}: {last:.3f}", **style)
-            _clean(axes)
+                axes.plot(
+                    x,
+                    y,
+                    lw=2,
+                    marker="o",
+                    ms=4,
+                    label=f"{name}: {last:.3f}",
+                    **curve_style(number),
+                )
+            strip(axes, labelsize=13)
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
             unit = "recordings seen" if quantity == "recordings" else "minutes of training"
@@ -94,7 +102,7 @@ def figure_curves(path, best):
         "Pretraining of Φ has no validation of its steps, but counts",
         fontsize=15,
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def main():
