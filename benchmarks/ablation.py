@@ -27,7 +27,7 @@ from intervals import mean_columns
 from people_run import add_options, ask
 from people_scores import Estimate, score
 from people_suite import HEADS, SNRS_DB
-from runner import made_by, make_parser
+from runner import made_by, make_parser, tell
 
 from mne_mmnet import make_mmnet_operator
 from mne_mmnet._mne import noise_scale, prepare_data
@@ -287,11 +287,9 @@ def main():
     )
     rows = table(found)
     write_rows(args.out / "ablation.csv", comment, rows)
-    print("head".ljust(9), "variant".ljust(39), *(metric.rjust(26) for metric in METRICS))
     for row in rows:
         if row["snr_db"] == "all":
-            cells = (row[metric].rjust(26) for metric in METRICS)
-            print(row["head"].ljust(9), row["variant"].ljust(39), *cells)
+            tell(row, ("head", "variant", *METRICS))
 
 
 if __name__ == "__main__":

@@ -62,13 +62,9 @@ def export(revision, folder=CACHE, repository=ROOT):
         # where an installed package has it (package_dir in setup.cfg)
         shutil.move(Path(scratch, "pretrained"), Path(scratch, "mne_mmnet", "pretrained"))
         with contextlib.suppress(OSError):  # another process was quicker
-            Path(scratch, "mne_mmnet").rename(_made(target) / "mne_mmnet")
+            target.mkdir(exist_ok=True)
+            Path(scratch, "mne_mmnet").rename(target / "mne_mmnet")
     return target
-
-
-def _made(path):
-    path.mkdir(exist_ok=True)
-    return path
 
 
 class Served:
@@ -86,7 +82,7 @@ class Served:
     def ask(self, request):
         """Return the reply to a request, both as JSON has them; an error there is one here."""
         if self._process is None or self._process.poll() is not None:
-            self._end()
+            Served.close(self)
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -113,9 +109,6 @@ class Served:
 
     def close(self):
         """End the process."""
-        self._end()
-
-    def _end(self):
         if self._process is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()

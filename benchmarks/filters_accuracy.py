@@ -53,6 +53,7 @@ from runner import (
     make_parser,
     measured,
     run,
+    tell,
 )
 from transfer_suite import N_TIMES, SFREQ, draw_courses, draw_extents, patch_profiles
 
@@ -155,10 +156,7 @@ def trial_methods(recording, inversion):
 
     def lcmv(fwd, pick_ori):
         data_cov = mne.compute_covariance(epochs, method="empirical", rank="info")
-        gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
-        made = make_lcmv(
-            info, fwd, data_cov, 0.05, cov, pick_ori=pick_ori, weight_norm=gain, rank="info"
-        )
+        made = make_lcmv(info, fwd, data_cov, 0.05, cov, **unit_noise_gain(pick_ori))
         return stack(apply_lcmv_epochs(epochs, made))
 
     def classical(method, lambda2):
@@ -178,6 +176,12 @@ def trial_methods(recording, inversion):
         "eLORETA, λ² = 1/9": lambda: classical("eLORETA", 1.0 / 9.0),
         "MNE": lambda: classical("MNE", 1.0),
     }
+
+
+def unit_noise_gain(pick_ori):
+    """Options of beamformers; with directions their gain must not depend on the axes."""
+    gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
+    return dict(pick_ori=pick_ori, weight_norm=gain, rank="info")
 
 
 def stack(stcs):
@@ -242,16 +246,12 @@ def rest_methods(recording, inversion):
     scaled["data"] = others.data * np.median(np.sort(values)[1:])
 
     def beamformer(fwd, pick_ori, noise=None):
-        gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
-        made = make_lcmv(
-            info, fwd, cov, 0.05, noise, pick_ori=pick_ori, weight_norm=gain, rank="info"
-        )
+        made = make_lcmv(info, fwd, cov, 0.05, noise, **unit_noise_gain(pick_ori))
         return apply_lcmv_cov(cov, made)
 
     def dics(fwd, pick_ori, noise=None):
-        gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
-        options = dict(weight_norm=gain, real_filter=True, rank="info")
-        made = make_dics(info, fwd, csd, 0.05, noise, pick_ori=pick_ori, **options)
+        options = unit_noise_gain(pick_ori)
+        made = make_dics(info, fwd, csd, 0.05, noise, real_filter=True, **options)
         return apply_dics_csd(csd, made)[0]
 
     def eloreta():
@@ -340,10 +340,8 @@ def summarise(rows, columns):
     for head in HEADS:
         for method in dict.fromkeys(row["method"] for row in rows):
             chosen = [row for row in rows if (row["head"], row["method"]) == (head, method)]
-            line, people = (
-                dict(head=head, method=method, n=len(chosen)),
-                [r["person"] for r in chosen],
-            )
+            line = dict(head=head, method=method, n=len(chosen))
+            people = [row["person"] for row in chosen]
             for column in columns:
                 values = np.array([row[column] for row in chosen])
                 low, high = clustered_interval(values, people)
@@ -389,8 +387,8 @@ def main():
             f"mne {mne.__version__}",
         )
         write_rows(args.out / f"filters_{part}.csv", comment, table)
-        for line in table:
-            print(line)
+        for row in table:
+            tell(row)
 
 
 if __name__ == "__main__":

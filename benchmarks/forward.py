@@ -29,7 +29,7 @@ import numpy as np
 from common import make_info, write_rows
 from mne.io.constants import FIFF
 from mne.transforms import Transform, apply_trans, invert_transform
-from runner import RESULTS, made_by, make_parser, quiet
+from runner import RESULTS, made_by, make_parser, quiet, tell
 from scipy.spatial import cKDTree
 from scipy.special import eval_legendre
 
@@ -181,7 +181,7 @@ def compare_template(solvers):
         gains[name] = fixed["sol"]["data"]
         places = apply_trans(invert_transform(fwd["mri_head_t"]), fwd["source_rr"])
         skull = next(surf for surf in bem["surfs"] if surf["id"] == 1)
-        depth = 1e3 * _distances(places, skull["rr"])
+        depth = 1e3 * cKDTree(skull["rr"]).query(places)[0]
     (ours, gain), *others = gains.items()
     for name, other in others:
         rdm, mag = rdm_mag(gain, other)
@@ -195,15 +195,11 @@ def compare_template(solvers):
         yield _row("template", ours, name, "normal", "all", rdm, mag)
 
 
-def _distances(points, vertices):
-    return cKDTree(vertices).query(points)[0]
-
-
 def _row(head, solver, reference, orientation, where, rdm, mag):
     row = dict(head=head, solver=solver, reference=reference, orientation=orientation)
     row |= dict(where=where, n=len(rdm), rdm=f"{np.median(rdm):.4f}")
     row |= dict(rdm_95=f"{np.percentile(rdm, 95):.4f}", mag=f"{np.median(mag):.4f}")
-    print(" | ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    tell(row)
     return row
 
 

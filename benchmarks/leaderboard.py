@@ -47,7 +47,7 @@ from invert import solver_registry
 from invert.benchmark import runner as invert_runner
 from invert.solvers.base import BaseSolver, SolverMeta
 from matplotlib.figure import Figure
-from runner import CACHE, Store, made_by, make_parser, quiet
+from runner import CACHE, Store, made_by, make_parser, quiet, tell
 from scipy.stats import rankdata
 
 import mne_mmnet
@@ -484,22 +484,12 @@ def make_tables(folder, args):
     write_rows(args.out / "leaderboard_ranks.csv", comment, ranking)
     if top:
         plot(rows, top, args.out / "leaderboard.png")
+    shown = ("ranking", "place", "solver", "average_rank", "average_rank_ci", *datasets)
     for row in ranking:
-        print(
-            f"{row['ranking']:4s} {row['place']:3d} {row['solver']:36s} {row['average_rank']:>6s} "
-            f"[{row['average_rank_ci']}] "
-            + " ".join(f"{row[dataset]:>6s}" for dataset in datasets)
-            + f" {row['failures']}"
-        )
-    for (dataset, solver), row in rows.items():
-        if solver in top:
-            ap, correlation = (f"{name}_minus_{REFERENCE}" for name in ("ap", "correlation"))
-            print(
-                f"{dataset:16s} {solver:24s} n={row['n_samples']:3d} AP {row['ap']:>6s} "
-                f"[{row['ap_ci']}] Δ [{row[f'{ap}_ci']}] corr {row['correlation']:>6s} "
-                f"[{row['correlation_ci']}] Δ [{row[f'{correlation}_ci']}] "
-                f"{row['seconds_per_sample']} s"
-            )
+        tell(row, (*shown, "failures"))
+    for row in rows.values():
+        if row["solver"] in top:
+            tell(row)
 
 
 def main():

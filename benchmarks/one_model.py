@@ -36,7 +36,7 @@ import transfer_suite
 from common import write_rows
 from intervals import mean_columns
 from people_scores import strongest_error
-from runner import Store, answers, deciding, made_by, make_parser, measured, run, slug
+from runner import Store, answers, deciding, made_by, make_parser, measured, run, slug, tell
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
@@ -56,7 +56,6 @@ from mne_mmnet.metrics import (
     roc_auc,
     strongest_region_error,
 )
-from mne_mmnet.simulation.grids import gather_matrix
 
 # the suite, with one montage more: its own draws are not touched
 transfer_suite.MONTAGES = (*transfer_suite.MONTAGES, "biosemi256")
@@ -117,7 +116,6 @@ class VolumeSetup(Setup):
             self.gains.append(np.einsum("csk,sk->cs", gain, directions))
         self.coarse_of_fine = KDTree(self.positions).query(self.fine_positions)[1]
         self.coarse_in_fine = KDTree(self.fine_positions).query(self.positions)[1]
-        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
 
     def _fine(self, head):
         return self._cached(
@@ -332,9 +330,8 @@ def main():
     write_rows(args.out / "one_model.csv", comment, rows)
     shown = ("axis", "space", "orientation", "n_channels", "median_ms")
     shown += tuple(f"{metric}{end}" for metric in METRICS for end in ("", "_ratio"))
-    print(*(name.removesuffix("_mm")[-16:].ljust(16) for name in shown))
     for row in rows:
-        print(*(str(row[name]).ljust(16) for name in shown))
+        tell(row, shown)
 
 
 if __name__ == "__main__":

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import mne
 import numpy as np
+from people_suite import worn_gain
 
 from mne_mmnet.simulation.electrodes import ten_ten_info
 from mne_mmnet.simulation.people import PersonHead, TemplateHead
-from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
+from mne_mmnet.simulation.person import PeopleVariety, Person
 
 
 def make_people_heads(standard, seed, n_people, spacing="ico3", variety=None):
@@ -25,21 +26,9 @@ def make_people_heads(standard, seed, n_people, spacing="ico3", variety=None):
         raise ValueError("The people's sources are not those of the standard head.")
     gains = [standard.gains[0]]
     for number in range(n_people):
-        person = Person.draw(variety, seed, number)
-        head = PersonHead(template, person, variety.digitised_mm)
+        head = PersonHead(template, Person.draw(variety, seed, number), variety.digitised_mm)
         with mne.use_log_level("error"):
-            gain, _ = template.leadfields(
-                head.worn,
-                person.skull_ratio,
-                person.skull_thickness,
-                head.deform,
-                head.deform_brain,
-            )
-        rng = np.random.default_rng([*person.seed, 3])
-        normals = tilt_normals(
-            rng, standard.normals, standard.positions, rng.uniform(*variety.tilt)
-        )
-        folded = np.einsum("esk,sk->es", gain, normals)
+            folded, _ = worn_gain(head, variety, standard.normals, standard.positions)
         # along the standard normals an archive's reader finds what the person's own give
         gains.append((folded[:, :, None] * standard.normals).astype(np.float32))
     return replace(standard, gains=np.stack(gains))

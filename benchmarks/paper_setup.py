@@ -89,15 +89,7 @@ def training_set(kind):
 
 def validation_set(kind, n_samples):
     """Manifest of the recordings that choose the best weights."""
-    return Dataset(
-        kind,
-        CONFIGS[kind],
-        VALIDATION_SEED,
-        n_samples,
-        _chunk(n_samples),
-        SNR_DB,
-        VALIDATION_HEADS,
-    )
+    return _held_out(kind, VALIDATION_SEED, n_samples, VALIDATION_HEADS)
 
 
 def conditions():
@@ -114,21 +106,13 @@ def evaluation_set(kind, n_samples, heads="same", noise="white"):
     :func:`read_people`).
     """
     numbers = dict(same=(0,), unseen=UNSEEN_HEADS, people=tuple(range(1, N_PEOPLE + 1)))[heads]
-    return Dataset(
-        kind,
-        CONFIGS[kind],
-        TEST_SEED,
-        n_samples,
-        _chunk(n_samples),
-        SNR_DB,
-        numbers,
-        NOISES[noise],
-    )
+    return _held_out(kind, TEST_SEED, n_samples, numbers, NOISES[noise])
 
 
-def _chunk(n_samples):
-    """Largest chunk of at most 32 that divides a data set into equal parts."""
-    return max(size for size in range(1, 33) if n_samples % size == 0)
+def _held_out(kind, seed, n_samples, *heads_and_background):
+    # the largest chunk of at most 32 that divides it into equal parts
+    chunk = max(size for size in range(1, 33) if n_samples % size == 0)
+    return Dataset(kind, CONFIGS[kind], seed, n_samples, chunk, SNR_DB, *heads_and_background)
 
 
 def make_fwd(archive):

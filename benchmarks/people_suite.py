@@ -24,13 +24,14 @@ import numpy as np
 from noise import draw_noise
 from runner import CACHE, fingerprint
 from scipy import fft
-from scipy.spatial.distance import cdist
 from transfer_suite import (
+    MAX_CORRELATION,
     MONTAGES,
     N_TIMES,
     SFREQ,
     SNRS_DB,
     Case,
+    Grid,
     add_noise,
     draw_courses,
     draw_patches,
@@ -42,7 +43,7 @@ from transfer_suite import (
 import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet._support.files import whole_file
-from mne_mmnet.simulation.grids import gather_matrix, join_grids
+from mne_mmnet.simulation.grids import join_grids
 from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 
@@ -58,9 +59,6 @@ N_BASELINE = 60 * int(SFREQ)
 _HIGH_PASS = 1.0
 # below so many samples a channel a covariance is regularised
 _FEW = 20
-# sources that near a true centre (mm) count as active: the grid of the inversion is 10 mm wide
-_TOLERANCE = 10.0
-_MAX_CORRELATION = 0.9
 
 
 @dataclass(frozen=True)
@@ -76,6 +74,18 @@ class TrueHead:
     normals: np.ndarray
     positions: np.ndarray
     digitised: np.ndarray
+
+
+def worn_gain(head, variety, normals, positions):
+    """Lead field of a person's head as it is, along folds of their own, and their normals.
+
+    The template has its sources at ``positions`` (mm), with ``normals``.
+    """
+    drawn, maps = head.person, (head.deform, head.deform_brain)
+    gain, _ = head.template.leadfields(head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps)
+    rng = np.random.default_rng([*drawn.seed, 3])
+    normals = tilt_normals(rng, normals, positions, rng.uniform(*variety.tilt))
+    return np.einsum("esk,sk->es", gain, normals), normals
 
 
 class People:
@@ -136,20 +146,15 @@ class People:
             return TrueHead(**{name: file[name] for name in file.files})
 
     def _make_true(self, person):
-        head = self._head(self.fine, person)
-        drawn, template = head.person, self.fine
-        maps = head.deform, head.deform_brain
-        gain, _ = template.leadfields(head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps)
-        rng = np.random.default_rng([*drawn.seed, 3])
-        degrees = rng.uniform(*self.variety.tilt)
-        normals = tilt_normals(rng, template.normals, template.positions, degrees)
+        head, template = self._head(self.fine, person), self.fine
+        gain, normals = worn_gain(head, self.variety, template.normals, template.positions)
         places = [
             head.deform_brain(space["rr"], depth)[space["vertno"]]
             for space, depth in zip(template.src, template.depths, strict=False)
         ]
         to_head = template.trans
         return dict(
-            gain=np.einsum("esk,sk->es", gain, normals),
+            gain=gain,
             normals=normals,
             positions=1e3 * mne.transforms.apply_trans(to_head, np.concatenate(places)),
             digitised=mne.transforms.apply_trans(to_head, head.digitised),
@@ -206,7 +211,7 @@ class People:
         return Inversion("template", self.infos[montage], fwd, self, self.fine.positions)
 
 
-class Inversion:
+class Inversion(Grid):
     """A forward solution of free orientation, and how its sources belong to the simulated ones.
 
     ``fine_positions`` are those of the simulated sources in its own coordinates (mm).
@@ -222,11 +227,6 @@ class Inversion:
         self.coarse_in_fine, self.coarse_of_fine = join_grids(
             people.fine.src, self.fwd["src"], people.fine_graph
         )
-        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
-
-    def to_coarse(self, currents):
-        """Moments of simulated sources, summed at the nearest source of the inversion."""
-        return self._gather @ currents
 
 
 @dataclass(frozen=True)
@@ -256,7 +256,7 @@ def draw_recording(people, part, montage, person, number, draw_courses=draw_cour
     true, info = people.true(person), people.infos[montage]
     gain = true.gain[people.rows(montage)].astype(float)
     n_patches = 1 if single else int(rng.integers(1, 5))
-    correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
+    correlation = float(rng.uniform(0.0, MAX_CORRELATION))
     background = float(rng.uniform(0.0, 0.8))
     centres, extents, moments = draw_patches(rng, gain.shape[1], n_patches)
     extents = 0.0 * extents if single else extents
@@ -301,18 +301,11 @@ def make_case(recording, inversion, covariance="60 s"):
     """Give a recording the head that it is inverted with, of its montage and person."""
     evoked = mne.EvokedArray(recording.data, inversion.info.copy())
     evoked.set_eeg_reference(projection=True)
-    centres = inversion.fine_positions[recording.centres]
-    near = cdist(inversion.positions, centres).min(axis=1) <= _TOLERANCE
-    coarse = recording.profiles[:, inversion.coarse_in_fine]
     return Case(
         evoked=evoked,
         noise_cov=_covariance(recording, evoked.info, covariance),
-        centres=centres,
         peaks=recording.peaks,
-        currents=recording.currents,
-        truth=inversion.to_coarse(recording.currents),
-        seeds=inversion.coarse_of_fine[recording.centres],
-        active=near | (coarse >= 0.5).any(axis=0),
+        **inversion.place(recording.centres, recording.profiles, recording.currents),
         factors=recording.factors | dict(covariance=covariance, head=inversion.head),
     )
 

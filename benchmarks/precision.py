@@ -35,7 +35,7 @@ from double import in_double
 from limits_suite import Bench, draw_noise_only
 from runner import RESULTS, made_by, make_parser, quiet
 from threadpoolctl import threadpool_limits
-from transfer_suite import HEADS, SNRS_DB, draw_case
+from transfer_suite import HEADS, MONTAGES, SNRS_DB, draw_case
 
 import mne_mmnet
 from mne_mmnet._mne import prepare_data, source_graph
@@ -87,12 +87,9 @@ def recordings(n_cases):
     """All kinds of recordings: (kind, iterator of what ``estimate`` takes)."""
     bench = Bench("biosemi64", HEADS)
 
-    def suite(montage, snrs=SNRS_DB, n=n_cases):
+    for montage in MONTAGES:
         setup = bench if montage == "biosemi64" else Bench(montage, HEADS)
-        return [draw_case(setup, snr_db, number) for snr_db in snrs for number in range(n)], setup
-
-    for montage in ("10-20", "biosemi32", "biosemi64", "biosemi128"):
-        cases, setup = suite(montage)
+        cases = [draw_case(setup, snr_db, k) for snr_db in SNRS_DB for k in range(n_cases)]
         yield montage, [(c.evoked, setup.fwd, c.noise_cov, {}) for c in cases]
         if montage == "biosemi64":
             kept = cases

@@ -94,9 +94,9 @@ def made_by(args, options, *notes):
     return "; ".join([" ".join(words), *notes, time.strftime("%F")])
 
 
-def tell(row):
-    """Print a row of a table while others are still made."""
-    print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+def tell(row, names=None):
+    """Print a row of a table while others are still made: all columns, or some."""
+    print(" ".join(f"{name}={row[name]}" for name in names or row), flush=True)
 
 
 # What is kept ----------------------------------------------------------------------------------

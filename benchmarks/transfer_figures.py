@@ -1,5 +1,6 @@
 """Figures of ``benchmarks/transfer.py``: all methods at a glance, and what accuracy depends on."""
 
+import textwrap
 from itertools import pairwise
 
 import numpy as np
@@ -53,9 +54,7 @@ def figure_factors(path, found, cases, metrics):
                 axes.set_title(f"{title}\n({_span(counts)} cases a point)", fontsize=14)
         arrow = "↑" if metrics[metric] else "↓"
         # in two lines: a row is not as high as a label is long
-        label = LABELS[metric].replace(" distance", "\ndistance").replace(" (close", "\n(close")
-        label = label.replace("-peak ", "-peak\n").replace("-time ", "-time\n")
-        label = label.replace("-region ", "-region\n")
+        label = textwrap.fill(LABELS[metric], 18)
         row[0].set_ylabel(f"{label} {arrow}", fontsize=14)
         if not metrics[metric]:
             row[0].set_ylim(bottom=0.0)

@@ -44,7 +44,7 @@ N_TIMES, N_BASELINE, SFREQ = 64, 200, 256.0
 _TEN_TWENTY = tuple("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split())
 # sources that near a true centre (mm) count as active: the grid of the inversion is 10 mm wide
 _TOLERANCE = 10.0
-_MAX_CORRELATION = 0.9
+MAX_CORRELATION = 0.9
 # waves that overlap more are drawn again: their mixture would not look event-related any more
 _LEAST_EIGENVALUE = 0.3
 
@@ -100,7 +100,35 @@ def draw_head(montage, head, n_channels):
     return HeadDraw(ratio, thickness, error, shifts)
 
 
-class Setup:
+class Grid:
+    """Where sources are looked for, on a coarser grid than they are simulated on.
+
+    It has ``positions`` and ``fine_positions`` (mm); ``coarse_in_fine`` is which fine source each
+    coarse one is, ``coarse_of_fine`` which coarse one is the nearest to each fine one.
+    """
+
+    @cached_property
+    def _gather(self):
+        return gather_matrix(self.coarse_of_fine, len(self.positions))
+
+    def to_coarse(self, currents):
+        """Moments of simulated sources, summed at the nearest source of the inversion."""
+        return self._gather @ currents
+
+    def place(self, centres, profiles, currents):
+        """Patches at fine sources as a :class:`Case` tells the truth about them."""
+        where = self.fine_positions[centres]
+        near = cdist(self.positions, where).min(axis=1) <= _TOLERANCE
+        return dict(
+            centres=where,
+            currents=currents,
+            truth=self.to_coarse(currents),
+            seeds=self.coarse_of_fine[centres],
+            active=near | (profiles[:, self.coarse_in_fine] >= 0.5).any(axis=0),
+        )
+
+
+class Setup(Grid):
     """A montage on the standard head, and on those simulated; forward solutions are kept."""
 
     # source spaces that simulate and that invert
@@ -129,7 +157,6 @@ class Setup:
         self.coarse_in_fine, self.coarse_of_fine = join_grids(
             fine["src"], self.fwd["src"], self.fine_graph
         )
-        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
 
     @cached_property
     def depth(self):
@@ -175,10 +202,6 @@ class Setup:
             channel["loc"][:3] += 1e-3 * shift
         return info
 
-    def to_coarse(self, currents):
-        """Moments of fine sources, summed at the nearest source of the inversion."""
-        return self._gather @ currents
-
 
 def draw_case(setup, snr_db, number):
     """Simulate the case of a number at one of ``SNRS_DB``."""
@@ -186,7 +209,7 @@ def draw_case(setup, snr_db, number):
     rng = np.random.default_rng(address)
     head = int(rng.integers(N_HEADS))
     n_patches = int(rng.integers(1, 5))
-    correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
+    correlation = float(rng.uniform(0.0, MAX_CORRELATION))
     background = float(rng.uniform(0.0, 0.8))
     centres, extents, moments = draw_patches(rng, len(setup.fine_positions), n_patches)
     courses = draw_courses(rng, n_patches, correlation)
@@ -202,17 +225,11 @@ def draw_case(setup, snr_db, number):
     evoked.set_eeg_reference(projection=True)
 
     drawn = setup.heads[head]
-    coarse_profiles = profiles[:, setup.coarse_in_fine]
-    near = cdist(setup.positions, setup.fine_positions[centres]).min(axis=1) <= _TOLERANCE
     return Case(
         evoked=evoked,
         noise_cov=noise_covariance(noise[:, :N_BASELINE], evoked.info),
-        centres=setup.fine_positions[centres],
         peaks=np.abs(courses).argmax(axis=1),
-        currents=currents,
-        truth=setup.to_coarse(currents),
-        seeds=setup.coarse_of_fine[centres],
-        active=near | (coarse_profiles >= 0.5).any(axis=0),
+        **setup.place(centres, profiles, currents),
         factors=dict(
             montage=setup.montage,
             n_channels=len(setup.info["ch_names"]),
