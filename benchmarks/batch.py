@@ -9,12 +9,11 @@ the first figure, and taken out of the second: the slope between few and many fi
 """
 
 import tempfile
-import time
 from pathlib import Path
 
 import mne
 import numpy as np
-from common import draw_dipoles, machine, make_info, write_rows
+from common import draw_dipoles, machine, make_info, timed, write_rows
 from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
@@ -43,9 +42,7 @@ def make_study(folder, n_files, seed):
 def run(files, fwd, options):
     """Localise all files into an empty folder; return seconds."""
     with tempfile.TemporaryDirectory() as out:
-        started = time.perf_counter()
-        records = mne_mmnet.localize_files(files, fwd, out=out, **options)
-        seconds = time.perf_counter() - started
+        records, seconds = timed(mne_mmnet.localize_files, files, fwd, out=out, **options)
     assert all(record.status == "done" for record in records)
     return seconds
 

@@ -20,13 +20,12 @@ and said so.
 
 import importlib.util
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
-from common import make_info, write_rows
+from common import make_info, timed, write_rows
 from mne.io.constants import FIFF
 from mne.transforms import Transform, apply_trans, invert_transform
 from runner import RESULTS, made_by, make_parser, quiet, tell
@@ -153,9 +152,7 @@ def compare_spheres(solvers):
     """One row an eccentricity and orientation, for each solver."""
     info, electrodes = electrodes_on_sphere()
     for name, make in solvers.items():
-        start = time.perf_counter()
-        bem = make()
-        seconds = time.perf_counter() - start
+        bem, seconds = timed(make)
         rng = np.random.default_rng(SEED)
         for eccentricity in ECCENTRICITIES:
             places, moments = draw_dipoles(eccentricity, N_PLACES, rng)

@@ -41,7 +41,7 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import machine, make_info, write_rows
+from common import machine, make_info, timed, write_rows
 from drawing import save, strip
 from invert import solver_registry
 from invert.benchmark import runner as invert_runner
@@ -244,10 +244,8 @@ def run(folder, solvers, args):
         known = stores[solver].records.get((seed, dataset))
         if solver not in refreshed and not is_due(known, args.time_limit):
             continue
-        start = time.perf_counter()
         task = (forward, info, dataset, seed, solver, args.n_samples)
-        found = supervise(task, args.time_limit, args.memory)
-        taken = time.perf_counter() - start
+        found, taken = timed(supervise, task, args.time_limit, args.memory)
         limits = dict(time_limit=args.time_limit, memory_limit=args.memory, machine=machine())
         factors = dict(dataset=dataset, seed=seed, solver=solver, n_samples=args.n_samples)
         stores[solver].add(factors, found | limits)

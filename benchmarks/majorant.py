@@ -23,14 +23,13 @@ of those shown, until the excess that the analytic majorant has after 50, and Ma
 and ``majorant.png``.
 """
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from common import read_rows, write_rows
+from common import read_rows, timed, write_rows
 from drawing import COLOURS, save
 from intervals import clustered_interval
 from majorant_training import read_descent, with_curvature
@@ -263,9 +262,8 @@ def trace(task, method):
     n_evaluations, seconds, found, last = 0, 0.0, {}, None
     steps, budgets = method(task), list(SHOWN)
     while budgets:
-        started = time.perf_counter()
-        current, cost = next(steps)
-        seconds += time.perf_counter() - started
+        (current, cost), spent = timed(next, steps)
+        seconds += spent
         n_evaluations += cost
         while budgets and n_evaluations > budgets[0]:
             found[budgets.pop(0)] = last

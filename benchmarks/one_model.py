@@ -26,14 +26,13 @@ Seconds are wall-clock, one call with a prepared operator (median), and what the
 took. Writes ``one_model.csv``.
 """
 
-import time
 from dataclasses import dataclass
 from unittest import mock
 
 import mne
 import numpy as np
 import transfer_suite
-from common import write_rows
+from common import timed, write_rows
 from intervals import mean_columns
 from people_scores import strongest_error
 from runner import Store, answers, deciding, made_by, make_parser, measured, run, slug, tell
@@ -176,18 +175,16 @@ class Setting:
 
     def measure(self, case, model):
         """Invert one recording and score it."""
-        begun = time.perf_counter()
-        operator = self.operator(case, model)
-        started = time.perf_counter()
-        estimate = apply_mmnet_inverse(case.evoked, operator).data
-        seconds = time.perf_counter() - started
+        operator, prepare_s = timed(self.operator, case, model)
+        stc, seconds = timed(apply_mmnet_inverse, case.evoked, operator)
+        estimate = stc.data
         positions = 1e3 * self.fwd["source_rr"]
         power = mean_power(self.smooth @ estimate)
         truth = mean_power(self.smooth_truth @ case.currents)
         common = self.setup.positions
         return dict(
             ms=1e3 * seconds,
-            prepare_s=started - begun,
+            prepare_s=prepare_s,
             floor_mm=localization_errors(case.centres, positions).mean(),
             strongest_region_error_mm=strongest_region_error(
                 estimate,

@@ -39,7 +39,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import write_rows
+from common import timed, write_rows
 from paper_scores import (
     BATCH,
     CLASSICAL,
@@ -126,9 +126,7 @@ def measure_times(args):
         with torch.inference_mode():
             for k in range(18):
                 one = batch.data[k % BATCH : k % BATCH + 1]
-                started = time.perf_counter()
-                estimator(batch.model, one)
-                spent.append(1e3 * (time.perf_counter() - started))
+                spent.append(1e3 * timed(estimator, batch.model, one)[1])
         times[name] = float(np.median(spent[3:]))
     return times
 

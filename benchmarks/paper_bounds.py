@@ -5,12 +5,11 @@
 Writes ``paper_bounds_shipped.csv``; of the weights of ``paper.py``, see ``paper_claims.py``.
 """
 
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import write_rows
+from common import timed, write_rows
 from paper_setup import read_heads, validation_set
 from runner import made_by, make_parser
 
@@ -72,8 +71,8 @@ def slope_bounds(regulariser):
         methods["averaged operators"] = lambda: averaged_norm(*layers)
         methods["semidefinite"] = lambda: sdp_norm(*layers)
     for name, method in methods.items():
-        started = time.perf_counter()
-        found[name] = float(method()), time.perf_counter() - started
+        bound, seconds = timed(method)
+        found[name] = float(bound), seconds
     return found
 
 
@@ -123,13 +122,10 @@ def measure_slopes(estimator, batch, n_steps=10):
         for where, point in points.items()
     }
     for row, problem, proposer in runs.values():
-        started = time.perf_counter()
-        last, found = certify(descend(problem, start, proposer, n_steps))
-        spent = time.perf_counter() - started
+        (last, found), spent = timed(certify, descend(problem, start, proposer, n_steps))
         rows.append(_row(row, hessians, found, cosine(last.point.x, batch.currents), spent))
-    started = time.perf_counter()
-    last, found = certify(estimator.certified_iterates(batch.model, batch.data, n_steps))
-    spent = time.perf_counter() - started
+    iterates = estimator.certified_iterates(batch.model, batch.data, n_steps)
+    (last, found), spent = timed(certify, iterates)
     row = dict.fromkeys(rows[0], "") | dict(bound="learned curvature", valid="checked")
     rows.append(_row(row, hessians, found, cosine(last.point.x, batch.currents), spent))
     return [{key: row.get(key, "") for key in rows[0]} for row in rows]

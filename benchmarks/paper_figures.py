@@ -1,9 +1,8 @@
 """Figures of ``benchmarks/paper.py``: estimates on the cortex, descent, and what majorants buy."""
 
-import time
-
 import numpy as np
 import torch
+from common import timed
 from drawing import COLOURS, DASHES, MARKERS, save, strip
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -48,9 +47,7 @@ def majorant_traces(estimator, batch, n_steps, n_products=16):
     }
     certificates, seconds = {}, {}
     for name, iterates in runs.items():
-        started = time.perf_counter()
-        _, certificates[name] = certify(iterates)
-        seconds[name] = time.perf_counter() - started
+        (_, certificates[name]), seconds[name] = timed(certify, iterates)
     traces = {name: found.objective.cpu().numpy() for name, found in certificates.items()}
     return traces, certificates, seconds
 

@@ -33,7 +33,7 @@ from types import SimpleNamespace
 import mne
 import numpy as np
 import torch
-from common import MONTAGES, machine, read_rows, referenced, write_rows
+from common import MONTAGES, machine, read_rows, referenced, timed, write_rows
 from floor import count_work, measure_rates
 from mne.minimum_norm import apply_inverse, make_inverse_operator, prepare_inverse_operator
 from peers import PEERS, check_peers
@@ -170,9 +170,7 @@ def measure(head, args, slow):
                 call()
             memory[name] = peak.peak
             return
-        started = time.perf_counter()
-        call()
-        seconds[name].append((time.perf_counter() - started) / unit)
+        seconds[name].append(timed(call)[1] / unit)
 
     for repeat in range(args.repeats + 1):
         evoked = mne.EvokedArray(draw_data(rng, head.gain, head.sampler), head.info)

@@ -13,7 +13,6 @@ beside a process that keeps one core busy: two threads wait for each other. Writ
 import os
 import resource
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -21,7 +20,16 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import busy_cores, by_turns, draw_dipoles, machine, make_info, referenced, write_rows
+from common import (
+    busy_cores,
+    by_turns,
+    draw_dipoles,
+    machine,
+    make_info,
+    referenced,
+    timed,
+    write_rows,
+)
 from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
@@ -97,9 +105,7 @@ def measure_raw(minutes):
         raw = mne.io.read_raw_fif(path, preload=False)
         before = peak_mb()
         label = mne.Label(fwd["src"][0]["vertno"][:N_LABEL], hemi="lh", subject="fsaverage5")
-        started = time.perf_counter()
-        mne_mmnet.apply_mmnet_inverse_raw(raw, operator, label=label)
-        seconds = time.perf_counter() - started
+        _, seconds = timed(mne_mmnet.apply_mmnet_inverse_raw, raw, operator, label=label)
     return [
         dict(
             what=f"raw, {minutes:g} min at {SFREQ:g} Hz, label of {N_LABEL} sources",
