@@ -16,14 +16,15 @@ import mne
 import numpy as np
 from common import write_rows
 from mne.transforms import apply_trans
+from people_suite import draw_head, worn_leadfield
 from runner import made_by, make_parser, quiet
 from scipy.spatial.transform import Rotation
 
 import mne_mmnet
 from mne_mmnet._mne import doubt_positions, electrode_positions
 from mne_mmnet.dictionary.regions import Regions
-from mne_mmnet.simulation.people import PersonHead, TemplateHead
-from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
+from mne_mmnet.simulation.people import TemplateHead
+from mne_mmnet.simulation.person import tilt_normals
 
 SEED = 23
 SFREQ, N_TIMES = 500.0, 60
@@ -137,17 +138,10 @@ class Heads:
         info = mne.create_info(list(NAMES), SFREQ, "eeg").set_montage("biosemi64")
         places = np.array([channel["loc"][:3] for channel in info["chs"]])
         self.template = TemplateHead("ico3", info, places)
-        variety = PeopleVariety()
         self.people = []
         for number in range(n_people):
-            head = PersonHead(
-                self.template, Person.draw(variety, SEED, number), variety.digitised_mm
-            )
-            drawn = head.person
-            maps = head.deform, head.deform_brain
-            gain, _ = self.template.leadfields(
-                head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps
-            )
+            head = draw_head(self.template, SEED, number)
+            gain = worn_leadfield(head)
             rng = np.random.default_rng([SEED, number])
             normals = tilt_normals(rng, self.template.normals, self.template.positions, 25.0)
             digitised = apply_trans(self.template.trans, head.digitised)

@@ -135,11 +135,7 @@ def smooth_surface(target, origin):
     """Matrix that spreads currents of one source space and reads them at another's locations."""
     blocks = []
     for there, here in zip(target, origin, strict=True):
-        edges = here["tris"][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-        length = 1e3 * np.linalg.norm(here["rr"][edges[:, 0]] - here["rr"][edges[:, 1]], axis=1)
-        n_vertices = len(here["rr"])
-        # the two triangles of an edge go through it in opposite directions: no entry twice
-        mesh = sparse.coo_array((length, edges.T), shape=(n_vertices, n_vertices)).tocsr()
+        mesh = 1e3 * mne.surface.mesh_dist(here["tris"], here["rr"])
         distance = dijkstra(mesh, directed=False, indices=there["vertno"], limit=_SMOOTH.radius)
         blocks.append(sparse.csr_array(_SMOOTH(distance[:, here["vertno"]])))
     return sparse.block_diag(blocks, format="csr")

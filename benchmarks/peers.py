@@ -10,7 +10,6 @@ solver of it is called, only.
 import importlib.util
 
 import mne
-import numpy as np
 
 from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm
 
@@ -119,16 +118,9 @@ def _invertmeeg(name):
 
 def _fill(stc, setup):
     """Put the active sources of a sparse estimate where they belong; zeros elsewhere."""
-    currents = np.zeros((len(setup.positions), stc.data.shape[1]))
-    offset, rows = 0, []
-    for space, vertices in zip(setup.fwd["src"], stc.vertices, strict=True):
-        rows.append(offset + np.searchsorted(space["vertno"], vertices))
-        offset += space["nuse"]
-    rows = np.concatenate(rows)
-    if len(rows) == 0:
+    if not stc.data.size:
         raise RuntimeError("no active source found")
-    currents[rows] = stc.data
-    return currents
+    return stc.expand([space["vertno"] for space in setup.fwd["src"]]).data
 
 
 PEERS = (

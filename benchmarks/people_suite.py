@@ -48,6 +48,7 @@ from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 
 SEED, POPULATION, N_PEOPLE = 2027, 2000, 24
+VARIETY = PeopleVariety()
 FOLDER = CACHE / "people" / "heads"
 HEADS = ("template", "own")
 PARTS = ("main", "dipole")
@@ -76,15 +77,26 @@ class TrueHead:
     digitised: np.ndarray
 
 
-def worn_gain(head, variety, normals, positions):
+def draw_head(template, seed, number):
+    """Draw one person's head of a population."""
+    person = Person.draw(VARIETY, seed, number)
+    return PersonHead(template, person, VARIETY.digitised_mm)
+
+
+def worn_leadfield(head):
+    """Lead field (n_electrodes, n_sources, 3) of a person's head as it is; V/(A·m)."""
+    drawn, maps = head.person, (head.deform, head.deform_brain)
+    return head.template.leadfields(head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps)[0]
+
+
+def worn_gain(head, normals, positions):
     """Lead field of a person's head as it is, along folds of their own, and their normals.
 
     The template has its sources at ``positions`` (mm), with ``normals``.
     """
-    drawn, maps = head.person, (head.deform, head.deform_brain)
-    gain, _ = head.template.leadfields(head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps)
-    rng = np.random.default_rng([*drawn.seed, 3])
-    normals = tilt_normals(rng, normals, positions, rng.uniform(*variety.tilt))
+    gain = worn_leadfield(head)
+    rng = np.random.default_rng([*head.person.seed, 3])
+    normals = tilt_normals(rng, normals, positions, rng.uniform(*VARIETY.tilt))
     return np.einsum("esk,sk->es", gain, normals), normals
 
 
@@ -96,9 +108,8 @@ class People:
     askew by itself.
     """
 
-    def __init__(self, folder, variety=None, *, fine="ico4", coarse="ico3", montages=MONTAGES):
+    def __init__(self, folder, *, fine="ico4", coarse="ico3", montages=MONTAGES):
         self.folder, self.montages = Path(folder), tuple(montages)
-        self.variety = PeopleVariety() if variety is None else variety
         self.spacings = dict(fine=fine, coarse=coarse)
         self.infos = {montage: montage_info(montage) for montage in montages}
 
@@ -130,10 +141,6 @@ class People:
         names = self._all[0]["ch_names"]
         return [row for row, name in enumerate(names) if name.startswith(f"{montage}/")]
 
-    def _head(self, template, person):
-        drawn = Person.draw(self.variety, POPULATION, person)
-        return PersonHead(template, drawn, self.variety.digitised_mm)
-
     @lru_cache(maxsize=2)  # noqa: B019 - there is one population in a run
     def true(self, person):
         """Head of a person as it is (:class:`TrueHead`)."""
@@ -146,8 +153,9 @@ class People:
             return TrueHead(**{name: file[name] for name in file.files})
 
     def _make_true(self, person):
-        head, template = self._head(self.fine, person), self.fine
-        gain, normals = worn_gain(head, self.variety, template.normals, template.positions)
+        template = self.fine
+        head = draw_head(template, POPULATION, person)
+        gain, normals = worn_gain(head, template.normals, template.positions)
         places = [
             head.deform_brain(space["rr"], depth)[space["vertno"]]
             for space, depth in zip(template.src, template.depths, strict=False)
@@ -164,7 +172,8 @@ class People:
         """Forward solution of a person's own head for all electrodes."""
         path = self.folder / f"person{person:02d}-own-fwd.fif"
         if not path.exists():
-            head, template = self._head(self.coarse, person), self.coarse
+            template = self.coarse
+            head = draw_head(template, POPULATION, person)
             shared = join_grids(self.fine.src, template.src, self.fine_graph)[0]
             bem = template.solve_bem(NOMINAL_RATIO, head.person.skull_thickness, head.deform)
             fwd = template.forward(
