@@ -31,6 +31,7 @@ from drawing import COLOURS, DASHES, MARKERS, save, strip
 from intervals import clustered_interval
 from matplotlib.figure import Figure
 from people_run import add_options, ask
+from people_scores import LEVELS
 from people_suite import HEADS, MONTAGES, SNRS_DB
 from runner import made_by, make_parser
 from scipy.stats import norm
@@ -39,7 +40,6 @@ import mne_mmnet
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.template.cortex import wall_vertices
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # what the regions are meant to hold: level and tolerance
 TARGETS = ((0.5, 0.04), (0.9, 0.03))
 # half-widths, in standard deviations

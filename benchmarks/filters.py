@@ -1,6 +1,5 @@
 """Filters beside MNE's prepared inverse operators: time and memory; 64 channels × 1284 sources.
 
-    pip install -c constraints.txt -e .
     python benchmarks/filters.py                # minutes
 
 Both methods get the same data, forward solution, covariance, label and orientation (fixed, or

@@ -1,6 +1,5 @@
 """How accurate filters are on other people's heads: single trials, and alpha at rest.
 
-    pip install -c constraints.txt -e .
     python benchmarks/filters_accuracy.py             # an hour on one core; --people 8 for a part
 
 People, heads, sources and noise are those of ``people_suite.py`` (never trained on; 64 electrodes;

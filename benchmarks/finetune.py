@@ -1,6 +1,5 @@
 """Fine-tuning: what ten minutes on one core gain on a foreign head, and whether they harm at home.
 
-    pip install -c constraints.txt -e .
     python benchmarks/finetune.py
 
 **child**: a sphere of 70 mm radius with a thin skull of high conductivity (0.03 S/m; 0.006 in

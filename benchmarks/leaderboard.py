@@ -438,19 +438,14 @@ def make_tables(folder, args):
     """Write both tables and the figure, from all results of these seeds that are there."""
     records = load(folder, args.seeds)
     datasets = list(invert_runner.BENCHMARK_DATASETS)
-    finished, unfinished = {}, []
-    for solver in dict.fromkeys(solver for solver, *_ in records):
-        seeds = [
-            seed
-            for seed in args.seeds
-            if all((solver, seed, dataset) in records for dataset in datasets)
-        ]
-        if seeds:
-            finished[solver] = seeds
-        else:
-            unfinished.append(solver)
-    if unfinished:
+    finished = {solver: [] for solver, *_ in records}
+    for solver, seeds in finished.items():
+        for seed in args.seeds:
+            if all((solver, seed, dataset) in records for dataset in datasets):
+                seeds.append(seed)
+    if unfinished := [solver for solver, seeds in finished.items() if not seeds]:
         print(f"Left out, as no seed of theirs is finished: {unfinished}")
+    finished = {solver: seeds for solver, seeds in finished.items() if seeds}
     common = [seed for seed in args.seeds if all(seed in seeds for seeds in finished.values())]
     if not common:
         raise RuntimeError(f"No seed was run by all solvers: {finished}. Run all of them on one.")

@@ -274,13 +274,11 @@ def table(records):
 def write(path, rows, comment):
     """Write the rows as text, a table for each group."""
     lines, last = [f"# {comment}"], None
-    decimals = {k: v[1] for k, v in COLUMNS.items()}
-    for extra in EXTRA.values():
-        decimals |= {k: v[1] for k, v in extra.items()}
+    columns = functools.reduce(dict.__or__, EXTRA.values(), COLUMNS)
     for group, level, n, cells in rows:
         texts = []
         for name, (value, low, high) in cells.items():
-            d = decimals[name]
+            d = columns[name][1]
             text = f"{value + 0.0:.{d}f}"
             texts.append(text if low is None else f"{text} ({low:.{d}f} … {high:.{d}f})")
         widths = [max(len(name), 20 if v[1] is not None else 0) for name, v in cells.items()]

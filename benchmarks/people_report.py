@@ -73,6 +73,13 @@ def _values(records, keys, metric):
     return np.array([v for v, _ in pairs], float), np.array([p for _, p in pairs], int)
 
 
+def _pair(first, second, montages, metric):
+    """Scores of the recordings that two methods share, which they are, and whose."""
+    keys = sorted(key for key in first.keys() & second.keys() if key[0] in montages)
+    mine, people = _values(first, keys, metric)
+    return keys, mine, _values(second, keys, metric)[0], people
+
+
 def _n_failed(records, keys):
     return sum(records[key]["failure"] is not None for key in keys)
 
@@ -152,9 +159,7 @@ def _against_best(methods, name, others, where, metric, more_is_better):
     """Compare with the one of the others over which the lead is smallest."""
     sign, best = 1.0 if more_is_better else -1.0, None
     for other in (o for o in others if o in methods and o != name):
-        keys = sorted(k for k in methods[name].keys() & methods[other].keys() if k[0] in where)
-        mine, people = _values(methods[name], keys, metric)
-        theirs, _ = _values(methods[other], keys, metric)
+        _, mine, theirs, people = _pair(methods[name], methods[other], where, metric)
         if len(mine) < 2:
             continue
         gain = mine - theirs
@@ -237,22 +242,15 @@ def compare_covariances(stores, part, montages, names):
             for name in (n for n in names if n in methods):
                 known = with_one.get(head, {}).get(name, {})
                 for metric in LEAD:
-                    keys = sorted(
-                        k for k in known.keys() & methods[name].keys() if k[0] in montages
-                    )
-                    first, people = _values(known, keys, metric)
-                    other, _ = _values(methods[name], keys, metric)
+                    keys, first, other, people = _pair(known, methods[name], montages, metric)
                     if len(first) < 2:
                         continue
                     change = difference_columns(first - other, LEAD[metric], people)
                     del change["verdict"]
-                    rows.append(
-                        dict(head=head, method=name, covariance=kind, metric=metric)
-                        | dict(n=len(first), n_failed=_n_failed(methods[name], keys))
-                        | dict(mean=f"{other.mean():.4g}")
-                        | dict(mean_60_s=f"{first.mean():.4g}")
-                        | change
-                    )
+                    row = dict(head=head, method=name, covariance=kind, metric=metric)
+                    row |= dict(n=len(first), n_failed=_n_failed(methods[name], keys))
+                    row |= dict(mean=f"{other.mean():.4g}", mean_60_s=f"{first.mean():.4g}")
+                    rows.append(row | change)
     return rows
 
 

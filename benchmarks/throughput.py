@@ -1,6 +1,5 @@
 """Epochs, continuous data and streams: time, memory and latency; 64 channels × 1175 sources.
 
-    pip install -c constraints.txt -e .
     python benchmarks/throughput.py
 
 Every part runs in a process of its own, so that its peak memory is its own. Epochs: the batched

@@ -8,17 +8,14 @@ from drawing import COLOURS, DASHES, MARKERS, save, strip
 from intervals import clustered_interval
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from people_report import TITLES
 
 from mne_mmnet.baselines.classical import CLASSICAL
 from mne_mmnet.metrics import confidence_interval
 
 OURS = "mmnet"
-LABELS = {
-    "earth_movers_distance_mm": "Earth mover's distance (mm)",
-    "auc": "ROC AUC (close/far balanced)",
-    "space_time_cosine": "Space-time cosine",
+LABELS = TITLES | {
     "localization_error_mm": "Nearest-peak error (mm)",
-    "strongest_region_error_mm": "Strongest-region error (mm)",
     "strongest_peak_error_mm": "Strongest-peak error (mm)",
 }
 _DEPTHS = (0.0, 12.0, 18.0, 26.0, 36.0, 62.0)
