@@ -53,20 +53,17 @@ def _turned(axis, degrees):
 
 
 def _one_bad(places, data, rng):
-    data = data.copy()
     data[rng.integers(len(data))] += 50e-6
     return places, data
 
 
 def _three_noisy(places, data, rng):
-    data = data.copy()
     rows = rng.choice(len(data), 3, replace=False)
     data[rows] += 2e-5 * rng.standard_normal((3, data.shape[1]))
     return places, data
 
 
 def _bridged(places, data, rng):
-    data = data.copy()
     a, b = rng.choice(len(data), 2, replace=False)
     data[b] = data[a]
     return places, data
@@ -83,7 +80,6 @@ def _alphabetical(places, data, rng):
 
 def _exchanged(places, data, rng):
     """Exchange two cables, anywhere on the head."""
-    data = data.copy()
     pair = rng.choice(len(data), 2, replace=False)
     data[pair] = data[pair[::-1]]
     return places, data
@@ -94,7 +90,6 @@ def _mirror_pair(places, data, rng):
     sided = [name for name in NAMES if name[-1] in "13579"]
     left = sided[rng.integers(len(sided))]
     right = left[:-1] + str(int(left[-1]) + 1)
-    data = data.copy()
     pair = np.array([NAMES.index(left), NAMES.index(right)])
     data[pair] = data[pair[::-1]]
     return places, data
@@ -102,7 +97,6 @@ def _mirror_pair(places, data, rng):
 
 def _neighbours(places, data, rng):
     """Exchange two electrodes next to each other."""
-    data = data.copy()
     one = rng.integers(len(data))
     order = np.argsort(np.linalg.norm(places - places[one], axis=1))
     pair = np.array([one, order[rng.integers(1, 5)]])
@@ -110,7 +104,7 @@ def _neighbours(places, data, rng):
     return places, data
 
 
-# kind: (in the list of cases, what names it rightly, what it does to positions and data)
+# kind: (in the list of cases, what names it rightly, what it does to positions and data, in place)
 FAULTS = {
     "axes: x to the nose": (True, ("frame",), _turned("z", 90)),
     "left and right exchanged": (True, ("mirror",), lambda p, d, _: (p * [-1, 1, 1], d)),
@@ -196,7 +190,7 @@ def run_faults(heads, n_each, n_pairs):
             places, data = heads.draw(100 * k + number)
             right, _ = localize(places, data)
             rng = np.random.default_rng([SEED, 2, k, number])
-            where, texts = localize(*spoil(places, data, rng))
+            where, texts = localize(*spoil(places, data.copy(), rng))
             found = name_faults(texts)
             yield dict(
                 kind=kind,

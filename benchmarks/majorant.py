@@ -24,6 +24,7 @@ and ``majorant.png``.
 """
 
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -157,21 +158,17 @@ def mackay_factor(task, point, majorant):
     return 0.5 + 0.5 * (held / majorant.b.clamp_min(1e-30)).clamp(0.0, 1.0)
 
 
-def plain(factor):
+def plain(factor, task):
     """Make steps of a majorant whose curvature is multiplied by a factor."""
-
-    def run(task):
-        objective = task.problem.objective
-        current = first_iterate(objective, task.problem.start)
-        yield current, 1
-        while True:
-            majorant = EvidenceMajorant(*objective.coefficients(current.point))
-            bold = majorant.minimiser(factor(task, current.point, majorant), _MAX_STEP)
-            safe = majorant.minimiser(1.0, _MAX_STEP)
-            current = certified_step(objective, current, _proposals(bold, safe))
-            yield current, 1 + int(current.retries)
-
-    return run
+    objective = task.problem.objective
+    current = first_iterate(objective, task.problem.start)
+    yield current, 1
+    while True:
+        majorant = EvidenceMajorant(*objective.coefficients(current.point))
+        bold = majorant.minimiser(factor(task, current.point, majorant), _MAX_STEP)
+        safe = majorant.minimiser(1.0, _MAX_STEP)
+        current = certified_step(objective, current, _proposals(bold, safe))
+        yield current, 1 + int(current.retries)
 
 
 def _proposals(*steps):
@@ -224,18 +221,14 @@ def anderson(task):
         yield current, 1 + int(current.retries)
 
 
-def learned(network=None, sweep=None):
+def learned(task, network=None, sweep=None):
     """Make the steps of the model's curvature network, or of another one."""
-
-    def run(task):
-        chosen = task.network if network is None else network
-        if sweep is not None:
-            config = replace(chosen.config, sweep=sweep)
-            chosen = SimpleNamespace(curvature=chosen.curvature, config=config)
-        for number, current in enumerate(iterate(chosen, task.problem, 10_000)):
-            yield current, 1 + int(current.retries) if number else 1
-
-    return run
+    chosen = task.network if network is None else network
+    if sweep is not None:
+        config = replace(chosen.config, sweep=sweep)
+        chosen = SimpleNamespace(curvature=chosen.curvature, config=config)
+    for number, current in enumerate(iterate(chosen, task.problem, 10_000)):
+        yield current, 1 + int(current.retries) if number else 1
 
 
 def random_network(network):
@@ -248,12 +241,12 @@ def random_network(network):
 
 
 METHODS = {
-    "analytic": plain(analytic_factor),
-    "MacKay": plain(mackay_factor),
+    "analytic": partial(plain, analytic_factor),
+    "MacKay": partial(plain, mackay_factor),
     "SQUAREM": squarem,
     "Anderson": anderson,
-    "learned": learned(),
-    "learned, all atoms": learned(sweep=1),
+    "learned": learned,
+    "learned, all atoms": partial(learned, sweep=1),
 }
 
 
@@ -361,9 +354,11 @@ class Worker:
     def __init__(self, args):
         self.args, self.people = args, People(args.folder)
         model = read_model(args.model)
-        self.methods = METHODS | {"random weights": learned(random_network(model.network))}
+        random = random_network(model.network)
+        self.methods = METHODS | {"random weights": partial(learned, network=random)}
         if args.descent is not None:
-            self.methods["learned for J"] = learned(read_descent(args.descent, model))
+            network = read_descent(args.descent, model)
+            self.methods["learned for J"] = partial(learned, network=network)
 
     def __call__(self, address, due):
         kind, montage, person = address

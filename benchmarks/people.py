@@ -24,7 +24,7 @@ and of ``--covariance short`` or ``none`` what a covariance is worth, ``people_c
 """
 
 import atexit
-import functools
+from functools import cache, partial
 
 import mne
 import numpy as np
@@ -62,14 +62,10 @@ LINEAR = ("sLORETA", "eLORETA")
 OLD = {f"mmnet {BASE}": {}, f"mmnet {BASE}, loose=0.2": dict(loose=0.2)}
 
 
-def _peer(name):
-    def apply(case, inversion):
-        noise_cov = _ad_hoc(case.evoked.info) if case.noise_cov is None else case.noise_cov
-        if name == BEST_CLASSICAL:
-            return Estimate.of(sloreta_loose(case.evoked, noise_cov, inversion), inversion)
-        return Estimate.of(PEERS[name](case.evoked, noise_cov, inversion), inversion)
-
-    return apply
+def _peer(name, case, inversion):
+    noise_cov = _ad_hoc(case.evoked.info) if case.noise_cov is None else case.noise_cov
+    method = sloreta_loose if name == BEST_CLASSICAL else PEERS[name]
+    return Estimate.of(method(case.evoked, noise_cov, inversion), inversion)
 
 
 def _ad_hoc(info):
@@ -80,24 +76,19 @@ def _ad_hoc(info):
     return mne.Covariance(data, white.ch_names, [], info["projs"], 0)
 
 
-def _ours(model, options):
+def _ours(model, options, case, inversion):
     """Run this package as users call it: vectors where the orientation is not fixed."""
-    fixed = options.get("loose") == 0.0
-
-    def apply(case, inversion):
-        stc, uncertainty = mne_mmnet.apply_mmnet_inverse(
-            case.evoked,
-            inversion.free,
-            case.noise_cov,
-            model=model,
-            pick_ori=None if fixed else "vector",
-            return_uncertainty=True,
-            **options,
-        )
-        level, std = uncertainty.confidence.data[:, 0], uncertainty.std.data[:, 0]
-        return Estimate.of(stc.data, inversion, level=level, std=std)
-
-    return apply
+    stc, uncertainty = mne_mmnet.apply_mmnet_inverse(
+        case.evoked,
+        inversion.free,
+        case.noise_cov,
+        model=model,
+        pick_ori=None if options.get("loose") == 0.0 else "vector",
+        return_uncertainty=True,
+        **options,
+    )
+    level, std = uncertainty.confidence.data[:, 0], uncertainty.std.data[:, 0]
+    return Estimate.of(stc.data, inversion, level=level, std=std)
 
 
 def _paper(case, inversion):
@@ -106,7 +97,7 @@ def _paper(case, inversion):
     return Estimate.of(stc.data, inversion)
 
 
-@functools.cache
+@cache
 def _serve():
     """Start the commit to compare with; it ends with this process."""
     other = Revision(BASE)
@@ -114,35 +105,31 @@ def _serve():
     return other
 
 
-def _old(options):
+def _old(options, case, inversion):
     """Run the commit to compare with; it fixed the orientation unless told otherwise."""
-
-    def apply(case, inversion):
-        found = _serve().localise(
-            case.evoked,
-            case.noise_cov,
-            inversion,
-            pick_ori="vector" if options else None,
-            return_uncertainty=True,
-            **options,
-        )
-        return Estimate.of(found["data"], inversion, level=found["level"], std=found["std"])
-
-    return apply
+    found = _serve().localise(
+        case.evoked,
+        case.noise_cov,
+        inversion,
+        pick_ori="vector" if options else None,
+        return_uncertainty=True,
+        **options,
+    )
+    return Estimate.of(found["data"], inversion, level=found["level"], std=found["std"])
 
 
 def make_methods(model):
     """Name every method: functions of (case, inversion) that return an :class:`Estimate`."""
-    methods = {name: _ours(model, options) for name, options in OURS.items()}
-    methods |= {name: _old(options) for name, options in OLD.items()}
+    methods = {name: partial(_ours, model, options) for name, options in OURS.items()}
+    methods |= {name: partial(_old, options) for name, options in OLD.items()}
     methods[PAPER] = _paper
-    return methods | {name: _peer(name) for name in (*SHOWN, BEST_CLASSICAL)}
+    return methods | {name: partial(_peer, name) for name in (*SHOWN, BEST_CLASSICAL)}
 
 
 def make(args):
     """Make the worker of a process."""
     methods = make_methods(args.model)
-    ask = {name: functools.partial(solve, score, methods[name]) for name in args.names}
+    ask = {name: partial(solve, score, methods[name]) for name in args.names}
     return Answers(args, ask)
 
 
