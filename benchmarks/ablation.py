@@ -14,10 +14,10 @@ the full model are paired; 95 % bootstrap intervals with people as clusters. Wri
 ``ablation.csv``.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -95,26 +95,18 @@ def _plain_prior(context, log_cost, n_rank):
     return *assemble(log_cost, weight, centre), centre
 
 
-def without_start(hyperprior):
+def without_start(hyperprior, context, graph, n_rank):
     """Start where the preview ends."""
-
-    def answer(context, graph, n_rank):
-        cost, barrier, _, summary = hyperprior(context, graph, n_rank)
-        return cost, barrier, context.start, summary
-
-    return answer
+    cost, barrier, _, summary = hyperprior(context, graph, n_rank)
+    return cost, barrier, context.start, summary
 
 
-def without_cost(hyperprior):
+def without_cost(hyperprior, context, graph, n_rank):
     """Let every atom cost the same, and expect the noise at its base."""
-
-    def answer(context, graph, n_rank):
-        _, _, start, summary = hyperprior(context, graph, n_rank)
-        log_cost = torch.full_like(start[:, :-N_NOISE], base_log_cost(n_rank))
-        cost, barrier, _ = _plain_prior(context, log_cost, n_rank)
-        return cost, barrier, start, summary
-
-    return answer
+    _, _, start, summary = hyperprior(context, graph, n_rank)
+    log_cost = torch.full_like(start[:, :-N_NOISE], base_log_cost(n_rank))
+    cost, barrier, _ = _plain_prior(context, log_cost, n_rank)
+    return cost, barrier, start, summary
 
 
 def flat(context, graph, n_rank):
@@ -127,18 +119,14 @@ def flat(context, graph, n_rank):
     return cost, barrier, torch.cat([start, centre], 1), summary
 
 
-def points_only(hyperprior):
+def points_only(hyperprior, context, graph, n_rank):
     """Hold the wide patches at the lowest variance; points are an atom of every location."""
-
-    def answer(context, graph, n_rank):
-        cost, barrier, start, summary = hyperprior(context, graph, n_rank)
-        counts = torch.tensor([count for count, _ in graph.families])
-        wide = (counts < graph.n_sources).repeat_interleave(counts).nonzero()[:, 0]
-        cost, start = cost.clone(), start.clone()
-        cost[:, wide], start[:, wide] = _FORBIDDEN, U_MIN
-        return cost, barrier, start, summary
-
-    return answer
+    cost, barrier, start, summary = hyperprior(context, graph, n_rank)
+    counts = torch.tensor([count for count, _ in graph.families])
+    wide = (counts < graph.n_sources).repeat_interleave(counts).nonzero()[:, 0]
+    cost, start = cost.clone(), start.clone()
+    cost[:, wide], start[:, wide] = _FORBIDDEN, U_MIN
+    return cost, barrier, start, summary
 
 
 def without_errors(operator, route):
@@ -181,7 +169,7 @@ def make_variants(network):
     full = Parts(config, prior, network.curvature, config.n_steps)
     thorough = replace(config, sweep=1)
     champagne = Parts(thorough, flat, ConstantCurvature(1.0), 0)
-    single = replace(champagne, hyperprior=points_only(flat))
+    single = replace(champagne, hyperprior=partial(points_only, flat))
     variants = {
         FULL: Variant(full),
         "no error columns": Variant(full, without_errors),
@@ -192,13 +180,15 @@ def make_variants(network):
         "head told wrongly": Variant(full, told_wrongly),
         "head told wrongly, to the network only": Variant(full, mistold),
         "network told nothing": Variant(full, untold),
-        "points only": Variant(replace(full, hyperprior=points_only(prior))),
+        "points only": Variant(replace(full, hyperprior=partial(points_only, prior))),
         "analytic curvature": Variant(replace(full, curvature=ConstantCurvature(1.0))),
         "constant curvature 0.5": Variant(replace(full, curvature=ConstantCurvature(0.5))),
-        "no learned start": Variant(replace(full, hyperprior=without_start(prior))),
-        "no hyperprior": Variant(replace(full, hyperprior=without_cost(prior))),
+        "no learned start": Variant(replace(full, hyperprior=partial(without_start, prior))),
+        "no hyperprior": Variant(replace(full, hyperprior=partial(without_cost, prior))),
         "no screening": Variant(replace(full, config=thorough)),
-        "preview only": Variant(replace(full, hyperprior=without_start(prior), n_steps=0)),
+        "preview only": Variant(
+            replace(full, hyperprior=partial(without_start, prior), n_steps=0)
+        ),
     }
     for k in N_STEPS:
         if k != full.n_steps:
@@ -247,7 +237,7 @@ def table(records):
             cell = [r for r in records if r["head"] == head and snr_db in ("all", r["snr_db"])]
             people = [r["person"] for r in cell]
             for name in cell[0]["variants"] if cell else ():
-                of = functools.partial(column, cell)
+                of = partial(column, cell)
                 row = dict(head=head, snr_db=snr_db, variant=name, n=len(cell))
                 for metric in METRICS:
                     full, values = of(FULL, metric), of(name, metric)
@@ -266,7 +256,7 @@ def column(records, variant, name):
 
 def make(args):
     """Make what is asked of every recording."""
-    return functools.partial(measure, args.model, make_variants(read_model(args.model).network))
+    return partial(measure, args.model, make_variants(read_model(args.model).network))
 
 
 def main():

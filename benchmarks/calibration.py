@@ -64,23 +64,9 @@ def strongest_place(truth, regions):
     return regions.strongest(truth[:, most])
 
 
-class Grids:
-    """Area of a location, and regions, of the inversions of a run: few are other grids."""
-
-    def __init__(self):
-        self._known = {}
-
-    def __call__(self, inversion, person):
-        key = person if inversion.head == "own" else None
-        if key not in self._known:
-            area = location_area(inversion.fwd["src"])
-            self._known[key] = area, Regions(inversion.positions)
-        return self._known[key]
-
-
-def measure(model, grids, case, inversion):
+def measure(model, case, inversion):
     """Level at which the region reaches the truth, sizes of the regions, currents within."""
-    area, regions = grids(inversion, case.factors["person"])
+    area, regions = location_area(inversion.fwd["src"]), Regions(inversion.positions)
     stc, uncertainty = mne_mmnet.apply_mmnet_inverse(
         case.evoked,
         inversion.free,
@@ -229,7 +215,7 @@ def say(rows):
 
 def make(args):
     """Make what is asked of every recording."""
-    return functools.partial(measure, args.model, Grids())
+    return functools.partial(measure, args.model)
 
 
 def main():

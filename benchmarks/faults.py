@@ -104,7 +104,7 @@ def _neighbours(places, data, rng):
     return places, data
 
 
-# kind: (in the list of cases, what names it rightly, what it does to positions and data, in place)
+# kind: in the list of cases, what names it rightly, what it does to positions and (in place) data
 FAULTS = {
     "axes: x to the nose": (True, ("frame",), _turned("z", 90)),
     "left and right exchanged": (True, ("mirror",), lambda p, d, _: (p * [-1, 1, 1], d)),
