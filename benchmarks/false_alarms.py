@@ -27,7 +27,7 @@ import mne
 import numpy as np
 from common import write_rows
 from faults import SAID, name_faults
-from runner import RESULTS, made_by, make_parser, quiet
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 from mne_mmnet._mne.electrodes import find_nominal
@@ -156,12 +156,7 @@ def main():
     rows = []
     for row in look_at_all(args.folders):
         rows.append(row)
-        said = ", ".join(f"{check} {row[check]}" for check in SAID if row[check])
-        print(
-            f"{row['recording']}: {row['kind']}, {row['electrodes']} electrodes "
-            f"({row['positions']}), {row['n']} looked at: {said or 'nothing'}",
-            flush=True,
-        )
+        tell(row)
     digitised = [row for row in rows if row["positions"] == "digitised"]
     doubted = sum(any(row[check] for check in SAID) for row in digitised)
     print(f"{len(digitised)} recordings with digitised electrodes, {doubted} doubted.")

@@ -46,7 +46,7 @@ from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator, make_template_be
 from mne_mmnet import make_template_forward as make_forward
 from mne_mmnet._mne import source_graph
 from mne_mmnet.dictionary.patches import PatchScale
-from mne_mmnet.inverse import routes
+from mne_mmnet.inverse import graphs
 from mne_mmnet.metrics import (
     confidence_interval,
     earth_movers_distance,
@@ -153,18 +153,10 @@ class Setting:
     smooth_truth: sparse.csr_array
     orientation: str = "fixed"
     loose: str | float | None = None
-    graph: object = None
 
     def operator(self, case, model):
-        """Operator of one recording's covariance; the graph does not depend on it."""
-        build = routes.source_graph_of
-
-        def remember(*args, **kwargs):
-            if self.graph is None:
-                self.graph = build(*args, **kwargs)
-            return self.graph
-
-        with mock.patch.object(routes, "source_graph_of", remember):
+        """Operator of one recording's covariance; the graphs of all settings are kept."""
+        with mock.patch.object(graphs, "_KEPT", 20):
             return make_mmnet_operator(
                 case.evoked.info, self.fwd, case.noise_cov, model=model, loose=self.loose
             )

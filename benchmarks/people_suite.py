@@ -16,7 +16,7 @@ conductivities. Sources keep their vertex; errors are measured in the coordinate
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import mne
@@ -35,6 +35,7 @@ from transfer_suite import (
     add_noise,
     draw_courses,
     draw_patches,
+    keep_forward,
     montage_info,
     noise_covariance,
     patch_profiles,
@@ -170,22 +171,20 @@ class People:
 
     def _own_forward(self, person):
         """Forward solution of a person's own head for all electrodes."""
-        path = self.folder / f"person{person:02d}-own-fwd.fif"
-        if not path.exists():
+
+        def make():
             template = self.coarse
             head = draw_head(template, POPULATION, person)
             shared = join_grids(self.fine.src, template.src, self.fine_graph)[0]
-            bem = template.solve_bem(NOMINAL_RATIO, head.person.skull_thickness, head.deform)
-            fwd = template.forward(
+            return template.forward(
                 head.digitised,
-                bem,
+                template.solve_bem(NOMINAL_RATIO, head.person.skull_thickness, head.deform),
                 head.deform_brain,
                 normals=self.true(person).normals[shared],
                 subject=f"person{person:02d}",
             )
-            with whole_file(path) as scratch:
-                mne.write_forward_solution(scratch, fwd)
-        return mne.read_forward_solution(path)
+
+        return keep_forward(self.folder / f"person{person:02d}-own-fwd.fif", make)
 
     @lru_cache(maxsize=4)  # noqa: B019 - there is one population in a run
     def inversion(self, head, montage, person):
@@ -207,16 +206,13 @@ class People:
 
     @lru_cache(maxsize=4)  # noqa: B019 - there is one population in a run
     def _template(self, montage):
-        path = self.folder / f"{montage}-template-fwd.fif"
-        if not path.exists():
-            with whole_file(path) as scratch:
-                fwd = mne_mmnet.make_template_forward(
-                    self.infos[montage],
-                    self.spacings["coarse"],
-                    positions="as given",  # where the caps were worn in the simulation
-                )
-                mne.write_forward_solution(scratch, fwd)
-        fwd = mne.read_forward_solution(path)
+        make = partial(
+            mne_mmnet.make_template_forward,
+            self.infos[montage],
+            self.spacings["coarse"],
+            positions="as given",  # where the caps were worn in the simulation
+        )
+        fwd = keep_forward(self.folder / f"{montage}-template-fwd.fif", make)
         return Inversion("template", self.infos[montage], fwd, self, self.fine.positions)
 
 

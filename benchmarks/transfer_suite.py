@@ -91,6 +91,14 @@ def montage_info(montage, sfreq=SFREQ):
     return info
 
 
+def keep_forward(path, make):
+    """Read a forward solution, computed once; also the first call reads the file."""
+    if not path.exists():
+        with whole_file(path) as scratch:
+            mne.write_forward_solution(scratch, make())
+    return mne.read_forward_solution(path)
+
+
 def draw_head(montage, head, n_channels):
     """Draw one of the heads of a montage."""
     rng = np.random.default_rng([SEED + head, MONTAGES.index(montage)])
@@ -172,12 +180,7 @@ class Setup(Grid):
         return 1e3 * distance_to_surface(points, skull["rr"], skull["tris"])
 
     def _cached(self, name, make):
-        """Read a forward solution, computed once; also the first call reads the file."""
-        path = self.folder / f"{self.montage}-{name}-fwd.fif"
-        if not path.exists():
-            with whole_file(path) as scratch:
-                mne.write_forward_solution(scratch, make())
-        return mne.read_forward_solution(path)
+        return keep_forward(self.folder / f"{self.montage}-{name}-fwd.fif", make)
 
     def _fine(self, head):
         """Forward solution of one perturbed head, fixed orientation."""
