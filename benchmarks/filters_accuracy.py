@@ -314,23 +314,19 @@ class Worker:
         for head in HEADS:
             if due(head, factors):
                 inversion = self.people.inversion(head, MONTAGE, person)
-                yield head, factors, self.answer(recording, inversion, methods, score)
+                yield head, factors, measured(answer, recording, inversion, methods, score)
 
-    @staticmethod
-    def answer(recording, inversion, methods, score):
-        """Scores and seconds of every method; one that fails ends the others, and is told."""
 
-        def every():
-            found = {}
-            for name, method in methods(recording, inversion).items():
-                estimate, result = attempt(method)
-                if result["failure"]:
-                    raise RuntimeError(f"{name}: {result['failure']}")
-                scores = score(estimate, recording, inversion)
-                found[name] = scores | dict(seconds=result["seconds"])
-            return dict(methods=found)
-
-        return measured(every)
+def answer(recording, inversion, methods, score):
+    """Scores and seconds of every method; one that fails ends the others, and is told."""
+    found = {}
+    for name, method in methods(recording, inversion).items():
+        estimate, result = attempt(method)
+        if result["failure"]:
+            raise RuntimeError(f"{name}: {result['failure']}")
+        scores = score(estimate, recording, inversion)
+        found[name] = scores | dict(seconds=result["seconds"])
+    return dict(methods=found)
 
 
 def summarise(rows, columns):
