@@ -3,44 +3,21 @@
     python benchmarks/ablation.py
 
 Parts are removed **without retraining**: what is left was trained to work with them, so that a
-network trained without a part would lose less. The lead field, the recordings and the certificate
+network trained without a part would lose less (``design.py``). The recordings and the certificate
 stay; the read-out is always the posterior mean, in the default orientation unless it is said.
-
-Of the model:
-
-- *no error columns*: the lead field is taken to be exact. *No deep places*: brain stem and
-  thalamus make no field.
-- *no tangential atoms*: ``loose=0``, currents along the normals of the inversion's cortex alone,
-  which the network is told. *Loose 0.2*, *free*: MNE's constraints in the evidence's place.
-- *head told wrongly*: ``head="own"`` for the template, ``"template"`` for an own head: both what
-  the network is told and the size of the errors. *To the network only*: the errors stay.
-  *Network told nothing* of head, orientation and covariance.
-- *points only*: the wide patches held at the lowest variance.
-
-Of the search:
-
-- *analytic curvature*, *constant curvature 0.5*: the learned factor replaced by 1, the analytic
-  majorant, or by MacKay's bolder one.
-- *no learned start*: the search starts where the preview ends.
-- *no hyperprior*: every atom costs the same, the noise is expected at its base.
-- *no screening*: all atoms move in every step. *Preview only*: no certified step at all.
-- *K steps*: more or fewer than the full model's.
-- *Champagne*: no network. Majorization-minimization updates without costs from a flat start
-  (Wipf & Nagarajan 2009), the noise being estimated as in mmnet; on the whole model, or on single
-  locations of an exact lead field.
-
-What a loss is worth (regions, steadiness) cannot be told without retraining: see
-``pretrained/TRAINING.rst``.
+:func:`make_variants` names them. *Champagne* has no network: Majorization-minimization updates
+without costs from a flat start (Wipf & Nagarajan 2009), the noise being estimated as in mmnet; on
+the whole model, or on single locations of an exact lead field.
 
 Other people's heads and finer sources simulate than invert (``people_suite.py``). Differences to
 the full model are paired; 95 % bootstrap intervals with people as clusters. Writes
 ``ablation.csv``.
 """
 
-import functools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -50,7 +27,7 @@ from intervals import mean_columns
 from people_run import add_options, ask
 from people_scores import Estimate, score
 from people_suite import HEADS, SNRS_DB
-from runner import made_by, make_parser
+from runner import made_by, make_parser, tell
 
 from mne_mmnet import make_mmnet_operator
 from mne_mmnet._mne import noise_scale, prepare_data
@@ -99,7 +76,7 @@ class Variant:
 
 
 class ConstantCurvature:
-    """Takes the place of the curvature cell: the same factor always."""
+    """Takes the place of the curvature cell: 1 is the analytic majorant, ½ MacKay's bolder one."""
 
     def __init__(self, factor):
         self.factor = factor
@@ -118,26 +95,18 @@ def _plain_prior(context, log_cost, n_rank):
     return *assemble(log_cost, weight, centre), centre
 
 
-def without_start(hyperprior):
+def without_start(hyperprior, context, graph, n_rank):
     """Start where the preview ends."""
-
-    def answer(context, graph, n_rank):
-        cost, barrier, _, summary = hyperprior(context, graph, n_rank)
-        return cost, barrier, context.start, summary
-
-    return answer
+    cost, barrier, _, summary = hyperprior(context, graph, n_rank)
+    return cost, barrier, context.start, summary
 
 
-def without_cost(hyperprior):
+def without_cost(hyperprior, context, graph, n_rank):
     """Let every atom cost the same, and expect the noise at its base."""
-
-    def answer(context, graph, n_rank):
-        _, _, start, summary = hyperprior(context, graph, n_rank)
-        log_cost = torch.full_like(start[:, :-N_NOISE], base_log_cost(n_rank))
-        cost, barrier, _ = _plain_prior(context, log_cost, n_rank)
-        return cost, barrier, start, summary
-
-    return answer
+    _, _, start, summary = hyperprior(context, graph, n_rank)
+    log_cost = torch.full_like(start[:, :-N_NOISE], base_log_cost(n_rank))
+    cost, barrier, _ = _plain_prior(context, log_cost, n_rank)
+    return cost, barrier, start, summary
 
 
 def flat(context, graph, n_rank):
@@ -150,18 +119,14 @@ def flat(context, graph, n_rank):
     return cost, barrier, torch.cat([start, centre], 1), summary
 
 
-def points_only(hyperprior):
+def points_only(hyperprior, context, graph, n_rank):
     """Hold the wide patches at the lowest variance; points are an atom of every location."""
-
-    def answer(context, graph, n_rank):
-        cost, barrier, start, summary = hyperprior(context, graph, n_rank)
-        counts = torch.tensor([count for count, _ in graph.families])
-        wide = (counts < graph.n_sources).repeat_interleave(counts).nonzero()[:, 0]
-        cost, start = cost.clone(), start.clone()
-        cost[:, wide], start[:, wide] = _FORBIDDEN, U_MIN
-        return cost, barrier, start, summary
-
-    return answer
+    cost, barrier, start, summary = hyperprior(context, graph, n_rank)
+    counts = torch.tensor([count for count, _ in graph.families])
+    wide = (counts < graph.n_sources).repeat_interleave(counts).nonzero()[:, 0]
+    cost, start = cost.clone(), start.clone()
+    cost[:, wide], start[:, wide] = _FORBIDDEN, U_MIN
+    return cost, barrier, start, summary
 
 
 def without_errors(operator, route):
@@ -204,7 +169,7 @@ def make_variants(network):
     full = Parts(config, prior, network.curvature, config.n_steps)
     thorough = replace(config, sweep=1)
     champagne = Parts(thorough, flat, ConstantCurvature(1.0), 0)
-    single = replace(champagne, hyperprior=points_only(flat))
+    single = replace(champagne, hyperprior=partial(points_only, flat))
     variants = {
         FULL: Variant(full),
         "no error columns": Variant(full, without_errors),
@@ -215,13 +180,15 @@ def make_variants(network):
         "head told wrongly": Variant(full, told_wrongly),
         "head told wrongly, to the network only": Variant(full, mistold),
         "network told nothing": Variant(full, untold),
-        "points only": Variant(replace(full, hyperprior=points_only(prior))),
+        "points only": Variant(replace(full, hyperprior=partial(points_only, prior))),
         "analytic curvature": Variant(replace(full, curvature=ConstantCurvature(1.0))),
         "constant curvature 0.5": Variant(replace(full, curvature=ConstantCurvature(0.5))),
-        "no learned start": Variant(replace(full, hyperprior=without_start(prior))),
-        "no hyperprior": Variant(replace(full, hyperprior=without_cost(prior))),
+        "no learned start": Variant(replace(full, hyperprior=partial(without_start, prior))),
+        "no hyperprior": Variant(replace(full, hyperprior=partial(without_cost, prior))),
         "no screening": Variant(replace(full, config=thorough)),
-        "preview only": Variant(replace(full, hyperprior=without_start(prior), n_steps=0)),
+        "preview only": Variant(
+            replace(full, hyperprior=partial(without_start, prior), n_steps=0)
+        ),
     }
     for k in N_STEPS:
         if k != full.n_steps:
@@ -270,7 +237,7 @@ def table(records):
             cell = [r for r in records if r["head"] == head and snr_db in ("all", r["snr_db"])]
             people = [r["person"] for r in cell]
             for name in cell[0]["variants"] if cell else ():
-                of = functools.partial(column, cell)
+                of = partial(column, cell)
                 row = dict(head=head, snr_db=snr_db, variant=name, n=len(cell))
                 for metric in METRICS:
                     full, values = of(FULL, metric), of(name, metric)
@@ -289,7 +256,7 @@ def column(records, variant, name):
 
 def make(args):
     """Make what is asked of every recording."""
-    return functools.partial(measure, args.model, make_variants(read_model(args.model).network))
+    return partial(measure, args.model, make_variants(read_model(args.model).network))
 
 
 def main():
@@ -310,11 +277,9 @@ def main():
     )
     rows = table(found)
     write_rows(args.out / "ablation.csv", comment, rows)
-    print("head".ljust(9), "variant".ljust(39), *(metric.rjust(26) for metric in METRICS))
     for row in rows:
         if row["snr_db"] == "all":
-            cells = (row[metric].rjust(26) for metric in METRICS)
-            print(row["head"].ljust(9), row["variant"].ljust(39), *cells)
+            tell(row, ("head", "variant", *METRICS))
 
 
 if __name__ == "__main__":

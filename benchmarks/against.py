@@ -35,21 +35,10 @@ CACHE = Path.home() / ".cache" / "mne_mmnet" / "revisions"
 
 
 def export(revision, folder=CACHE, repository=ROOT):
-    """Write the package of a commit to disk.
+    """Write the package of a commit, with its weights, to a folder under its full hash.
 
-    Parameters
-    ----------
-    revision : str
-        Anything that git takes for a commit.
-    folder : path-like
-        Where exports are kept, each under its full hash.
-    repository : path-like
-        The git repository.
-
-    Returns
-    -------
-    path : pathlib.Path
-        A folder that holds ``mne_mmnet`` with its weights.
+    ``revision`` is anything that git takes for a commit. Returns the folder that holds
+    ``mne_mmnet``.
     """
     git = ["git", "-C", str(repository)]
     sha = subprocess.run(
@@ -73,24 +62,16 @@ def export(revision, folder=CACHE, repository=ROOT):
         # where an installed package has it (package_dir in setup.cfg)
         shutil.move(Path(scratch, "pretrained"), Path(scratch, "mne_mmnet", "pretrained"))
         with contextlib.suppress(OSError):  # another process was quicker
-            Path(scratch, "mne_mmnet").rename(_made(target) / "mne_mmnet")
+            target.mkdir(exist_ok=True)
+            Path(scratch, "mne_mmnet").rename(target / "mne_mmnet")
     return target
-
-
-def _made(path):
-    path.mkdir(exist_ok=True)
-    return path
 
 
 class Served:
     """A process that answers lines of JSON, as long as it is needed; started anew if it ended.
 
-    Parameters
-    ----------
-    command : list of str
-        What runs :func:`serve`.
-    environment : dict of str to (str | None)
-        Of that process, beside what there is; None is not set.
+    ``command`` runs :func:`serve`. Of ``environment``, names and values beside what there is, None
+    is not set.
     """
 
     def __init__(self, command, environment=None):
@@ -99,15 +80,9 @@ class Served:
         self._command, self._process = command, None
 
     def ask(self, request):
-        """Return the reply to a request, both as JSON has them.
-
-        Raises
-        ------
-        RuntimeError
-            If it failed there, or the process ended; says why.
-        """
+        """Return the reply to a request, both as JSON has them; an error there is one here."""
         if self._process is None or self._process.poll() is not None:
-            self._end()
+            Served.close(self)
             self._process = subprocess.Popen(
                 self._command,
                 stdin=subprocess.PIPE,
@@ -134,9 +109,6 @@ class Served:
 
     def close(self):
         """End the process."""
-        self._end()
-
-    def _end(self):
         if self._process is not None:
             with contextlib.suppress(BrokenPipeError):
                 self._process.stdin.close()
@@ -151,17 +123,7 @@ class Served:
 
 
 class Revision(Served):
-    """A commit of this package, at work in a process of its own.
-
-    Parameters
-    ----------
-    revision : str | None
-        Anything that git takes for a commit. None needs a ``command``.
-    command : list of str | None
-        What serves instead: a process that runs :func:`serve`.
-    folder : path-like
-        Where exports are kept.
-    """
+    """A commit of this package, or what a command serves, at work in a process of its own."""
 
     def __init__(self, revision=None, *, command=None, folder=CACHE):
         environment = {}
@@ -175,30 +137,12 @@ class Revision(Served):
         self._known, self._n_heads = {}, 0
 
     def localise(self, evoked, noise_cov, inversion, **options):
-        """Run ``apply_mmnet_inverse`` of that commit.
+        """Run ``apply_mmnet_inverse`` of that commit; options are as JSON has them.
 
-        Parameters
-        ----------
-        evoked : instance of mne.Evoked
-            The response.
-        noise_cov : instance of mne.Covariance | None
-            Its noise.
-        inversion : object
-            Has a forward solution ``free``; told apart by identity.
-        **options
-            Of ``apply_mmnet_inverse``, as JSON has them.
-
-        Returns
-        -------
-        found : dict of str to array
-            ``data``: currents (n_sources, n_times), or vectors (n_sources, 3, n_times) in head
-            coordinates where ``pick_ori`` is ``"vector"``; ``level`` and ``std`` with
-            ``return_uncertainty``.
-
-        Raises
-        ------
-        RuntimeError
-            If it failed there; says why.
+        ``inversion`` has a forward solution ``free``, and is told apart by identity. Returns a
+        dict of arrays: ``data``, currents (n_sources, n_times), or vectors (n_sources, 3, n_times)
+        in head coordinates where ``pick_ori`` is ``"vector"``; ``level`` and ``std`` with
+        ``return_uncertainty``.
         """
         folder, files = Path(self._folder.name), self._hand_over(inversion, evoked.info)
         arrays = dict(data=evoked.data, tmin=evoked.tmin, nave=evoked.nave)
@@ -235,15 +179,7 @@ class Revision(Served):
 
 
 def serve(answer, requests=sys.stdin, replies=sys.stdout):
-    """Answer requests until there are no more.
-
-    Parameters
-    ----------
-    answer : callable
-        From a request to a reply, both as JSON has them.
-    requests, replies : text streams
-        Lines of JSON.
-    """
+    """Answer requests, lines of JSON, until there are no more."""
     for line in requests:
         try:
             # replies alone go to the pipe, whatever is printed
@@ -259,10 +195,8 @@ def serve(answer, requests=sys.stdin, replies=sys.stdout):
 def localiser(localise):
     """Make what answers the requests of a :class:`Revision`.
 
-    Parameters
-    ----------
-    localise : callable
-        Maps evoked, forward solution, noise covariance (or None) and options to a dict of arrays.
+    ``localise`` maps evoked, forward solution, noise covariance (or None) and options to a dict of
+    arrays.
     """
     known = {}
 

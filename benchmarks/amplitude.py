@@ -3,12 +3,11 @@
     python benchmarks/amplitude.py
 
 **Inverse crime** (the same lead field simulates and inverts): this measures the shrinkage of the
-estimator alone, at its best. Writes ``benchmarks/results/amplitude.csv``: medians over dipoles of
-the estimate at the true place, of the moment within 25 mm, both as shares of the true 20 nA·m, and
-of the distance of the strongest source. The default orientation, settled by the evidence, comes
-first; currents along the true normals count, and beside them the moment as users read it off the
-default output ("of lengths"). mmnet is told that the head is the subject's own (``head="own"``),
-and beside it takes it for a template, as it does unless told.
+estimator alone, at its best. Writes ``amplitude.csv``: medians over dipoles of the estimate at the
+true place, of the moment within 25 mm, both as shares of the true one, and of the distance of the
+strongest source. Currents along the true normals count, and beside them the moment as users read
+it off the default output ("of lengths"). mmnet is told that the head is the subject's own
+(``head="own"``), and beside it takes it for a template, as it does unless told.
 """
 
 from itertools import product

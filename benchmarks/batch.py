@@ -3,19 +3,17 @@
     pip install -c constraints.txt -e ".[batch]"
     python benchmarks/batch.py
 
-Files of 64 channels × 50 samples, one forward solution of 1175 sources; each way takes its turn
-``--repeats`` times, with an empty folder. The start of the workers is in the first figure, and
-taken out of the second: the slope between few and many files. Writes
-``benchmarks/results/batch.csv``.
+Each way takes its turn ``--repeats`` times, with an empty folder. The start of the workers is in
+the first figure, and taken out of the second: the slope between few and many files. Writes
+``batch.csv``.
 """
 
 import tempfile
-import time
 from pathlib import Path
 
 import mne
 import numpy as np
-from common import draw_dipoles, machine, make_info, write_rows
+from common import draw_dipoles, machine, make_info, timed, write_rows
 from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
@@ -44,9 +42,7 @@ def make_study(folder, n_files, seed):
 def run(files, fwd, options):
     """Localise all files into an empty folder; return seconds."""
     with tempfile.TemporaryDirectory() as out:
-        started = time.perf_counter()
-        records = mne_mmnet.localize_files(files, fwd, out=out, **options)
-        seconds = time.perf_counter() - started
+        records, seconds = timed(mne_mmnet.localize_files, files, fwd, out=out, **options)
     assert all(record.status == "done" for record in records)
     return seconds
 

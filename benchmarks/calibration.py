@@ -2,18 +2,17 @@
 
     python benchmarks/calibration.py
 
-Other people's heads and finer sources simulate than invert (``people_suite.py``), on the template
-and on the own head: neither the network nor its temperature has seen these people. The default
-orientation, settled by the evidence.
+On the template and on the own head: neither the network nor its temperature has seen these people.
+The default orientation, settled by the evidence.
 
 **Strongest region**: what ``uncertainty.peak_probability`` is the probability of: the place of the
-largest moment within 15 mm, at the instant at which the most goes on (that of the largest norm of
-all currents), of the true currents on the grid of the inversion. Coverage: how often the region of
-level c (``uncertainty.confidence.data < c``) holds it; *deviation*: coverage − c. In the terms of
-CaliBrain, their mean over the levels 0.1 to 0.9 is the mean signed deviation (above 0: too
-cautious), that of their sizes the mean absolute one. Size: the number of locations, the radius of
-a disc of the same cortical area, the largest distance from the most probable location (medians
-over recordings). A region always holds one location: small levels cannot be met exactly.
+largest moment within 15 mm, at the instant of the largest norm of all currents, of the true
+currents on the grid of the inversion. Coverage: how often the region of level c
+(``uncertainty.confidence.data < c``) holds it; *deviation*: coverage − c, whose mean over the
+levels is the mean signed deviation in the terms of CaliBrain (above 0: too cautious), that of
+their sizes the mean absolute one. Size: the number of locations, the radius of a disc of the same
+cortical area, the largest distance from the most probable location (medians over recordings). A
+region always holds one location: small levels cannot be met exactly.
 
 **Current**: the share of locations that truly have current where it lies inside the interval of
 level c, Gaussian of the posterior standard deviation, along the normals: over all samples, and at
@@ -32,6 +31,7 @@ from drawing import COLOURS, DASHES, MARKERS, save, strip
 from intervals import clustered_interval
 from matplotlib.figure import Figure
 from people_run import add_options, ask
+from people_scores import LEVELS
 from people_suite import HEADS, MONTAGES, SNRS_DB
 from runner import made_by, make_parser
 from scipy.stats import norm
@@ -40,7 +40,6 @@ import mne_mmnet
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.template.cortex import wall_vertices
 
-LEVELS = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
 # what the regions are meant to hold: level and tolerance
 TARGETS = ((0.5, 0.04), (0.9, 0.03))
 # half-widths, in standard deviations
@@ -65,23 +64,9 @@ def strongest_place(truth, regions):
     return regions.strongest(truth[:, most])
 
 
-class Grids:
-    """Area of a location, and regions, of the inversions of a run: few are other grids."""
-
-    def __init__(self):
-        self._known = {}
-
-    def __call__(self, inversion, person):
-        key = person if inversion.head == "own" else None
-        if key not in self._known:
-            area = location_area(inversion.fwd["src"])
-            self._known[key] = area, Regions(inversion.positions)
-        return self._known[key]
-
-
-def measure(model, grids, case, inversion):
+def measure(model, case, inversion):
     """Level at which the region reaches the truth, sizes of the regions, currents within."""
-    area, regions = grids(inversion, case.factors["person"])
+    area, regions = location_area(inversion.fwd["src"]), Regions(inversion.positions)
     stc, uncertainty = mne_mmnet.apply_mmnet_inverse(
         case.evoked,
         inversion.free,
@@ -230,7 +215,7 @@ def say(rows):
 
 def make(args):
     """Make what is asked of every recording."""
-    return functools.partial(measure, args.model, Grids())
+    return functools.partial(measure, args.model)
 
 
 def main():

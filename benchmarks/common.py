@@ -10,6 +10,9 @@ import time
 
 import numpy as np
 
+# MNE's montages by their number of electrodes; "10-20" is of transfer_suite.montage_info
+MONTAGES = {19: "10-20", 32: "biosemi32", 64: "biosemi64", 128: "biosemi128", 256: "biosemi256"}
+
 
 def make_info(montage, sfreq):
     """Electrodes of one of MNE's montages."""
@@ -74,6 +77,13 @@ def busy_cores(n_processes):
         yield
 
 
+def timed(function, *args, **kwargs):
+    """Answer of a function, and the seconds that it took."""
+    started = time.perf_counter()
+    answer = function(*args, **kwargs)
+    return answer, time.perf_counter() - started
+
+
 def by_turns(ways, n_repeats):
     """Seconds of calls by name, a list each, of which the first is not counted.
 
@@ -82,8 +92,7 @@ def by_turns(ways, n_repeats):
     seconds = {name: [] for name in ways}
     for repeat in range(n_repeats + 1):
         for name in list(ways)[:: -1 if repeat % 2 else 1]:
-            started = time.perf_counter()
-            ways[name]()
+            _, spent = timed(ways[name])
             if repeat:
-                seconds[name].append(time.perf_counter() - started)
+                seconds[name].append(spent)
     return seconds

@@ -5,18 +5,14 @@
 Needs no MNE: lead fields of people come from a file of :mod:`mne_mmnet.training` (its
 ``--people-folder``), so that it runs where only torch, numpy, scipy and safetensors are.
 
-Estimation: windows of one person's recording, 64 electrodes (as many of the file's as are there),
-fixed orientation, 50 samples, from whitened data in the processor's memory to currents in it, for
-batches of 1 to 1024; median of ``--repeats``. The share of the floor is the least time that the
-counted operations and bytes could take on this device (``floor.py``) over the time taken.
-Agreement: largest difference of the currents from those of a CPU, relative to the largest current.
-Training: recordings a second of the loop's own step, forward and backward, at batches of 8 to 128,
-without the simulation. Writes ``device.csv``.
+Estimation: from whitened data in the processor's memory to currents in it; median of
+``--repeats``. The share of the floor is the least time that the counted operations and bytes could
+take on this device (``floor.py``) over the time taken. Agreement: largest difference of the
+currents from those of a CPU, relative to the largest current. Training: the loop's own step,
+forward and backward, without the simulation. Writes ``device.csv``.
 """
 
-import argparse
 import platform
-import time
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -25,6 +21,7 @@ import numpy as np
 import torch
 from common import write_rows
 from floor import clock, count_work, measure_rates
+from runner import RESULTS, made_by, make_parser
 
 from mne_mmnet.network import describe
 from mne_mmnet.simulation import PeopleArchive, SimulationConfig
@@ -32,7 +29,6 @@ from mne_mmnet.solver import iterate, normalise_data, pose
 from mne_mmnet.training.loop import Space, part_loss, pose_batch
 from mne_mmnet.weights import read_model
 
-RESULTS = Path(__file__).parent / "results" / "device.csv"
 N_CHANNELS, N_TIMES, SEED = 64, 50, 0
 # one person on the template, orientation along the normals, a known noise covariance
 WINDOWS = SimulationConfig(
@@ -141,15 +137,13 @@ def compare(model, people, args):
 
 def main(argv=None):
     """Run everything."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "device.csv")
     parser.add_argument("--people", type=Path, required=True, help="lead fields of people, .npz")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    parser.add_argument("--model", default="mmnet-base", help="name or path")
     parser.add_argument("--windows", type=int, nargs="+", default=[1, 8, 64, 256, 1024])
     parser.add_argument("--batches", type=int, nargs="+", default=[8, 32, 64, 128])
     parser.add_argument("--agreement", type=int, default=64, help="windows that are compared")
     parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args(argv)
     people = PeopleArchive.read(args.people)
     people = replace(people, layouts={})
@@ -161,11 +155,15 @@ def main(argv=None):
     rows += measure_estimates(network, people, args, rates)
     rows += measure_training(network, people, args)
     name = torch.cuda.get_device_name(args.device) if gpu else platform.machine()
-    comment = (
-        f"python benchmarks/device.py --people {args.people.name} --device {args.device}; "
-        f"{time.strftime('%Y-%m-%d')}; {name}; torch {torch.__version__}; {card.name} "
-        f"{card.sha256[:12]}; {rates.single / 1e12:.3g} TFLOP/s single, "
-        f"{rates.double / 1e12:.3g} double, {rates.memory / 1e9:.4g} GB/s"
+    args.people = args.people.name  # no path
+    comment = made_by(
+        args,
+        "people device",
+        name,
+        f"torch {torch.__version__}",
+        f"{card.name} {card.sha256[:12]}",
+        f"{rates.single / 1e12:.3g} TFLOP/s single, {rates.double / 1e12:.3g} double, "
+        f"{rates.memory / 1e9:.4g} GB/s",
     )
     write_rows(args.out, comment, rows)
 

@@ -2,13 +2,12 @@
 
     python benchmarks/false_alarms.py FOLDER [FOLDER ...]
 
-Every recording in the folders that MNE reads and that has positions of eight or more electrodes
-is looked at: averages as they are (up to half a second from 50 ms on), others in ten windows of
-half a second after a filter from 1 to 40 Hz, and ``*_electrodes.tsv`` of BIDS, positions without
-data. Localised on the template, with orientations settled by the evidence, as a user would; the
-fit of the template is left out, which changes none of the checks. A recording with positions that
-another one of its kind had is left out. Writes ``benchmarks/results/false_alarms.csv``: windows
-with a concern, by check; names of files without folders.
+Every recording in the folders that MNE reads and that has positions of eight or more electrodes is
+looked at: averages as they are (up to half a second from 50 ms on), others in ten windows of half
+a second after a filter from 1 to 40 Hz, and ``*_electrodes.tsv`` of BIDS, positions without data.
+Localised on the template as a user would; the fit of the template is left out, which changes none
+of the checks. A recording with positions that another one of its kind had is left out. Writes
+``false_alarms.csv``: windows with a concern, by check; names of files without folders.
 
 The recordings that were used are public, and not part of this project::
 
@@ -28,7 +27,7 @@ import mne
 import numpy as np
 from common import write_rows
 from faults import SAID, name_faults
-from runner import RESULTS, made_by, make_parser, quiet
+from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
 from mne_mmnet._mne.electrodes import find_nominal
@@ -157,12 +156,7 @@ def main():
     rows = []
     for row in look_at_all(args.folders):
         rows.append(row)
-        said = ", ".join(f"{check} {row[check]}" for check in SAID if row[check])
-        print(
-            f"{row['recording']}: {row['kind']}, {row['electrodes']} electrodes "
-            f"({row['positions']}), {row['n']} looked at: {said or 'nothing'}",
-            flush=True,
-        )
+        tell(row)
     digitised = [row for row in rows if row["positions"] == "digitised"]
     doubted = sum(any(row[check] for check in SAID) for row in digitised)
     print(f"{len(digitised)} recordings with digitised electrodes, {doubted} doubted.")

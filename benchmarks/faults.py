@@ -1,34 +1,30 @@
 """Faults of ten kinds on people's heads: how many are caught, how many named, false alarms.
 
+    python benchmarks/faults.py --n-each 10 --n-pairs 40
+
 A recording is simulated on a head of its own (``simulation.people``: other size, folds, skull and
 electrodes than the template's), spoilt in one way, and localised on the template as a user would,
-with electrodes digitised to 2 mm. Five of the kinds are in the list that the checks were made for,
-five are not. Beside the share that raises a concern, or an error, stands the same of those that
-move the strongest region by more than 20 mm from where the recording has it without the fault.
-Single pairs of exchanged channels are counted apart: most move little.
-
-    python benchmarks/faults.py --n-each 10 --n-pairs 40 --out benchmarks/results
-
-False alarms: all of MNE's built-in montages by name, and 200 clean simulations, half of them on
-the template, half on people's heads.
+with electrodes digitised to 2 mm. Beside the share that raises a concern, or an error, stands the
+same of those that move the strongest region by more than 20 mm from where the recording has it
+without the fault. False alarms: all of MNE's built-in montages by name, and clean simulations,
+half of them on the template, half on people's heads.
 """
 
-import argparse
 import re
-import warnings
-from pathlib import Path
 
 import mne
 import numpy as np
 from common import write_rows
 from mne.transforms import apply_trans
+from people_suite import draw_head, worn_leadfield
+from runner import made_by, make_parser, quiet
 from scipy.spatial.transform import Rotation
 
 import mne_mmnet
 from mne_mmnet._mne import doubt_positions, electrode_positions
 from mne_mmnet.dictionary.regions import Regions
-from mne_mmnet.simulation.people import PersonHead, TemplateHead
-from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
+from mne_mmnet.simulation.people import TemplateHead
+from mne_mmnet.simulation.person import tilt_normals
 
 SEED = 23
 SFREQ, N_TIMES = 500.0, 60
@@ -57,20 +53,17 @@ def _turned(axis, degrees):
 
 
 def _one_bad(places, data, rng):
-    data = data.copy()
     data[rng.integers(len(data))] += 50e-6
     return places, data
 
 
 def _three_noisy(places, data, rng):
-    data = data.copy()
     rows = rng.choice(len(data), 3, replace=False)
     data[rows] += 2e-5 * rng.standard_normal((3, data.shape[1]))
     return places, data
 
 
 def _bridged(places, data, rng):
-    data = data.copy()
     a, b = rng.choice(len(data), 2, replace=False)
     data[b] = data[a]
     return places, data
@@ -87,7 +80,6 @@ def _alphabetical(places, data, rng):
 
 def _exchanged(places, data, rng):
     """Exchange two cables, anywhere on the head."""
-    data = data.copy()
     pair = rng.choice(len(data), 2, replace=False)
     data[pair] = data[pair[::-1]]
     return places, data
@@ -98,7 +90,6 @@ def _mirror_pair(places, data, rng):
     sided = [name for name in NAMES if name[-1] in "13579"]
     left = sided[rng.integers(len(sided))]
     right = left[:-1] + str(int(left[-1]) + 1)
-    data = data.copy()
     pair = np.array([NAMES.index(left), NAMES.index(right)])
     data[pair] = data[pair[::-1]]
     return places, data
@@ -106,7 +97,6 @@ def _mirror_pair(places, data, rng):
 
 def _neighbours(places, data, rng):
     """Exchange two electrodes next to each other."""
-    data = data.copy()
     one = rng.integers(len(data))
     order = np.argsort(np.linalg.norm(places - places[one], axis=1))
     pair = np.array([one, order[rng.integers(1, 5)]])
@@ -114,7 +104,7 @@ def _neighbours(places, data, rng):
     return places, data
 
 
-# kind: (in the list of cases, what names it rightly, what it does to positions and data)
+# kind: in the list of cases, what names it rightly, what it does to positions and (in place) data
 FAULTS = {
     "axes: x to the nose": (True, ("frame",), _turned("z", 90)),
     "left and right exchanged": (True, ("mirror",), lambda p, d, _: (p * [-1, 1, 1], d)),
@@ -142,17 +132,10 @@ class Heads:
         info = mne.create_info(list(NAMES), SFREQ, "eeg").set_montage("biosemi64")
         places = np.array([channel["loc"][:3] for channel in info["chs"]])
         self.template = TemplateHead("ico3", info, places)
-        variety = PeopleVariety()
         self.people = []
         for number in range(n_people):
-            head = PersonHead(
-                self.template, Person.draw(variety, SEED, number), variety.digitised_mm
-            )
-            drawn = head.person
-            maps = head.deform, head.deform_brain
-            gain, _ = self.template.leadfields(
-                head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps
-            )
+            head = draw_head(self.template, SEED, number)
+            gain = worn_leadfield(head)
             rng = np.random.default_rng([SEED, number])
             normals = tilt_normals(rng, self.template.normals, self.template.positions, 25.0)
             digitised = apply_trans(self.template.trans, head.digitised)
@@ -207,7 +190,7 @@ def run_faults(heads, n_each, n_pairs):
             places, data = heads.draw(100 * k + number)
             right, _ = localize(places, data)
             rng = np.random.default_rng([SEED, 2, k, number])
-            where, texts = localize(*spoil(places, data, rng))
+            where, texts = localize(*spoil(places, data.copy(), rng))
             found = name_faults(texts)
             yield dict(
                 kind=kind,
@@ -276,27 +259,21 @@ def summarise(rows, alarms):
 
 def main():
     """Run the benchmark from the command line."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--n-each", type=int, default=10, help="faults of each kind")
     parser.add_argument("--n-pairs", type=int, default=40, help="pairs of each kind")
     parser.add_argument("--n-clean", type=int, default=200, help="clean recordings")
     parser.add_argument("--people", type=int, default=5, help="heads")
-    parser.add_argument("--out", help="folder for faults.csv and faults.txt")
     args = parser.parse_args()
-    with warnings.catch_warnings(), mne.use_log_level("error"):
-        warnings.simplefilter("ignore")
-        heads = Heads(args.people)
-        rows = list(run_faults(heads, args.n_each, args.n_pairs))
-        lines = summarise(rows, count_false_alarms(heads, args.n_clean))
+    quiet()
+    heads = Heads(args.people)
+    rows = list(run_faults(heads, args.n_each, args.n_pairs))
+    lines = summarise(rows, count_false_alarms(heads, args.n_clean))
     print("\n".join(lines))
-    if args.out:
-        folder = Path(args.out)
-        moved = [row | dict(moved_mm=f"{row['moved_mm']:.1f}") for row in rows]
-        counts = dict(each=args.n_each, pairs=args.n_pairs, clean=args.n_clean)
-        numbers = " ".join(f"--n-{what} {number}" for what, number in counts.items())
-        comment = f"python benchmarks/faults.py {numbers} --people {args.people}"
-        write_rows(folder / "faults.csv", comment, moved)
-        (folder / "faults.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    moved = [row | dict(moved_mm=f"{row['moved_mm']:.1f}") for row in rows]
+    comment = made_by(args, "n_each n_pairs n_clean people")
+    write_rows(args.out / "faults.csv", comment, moved)
+    (args.out / "faults.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,16 +1,13 @@
 """Filters beside MNE's prepared inverse operators: time and memory; 64 channels × 1284 sources.
 
-    pip install -c constraints.txt -e .
     python benchmarks/filters.py                # minutes
 
-Both methods get the same data, forward solution, covariance, label of 100 sources and orientation
-(fixed, or three directions a location whose length is returned), and are called by turns in one
-process, so that what else the machine does meets both. What is prepared once (filters; MNE's
-``prepare_inverse_operator``) is not counted. Time is the median of ``--repeats`` calls, the ratio
-that of paired calls with its quartiles; memory is the largest that allocations of Python and NumPy
-reach in a call beyond what there was before (``tracemalloc``), with the result. Ten minutes at 250
-Hz once from memory, once from a FIF file that is not preloaded. Writes
-``benchmarks/results/filters.csv``.
+Both methods get the same data, forward solution, covariance, label and orientation (fixed, or
+three directions a location whose length is returned), and are called by turns in one process, so
+that what else the machine does meets both. What is prepared once is not counted. Time is the
+median of ``--repeats`` calls, the ratio that of paired calls with its quartiles; memory is the
+largest that allocations of Python and NumPy reach in a call beyond what there was before
+(``tracemalloc``), with the result. Writes ``filters.csv``.
 
 How accurate filters are says ``filters_accuracy.py``.
 """

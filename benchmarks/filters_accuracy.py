@@ -1,33 +1,27 @@
 """How accurate filters are on other people's heads: single trials, and alpha at rest.
 
-    pip install -c constraints.txt -e .
     python benchmarks/filters_accuracy.py             # an hour on one core; --people 8 for a part
 
-People, heads, sources and noise are those of ``people_suite.py`` (seed 2000, never trained on;
-64 electrodes; inverted on the template and on their own heads). **Different lead fields** for
-simulation and inversion in every row.
+People, heads, sources and noise are those of ``people_suite.py`` (never trained on; 64 electrodes;
+inverted on the template and on their own heads). **Different lead fields** for simulation and
+inversion in every row. :func:`trial_methods` and :func:`rest_methods` are what is compared.
 
-*trials*: 30 trials of 64 samples at 256 Hz, of 1 to 3 patches with correlated courses; amplitudes
-vary by trial (log-normal, 0.4) and each patch comes up to 8 ms early or late. The signal-to-noise
-ratio of single trials is -10, -5 or 0 dB. All methods get the noise covariance of 60 s before.
+*trials*: 30 trials of 64 samples, of 1 to 3 patches with correlated courses; amplitudes vary by
+trial (log-normal, 0.4) and each patch comes up to 8 ms early or late. The signal-to-noise ratio is
+that of single trials. All methods get the noise covariance of 60 s before.
 
 - ``course``: absolute correlation of a patch's true course, all trials one after the other, with
   the first principal component of the estimate within 15 mm, vectors where the method has some;
 - ``region``: from the strongest region of each trial, at each patch's peak, to the patch that is
   then the strongest, in mm; ``peak``: from the strongest location.
 
-mmnet: filters of the average (as they are, and with ``apply_nave=1``), filters of all samples of
-all trials, and variances found for each trial (``apply_mmnet_inverse_epochs``). LCMV: of the
-trials' covariance (reg 0.05), unit noise gain, along the normals or as vectors. eLORETA and MNE:
-λ² = 1 (the usual one for single trials) and 1/9, loose 0.2. ``apply_nave`` was invented on other
-recordings of the first eight people.
+λ² = 1 is the usual one for single trials. ``apply_nave`` was invented on other recordings of the
+first eight people.
 
-*rest*: 60 s at 256 Hz of one patch of alpha (8 to 12 Hz noise), -10 to 0 dB within that band in
-background activity of the brain and sensor noise; nothing is known of the noise. mmnet: of the
-cross-spectral density (8 to 12 Hz, Morlet wavelets), and of the covariance of the filtered data;
-LCMV of the latter, DICS of the former (unit noise gain, filters of the real part); eLORETA's
-``apply_inverse_cov``. Where it is said, the noise is the covariance, or density, of the
-same rest at 14 to 30 Hz.
+*rest*: 60 s of one patch of alpha (8 to 12 Hz noise), -10 to 0 dB within that band in background
+activity of the brain and sensor noise; nothing is known of the noise. Cross-spectral densities are
+of Morlet wavelets, covariances of the filtered data. Where it is said, the noise is the
+covariance, or density, of the same rest at 14 to 30 Hz.
 
 - ``region``, ``peak``: from the region, and the location, of the largest amplitude to the patch;
 - ``other side``: share of the power in the other hemisphere.
@@ -58,6 +52,7 @@ from runner import (
     make_parser,
     measured,
     run,
+    tell,
 )
 from transfer_suite import N_TIMES, SFREQ, draw_courses, draw_extents, patch_profiles
 
@@ -160,10 +155,7 @@ def trial_methods(recording, inversion):
 
     def lcmv(fwd, pick_ori):
         data_cov = mne.compute_covariance(epochs, method="empirical", rank="info")
-        gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
-        made = make_lcmv(
-            info, fwd, data_cov, 0.05, cov, pick_ori=pick_ori, weight_norm=gain, rank="info"
-        )
+        made = make_lcmv(info, fwd, data_cov, 0.05, cov, **unit_noise_gain(pick_ori))
         return stack(apply_lcmv_epochs(epochs, made))
 
     def classical(method, lambda2):
@@ -183,6 +175,12 @@ def trial_methods(recording, inversion):
         "eLORETA, λ² = 1/9": lambda: classical("eLORETA", 1.0 / 9.0),
         "MNE": lambda: classical("MNE", 1.0),
     }
+
+
+def unit_noise_gain(pick_ori):
+    """Options of beamformers; with directions their gain must not depend on the axes."""
+    gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
+    return dict(pick_ori=pick_ori, weight_norm=gain, rank="info")
 
 
 def stack(stcs):
@@ -247,16 +245,12 @@ def rest_methods(recording, inversion):
     scaled["data"] = others.data * np.median(np.sort(values)[1:])
 
     def beamformer(fwd, pick_ori, noise=None):
-        gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
-        made = make_lcmv(
-            info, fwd, cov, 0.05, noise, pick_ori=pick_ori, weight_norm=gain, rank="info"
-        )
+        made = make_lcmv(info, fwd, cov, 0.05, noise, **unit_noise_gain(pick_ori))
         return apply_lcmv_cov(cov, made)
 
     def dics(fwd, pick_ori, noise=None):
-        gain = "unit-noise-gain" if pick_ori is None else "unit-noise-gain-invariant"
-        options = dict(weight_norm=gain, real_filter=True, rank="info")
-        made = make_dics(info, fwd, csd, 0.05, noise, pick_ori=pick_ori, **options)
+        options = unit_noise_gain(pick_ori)
+        made = make_dics(info, fwd, csd, 0.05, noise, real_filter=True, **options)
         return apply_dics_csd(csd, made)[0]
 
     def eloreta():
@@ -320,23 +314,19 @@ class Worker:
         for head in HEADS:
             if due(head, factors):
                 inversion = self.people.inversion(head, MONTAGE, person)
-                yield head, factors, self.answer(recording, inversion, methods, score)
+                yield head, factors, measured(answer, recording, inversion, methods, score)
 
-    @staticmethod
-    def answer(recording, inversion, methods, score):
-        """Scores and seconds of every method; one that fails ends the others, and is told."""
 
-        def every():
-            found = {}
-            for name, method in methods(recording, inversion).items():
-                estimate, result = attempt(method)
-                if result["failure"]:
-                    raise RuntimeError(f"{name}: {result['failure']}")
-                scores = score(estimate, recording, inversion)
-                found[name] = scores | dict(seconds=result["seconds"])
-            return dict(methods=found)
-
-        return measured(every)
+def answer(recording, inversion, methods, score):
+    """Scores and seconds of every method; one that fails ends the others, and is told."""
+    found = {}
+    for name, method in methods(recording, inversion).items():
+        estimate, result = attempt(method)
+        if result["failure"]:
+            raise RuntimeError(f"{name}: {result['failure']}")
+        scores = score(estimate, recording, inversion)
+        found[name] = scores | dict(seconds=result["seconds"])
+    return dict(methods=found)
 
 
 def summarise(rows, columns):
@@ -345,10 +335,8 @@ def summarise(rows, columns):
     for head in HEADS:
         for method in dict.fromkeys(row["method"] for row in rows):
             chosen = [row for row in rows if (row["head"], row["method"]) == (head, method)]
-            line, people = (
-                dict(head=head, method=method, n=len(chosen)),
-                [r["person"] for r in chosen],
-            )
+            line = dict(head=head, method=method, n=len(chosen))
+            people = [row["person"] for row in chosen]
             for column in columns:
                 values = np.array([row[column] for row in chosen])
                 low, high = clustered_interval(values, people)
@@ -394,8 +382,8 @@ def main():
             f"mne {mne.__version__}",
         )
         write_rows(args.out / f"filters_{part}.csv", comment, table)
-        for line in table:
-            print(line)
+        for row in table:
+            tell(row)
 
 
 if __name__ == "__main__":

@@ -1,22 +1,19 @@
 """Fine-tuning: what ten minutes on one core gain on a foreign head, and whether they harm at home.
 
-    pip install -c constraints.txt -e .
     python benchmarks/finetune.py
 
 **child**: a sphere of 70 mm radius with a thin skull of high conductivity (0.03 S/m; 0.006 in
-training), 64 electrodes, the template's 1175 sources scaled to fit. Tuned through ``fine_tune``.
-The test heads are computed anew by MNE: skull 0.012 to 0.06 S/m and 0.6 to 1.6 times as thick,
-electrodes moved by 0 to 5 mm rms. No head, seed or perturbation is shared with the tuning, which
+training), 64 electrodes, the template's sources scaled to fit. Tuned through ``fine_tune``. The
+test heads are computed anew by MNE. No head, seed or perturbation is shared with the tuning, which
 perturbs one lead field smoothly without computing another.
 
 **template**: the template head with the BioSemi-64 layout, inside the training domain; the test
 heads are those of the people of validation (``mne_mmnet.simulation.person``).
 
 Test recordings are drawn from the training distribution, with this montage, the default
-orientation (settled by the evidence) and the nominal head for the inversion. They come in pairs, a
-recording and a window of it, which count once (``n``). Paired differences with 95 % bootstrap
-intervals. Writes
-``benchmarks/results/finetune.csv``.
+orientation and the nominal head for the inversion. They come in pairs, a recording and a window of
+it, which count once (``n``). Paired differences with 95 % bootstrap intervals. Writes
+``finetune.csv``.
 """
 
 import time

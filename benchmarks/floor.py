@@ -18,14 +18,10 @@ from mne_mmnet.objective import n_active
 
 
 class Rates(NamedTuple):
-    """What the machine can do.
+    """What the machine can do in a second.
 
-    Parameters
-    ----------
-    single, double : float
-        Operations a second of a matrix product in float32 and float64.
-    memory : float
-        Bytes a second read in a sum over an array that no cache holds.
+    Operations of a matrix product in float32 and float64; bytes read in a sum over an array that
+    no cache holds.
     """
 
     single: float
@@ -34,15 +30,7 @@ class Rates(NamedTuple):
 
 
 class Work(NamedTuple):
-    """What one recording costs.
-
-    Parameters
-    ----------
-    single, double : float
-        Operations in float32 and float64.
-    traffic : float
-        Bytes of the dictionary read.
-    """
+    """What one recording costs: operations in float32 and float64, bytes of the dictionary."""
 
     single: float
     double: float
@@ -73,21 +61,9 @@ def wait_for(device):
 
 
 def measure_rates(size=768, n_floats=16_000_000, device="cpu"):
-    """Measure the machine now, with as many threads as torch has.
+    """Measure the machine now, with as many threads as torch has; the best of five.
 
-    Parameters
-    ----------
-    size : int
-        Of the square matrices.
-    n_floats : int
-        Of the array that is summed.
-    device : str
-        A torch device. On a GPU take sizes that fill it.
-
-    Returns
-    -------
-    rates : Rates
-        Best of five.
+    On a GPU take sizes, of the matrices' side and of the array, that fill it.
     """
     single = torch.randn(size, size, device=device)
     double = single.double()
@@ -101,22 +77,7 @@ def measure_rates(size=768, n_floats=16_000_000, device="cpu"):
 
 
 def count_work(network, model, n_times):
-    """Count the work for one recording.
-
-    Parameters
-    ----------
-    network : EvidenceNetwork
-        Its configuration says how many steps.
-    model : SourceModel
-        Its sizes.
-    n_times : int
-        Samples of the recording.
-
-    Returns
-    -------
-    work : Work
-        Steps accepted at once, as nearly all are.
-    """
+    """Count the work for so many samples, steps being accepted at once as nearly all are."""
     config, graph = network.config, model.graph
     n, n_sources, atoms = model.n_kept, model.n_sources, model.n_atom_columns
     # those of the errors, too

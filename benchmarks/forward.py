@@ -2,35 +2,33 @@
 
     python benchmarks/forward.py
 
-*Spheres.* Three concentric ones with the template's conductivities (0.3, 0.006, 0.3 S/m) and
-about its thicknesses (80, 85 and 92 mm) are solved as the template is: ``mne.make_bem_model`` from
-FreeSurfer surfaces of ico 3, ``mne.make_bem_solution`` (linear collocation with the isolated-skull
-approach), the same by OpenMEEG (symmetric boundary elements), and MNE's sphere model (Berg and
-Scherg). The truth is the series of Legendre polynomials for layered spheres (Zhang 1995, doi
-10.1088/0031-9155/40/3/001). 64 electrodes, radial and tangential dipoles at 40 places for each
-eccentricity (distance from the centre, relative to the inner skull's radius).
+*Spheres.* Three concentric ones with the template's conductivities and about its thicknesses are
+solved as the template is: ``mne.make_bem_model`` from FreeSurfer surfaces of ico 3,
+``mne.make_bem_solution`` (linear collocation with the isolated-skull approach), the same by
+OpenMEEG (symmetric boundary elements), and MNE's sphere model (Berg and Scherg). The truth is the
+series of Legendre polynomials for layered spheres (Zhang 1995, doi 10.1088/0031-9155/40/3/001). 64
+electrodes, radial and tangential dipoles at 40 places for each eccentricity (distance from the
+centre, relative to the inner skull's radius).
 
 *Template.* The same surfaces of the template, by MNE and by OpenMEEG, all its sources along their
 normals, by distance from the inner skull.
 
-RDM is the norm of the difference of two topographies of unit norm (0 to 2), MAG the ratio of their
-norms, both of the average reference. Writes ``benchmarks/results/forward.csv``: medians, and the
-95th percentile of RDM. OpenMEEG comes with the extra ``benchmark``; without it, its rows are left
-out, and said so.
+Of RDM and MAG (:func:`rdm_mag`, average reference) ``forward.csv`` has medians, and the 95th
+percentile of RDM. OpenMEEG comes with the extra ``benchmark``; without it, its rows are left out,
+and said so.
 """
 
 import importlib.util
 import tempfile
-import time
 import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
-from common import make_info, write_rows
+from common import make_info, timed, write_rows
 from mne.io.constants import FIFF
 from mne.transforms import Transform, apply_trans, invert_transform
-from runner import RESULTS, made_by, make_parser, quiet
+from runner import RESULTS, made_by, make_parser, quiet, tell
 from scipy.spatial import cKDTree
 from scipy.special import eval_legendre
 
@@ -46,23 +44,11 @@ N_PLACES, SEED = 40, 23
 
 
 def exact_potentials(electrodes, place, moment, radii=RADII, sigmas=SIGMAS, n_terms=300):
-    """Potential of a dipole in concentric spheres.
+    """Potentials (V) at electrodes on concentric spheres of a dipole in the innermost one.
 
-    Parameters
-    ----------
-    electrodes : array of shape (n_electrodes, 3)
-        On the outermost sphere, m from the centre.
-    place, moment : array of shape (3,)
-        Of the dipole: m, inside the innermost sphere and not in its centre; A·m.
-    radii, sigmas : sequence of float, length n_shells
-        From the inside: m, S/m.
-    n_terms : int
-        Length of the series.
-
-    Returns
-    -------
-    potentials : array of shape (n_electrodes,)
-        In V.
+    ``electrodes`` (n_electrodes, 3) and ``place`` are in m from the centre, where the dipole must
+    not be, ``moment`` in A·m; ``radii`` (m) and ``sigmas`` (S/m) go from the inside; ``n_terms``
+    is the length of the series.
     """
     outer, n = radii[-1], np.arange(1, n_terms + 1)
     # what n-th harmonics become from shell to shell; each step is an exact boundary condition
@@ -166,9 +152,7 @@ def compare_spheres(solvers):
     """One row an eccentricity and orientation, for each solver."""
     info, electrodes = electrodes_on_sphere()
     for name, make in solvers.items():
-        start = time.perf_counter()
-        bem = make()
-        seconds = time.perf_counter() - start
+        bem, seconds = timed(make)
         rng = np.random.default_rng(SEED)
         for eccentricity in ECCENTRICITIES:
             places, moments = draw_dipoles(eccentricity, N_PLACES, rng)
@@ -194,7 +178,7 @@ def compare_template(solvers):
         gains[name] = fixed["sol"]["data"]
         places = apply_trans(invert_transform(fwd["mri_head_t"]), fwd["source_rr"])
         skull = next(surf for surf in bem["surfs"] if surf["id"] == 1)
-        depth = 1e3 * _distances(places, skull["rr"])
+        depth = 1e3 * cKDTree(skull["rr"]).query(places)[0]
     (ours, gain), *others = gains.items()
     for name, other in others:
         rdm, mag = rdm_mag(gain, other)
@@ -208,15 +192,11 @@ def compare_template(solvers):
         yield _row("template", ours, name, "normal", "all", rdm, mag)
 
 
-def _distances(points, vertices):
-    return cKDTree(vertices).query(points)[0]
-
-
 def _row(head, solver, reference, orientation, where, rdm, mag):
     row = dict(head=head, solver=solver, reference=reference, orientation=orientation)
     row |= dict(where=where, n=len(rdm), rdm=f"{np.median(rdm):.4f}")
     row |= dict(rdm_95=f"{np.percentile(rdm, 95):.4f}", mag=f"{np.median(mag):.4f}")
-    print(" | ".join(f"{key} {value}" for key, value in row.items()), flush=True)
+    tell(row)
     return row
 
 

@@ -9,23 +9,9 @@ def clustered_interval(values, groups, statistic=None, n_boot=2000):
     """95 % bootstrap interval in which whole groups are drawn: people, with all their recordings.
 
     Recordings of one person share their head: taken one by one they would look like more than
-    there are.
-
-    Parameters
-    ----------
-    values : array of shape (n_values, ...)
-        Scores, or differences of paired ones.
-    groups : sequence of length n_values
-        Whose they are; anything that can be sorted.
-    statistic : callable | None
-        Of an array of drawn values, along its first axis. None is the mean, which is quick.
-    n_boot : int
-        How often groups are drawn.
-
-    Returns
-    -------
-    low, high : float | array of shape (...)
-        Ends of the interval; infinite where there is one group.
+    there are. ``values`` are of shape (n_values, ...), and so are both ends but for the first
+    axis; they are infinite where there is one group. ``statistic`` is of an array of drawn values,
+    along its first axis; None is the mean, which is quick.
     """
     values, groups = np.asarray(values, float), list(groups)
     numbers = {group: k for k, group in enumerate(sorted(set(groups)))}

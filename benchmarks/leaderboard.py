@@ -5,35 +5,30 @@
     python benchmarks/leaderboard.py --solvers mmnet top --seeds 11 12            # and the tables
 
 **Inverse crime, as in the original benchmark**: data are simulated and inverted with the same lead
-field (biosemi32, template head, ico3 with 1175 sources, fixed orientation), so the numbers compare
-solvers and say little about real recordings. Every solver is given the same data (their digests
-are compared) and the same estimated noise covariance, with the parameters of invertmeeg's runner.
+field (biosemi32, template head, ico3, fixed orientation), so the numbers compare solvers and say
+little about real recordings. Every solver is given the same data (their digests are compared) and
+the same estimated noise covariance, with the parameters of invertmeeg's runner.
 
 **Average rank**, as invertmeeg defines it (``BenchmarkRunner._compute_average_ranks``): for each
-set and each of its five metrics, solvers are ranked by their mean over the samples. Localisation
-error, earth mover's distance and spatial dispersion (``mle``, ``emd``, ``sd``): lower is better;
-average precision and correlation (``ap``, ``correlation``): higher is better; equal means share
-the better rank. The mean of the five is the rank on a set, that of the four the average rank.
-As in invertmeeg, a sample without a value is left out of a mean (``n_failed`` counts them); unlike
-there, a solver that failed on a set shares the last rank on it. There are two rankings, each
-among solvers with the same samples: ``all``, on the seeds that all solvers ran, and ``top``, the
-ten best of them on all ``--seeds``.
+set and each of its five metrics, solvers are ranked by their mean over the samples; equal means
+share the better rank. Less is better of localisation error, earth mover's distance and spatial
+dispersion (``mle``, ``emd``, ``sd``), more of average precision and correlation. The mean of the
+five is the rank on a set, that of the four the average rank. As in invertmeeg, a sample without a
+value is left out of a mean (``n_failed`` counts them); unlike there, a solver that failed on a set
+shares the last rank on it. There are two rankings, each among solvers with the same samples:
+``all``, on the seeds that all solvers ran, and ``top``, the ten best of them on all ``--seeds``.
 
 Results are kept in ``--work``, a file for each solver. What is there is not computed again, except
 failures of mmnet and time-outs at a shorter limit; mmnet's go by the digest of its weights:
-another ``--model`` is another solver; changed code needs ``--refresh mmnet``. It is told
-what the set-up implies: fixed orientation, and that the lead field is the head's own (``loose=0``,
-``head="own"``). Writes
-``leaderboard.csv``, ``leaderboard_ranks.csv`` and ``leaderboard.png`` in ``benchmarks/results``
-(``--solvers`` without names: only these); intervals are 95 % bootstrap intervals over samples.
-Linux: solvers run in forked processes, with a limit of memory.
+changed code needs ``--refresh mmnet``. Writes ``leaderboard.csv``, ``leaderboard_ranks.csv`` and
+``leaderboard.png`` (``--solvers`` without names: only these); intervals are 95 % bootstrap
+intervals over samples. Linux: solvers run in forked processes, with a limit of memory.
 """
 
 import hashlib
 import importlib
 import multiprocessing
 import os
-import platform
 import resource
 import signal
 import sys
@@ -46,13 +41,13 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import make_info, write_rows
+from common import machine, make_info, timed, write_rows
 from drawing import save, strip
 from invert import solver_registry
 from invert.benchmark import runner as invert_runner
 from invert.solvers.base import BaseSolver, SolverMeta
 from matplotlib.figure import Figure
-from runner import CACHE, Store, made_by, make_parser, quiet
+from runner import CACHE, Store, made_by, make_parser, quiet, tell
 from scipy.stats import rankdata
 
 import mne_mmnet
@@ -249,10 +244,8 @@ def run(folder, solvers, args):
         known = stores[solver].records.get((seed, dataset))
         if solver not in refreshed and not is_due(known, args.time_limit):
             continue
-        start = time.perf_counter()
         task = (forward, info, dataset, seed, solver, args.n_samples)
-        found = supervise(task, args.time_limit, args.memory)
-        taken = time.perf_counter() - start
+        found, taken = timed(supervise, task, args.time_limit, args.memory)
         limits = dict(time_limit=args.time_limit, memory_limit=args.memory, machine=machine())
         factors = dict(dataset=dataset, seed=seed, solver=solver, n_samples=args.n_samples)
         stores[solver].add(factors, found | limits)
@@ -262,12 +255,6 @@ def run(folder, solvers, args):
             f"{solver:36s} {taken:6.1f} s  {outcome}",
             flush=True,
         )
-
-
-def machine():
-    """Return what the times depend on."""
-    processor = platform.processor() or platform.machine()
-    return f"{processor}, {os.cpu_count()} cores, {torch.get_num_threads()} threads"
 
 
 # ---- tables
@@ -307,17 +294,9 @@ def metrics_of(records, solver, dataset, seeds):
 
 
 def average_ranks(scores):
-    """Rank solvers as invertmeeg does.
+    """Rank solvers as invertmeeg does: ranks of shape (n_solvers, n_sets).
 
-    Parameters
-    ----------
-    scores : array of shape (n_solvers, n_sets, n_samples, n_metrics)
-        Metrics, NaN where there is none.
-
-    Returns
-    -------
-    ranks : array of shape (n_solvers, n_sets)
-        Ranks on each set.
+    ``scores`` are of shape (n_solvers, n_sets, n_samples, n_metrics), NaN where there is none.
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # nothing but NaN: ranked last, below
@@ -459,19 +438,14 @@ def make_tables(folder, args):
     """Write both tables and the figure, from all results of these seeds that are there."""
     records = load(folder, args.seeds)
     datasets = list(invert_runner.BENCHMARK_DATASETS)
-    finished, unfinished = {}, []
-    for solver in dict.fromkeys(solver for solver, *_ in records):
-        seeds = [
-            seed
-            for seed in args.seeds
-            if all((solver, seed, dataset) in records for dataset in datasets)
-        ]
-        if seeds:
-            finished[solver] = seeds
-        else:
-            unfinished.append(solver)
-    if unfinished:
+    finished = {solver: [] for solver, *_ in records}
+    for solver, seeds in finished.items():
+        for seed in args.seeds:
+            if all((solver, seed, dataset) in records for dataset in datasets):
+                seeds.append(seed)
+    if unfinished := [solver for solver, seeds in finished.items() if not seeds]:
         print(f"Left out, as no seed of theirs is finished: {unfinished}")
+    finished = {solver: seeds for solver, seeds in finished.items() if seeds}
     common = [seed for seed in args.seeds if all(seed in seeds for seeds in finished.values())]
     if not common:
         raise RuntimeError(f"No seed was run by all solvers: {finished}. Run all of them on one.")
@@ -496,29 +470,19 @@ def make_tables(folder, args):
     comment = made_by(
         args,
         "solvers seeds n_samples",
-        machine(),
+        f"{machine()}, {torch.get_num_threads()} threads",
         "same lead field for simulation and inversion (inverse crime, as in the original)",
     )
     write_rows(args.out / "leaderboard.csv", comment, list(rows.values()))
     write_rows(args.out / "leaderboard_ranks.csv", comment, ranking)
     if top:
         plot(rows, top, args.out / "leaderboard.png")
+    shown = ("ranking", "place", "solver", "average_rank", "average_rank_ci", *datasets)
     for row in ranking:
-        print(
-            f"{row['ranking']:4s} {row['place']:3d} {row['solver']:36s} {row['average_rank']:>6s} "
-            f"[{row['average_rank_ci']}] "
-            + " ".join(f"{row[dataset]:>6s}" for dataset in datasets)
-            + f" {row['failures']}"
-        )
-    for (dataset, solver), row in rows.items():
-        if solver in top:
-            ap, correlation = (f"{name}_minus_{REFERENCE}" for name in ("ap", "correlation"))
-            print(
-                f"{dataset:16s} {solver:24s} n={row['n_samples']:3d} AP {row['ap']:>6s} "
-                f"[{row['ap_ci']}] Δ [{row[f'{ap}_ci']}] corr {row['correlation']:>6s} "
-                f"[{row['correlation_ci']}] Δ [{row[f'{correlation}_ci']}] "
-                f"{row['seconds_per_sample']} s"
-            )
+        tell(row, (*shown, "failures"))
+    for row in rows.values():
+        if row["solver"] in top:
+            tell(row)
 
 
 def main():

@@ -2,8 +2,8 @@
 
     python benchmarks/limits.py
 
-Recordings of ``limits_suite.py``; mmnet as shipped, beside MNE's eLORETA (λ² = 1/9, the same
-lead field and covariance). For every group and level:
+Recordings of ``limits_suite.py``; mmnet as shipped, beside MNE's eLORETA (λ² = 1/9, the same lead
+field and covariance). For every group and level:
 
 - ``region``: mm from the true centre to the strongest region (most moment within 15 mm, of the rms
   over the window), mean with a 95 % bootstrap interval; ``error``: to the strongest single
@@ -12,13 +12,11 @@ lead field and covariance). For every group and level:
   location; ``radius 90``: of a disc of that region's area, mm, median.
 - ``warned``: share of recordings with any warning of the library.
 
-Sources are *found* where one of those that ``mne_mmnet.find_sources`` would list (of the rms: five
-at most, a fifth of the strongest at least, more than 30 mm apart) lies within 20 mm; each counts
-once. *Extent* is the
-radius of a disc whose area is that of all locations above half of the largest rms. *Scalp* is the
-largest potential without noise, for 50 nA·m. Noise: (samples of the covariance, how much stronger
-the noise is later); *listed* is the number of sources listed. Writes
-``limits.txt`` and ``limits.png``.
+Sources are *found* where one of those that ``mne_mmnet.find_sources`` would list (of the rms) lies
+within 20 mm; each counts once. *Extent* is the radius of a disc whose area is that of all
+locations above half of the largest rms. *Scalp* is the largest potential without noise, for 50
+nA·m. Noise: (samples of the covariance, how much stronger the noise is later); *listed* is the
+number of sources listed. Writes ``limits.txt`` and ``limits.png``.
 """
 
 import functools
@@ -29,6 +27,7 @@ import mne
 import numpy as np
 import runner
 import transfer_suite
+from common import MONTAGES
 from drawing import COLOURS, MARKERS, save, strip
 from limits_suite import (
     SNR_DB,
@@ -77,7 +76,7 @@ def point_or_disc(radius):
 GROUPS = {
     "where": (lambda b, rng, _: draw_one(b, rng, noise_uv=0.4), ("anywhere",), 300),
     "snr": (lambda b, rng, db: draw_one(b, rng, snr_db=db), (-10, -5, 0, 5, 10, 20), 60),
-    "electrodes": (lambda b, rng, _: draw_one(b, rng), (19, 32, 64, 128, 256), 60),
+    "electrodes": (lambda b, rng, _: draw_one(b, rng), tuple(MONTAGES), 60),
     "extent": (lambda b, rng, r: draw_one(b, rng, point_or_disc(r)), (0, 5, 10, 20, 30, 40), 60),
     "count": (draw_several, (1, 2, 3, 4), 60),
     "apart": (lambda b, rng, span: draw_several(b, rng, 2, span), APART, 60),
@@ -90,7 +89,6 @@ GROUPS = {
     "noise": (draw_noise_only, ((200, 1.0), (2000, 1.0), (2000, 1.5)), 150),
     "noise, no covariance": (draw_noise_only, ((200, 1.0),), 150),
 }
-MONTAGES = {19: "10-20", 32: "biosemi32", 64: "biosemi64", 128: "biosemi128", 256: "biosemi256"}
 # groups of the same recordings
 _SAME = {"head, free": "head", "deep, volume": "deep"}
 
@@ -118,7 +116,7 @@ def localise(recording, fwd, loose, with_cov):
 def measure(group, bench, recording):
     """One recording: errors, regions, warnings, in one dict."""
     if group == "deep, volume":
-        fwd, loose, here = bench.volume(), 1.0, None
+        fwd, loose, here = bench.volume, 1.0, None
         positions = 1e3 * fwd["source_rr"]
     else:
         free = group == "head, free"
@@ -276,13 +274,11 @@ def table(records):
 def write(path, rows, comment):
     """Write the rows as text, a table for each group."""
     lines, last = [f"# {comment}"], None
-    decimals = {k: v[1] for k, v in COLUMNS.items()}
-    for extra in EXTRA.values():
-        decimals |= {k: v[1] for k, v in extra.items()}
+    columns = functools.reduce(dict.__or__, EXTRA.values(), COLUMNS)
     for group, level, n, cells in rows:
         texts = []
         for name, (value, low, high) in cells.items():
-            d = decimals[name]
+            d = columns[name][1]
             text = f"{value + 0.0:.{d}f}"
             texts.append(text if low is None else f"{text} ({low:.{d}f} … {high:.{d}f})")
         widths = [max(len(name), 20 if v[1] is not None else 0) for name, v in cells.items()]

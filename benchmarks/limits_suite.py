@@ -8,6 +8,7 @@ orientation: never the same lead field.
 """
 
 from dataclasses import dataclass, field
+from functools import cached_property, lru_cache, partial
 
 import mne
 import numpy as np
@@ -18,7 +19,7 @@ from scipy.sparse.csgraph import dijkstra
 from scipy.spatial.distance import cdist
 from transfer_suite import N_BASELINE, N_HEADS, N_TIMES, SEED, draw_courses, noise_covariance
 
-import mne_mmnet
+from mne_mmnet import make_template_forward
 from mne_mmnet.dictionary.patches import PatchScale
 from mne_mmnet.template.cortex import leave_out_wall
 from mne_mmnet.template.make import find_template
@@ -72,93 +73,67 @@ class Bench(SuiteSetup):
         self.outward = self.fine_positions - centre
         self.outward /= np.linalg.norm(self.outward, axis=1, keepdims=True)
         self.to_electrode = cdist(self.fine_positions, self.electrodes).min(axis=1)
-        self.made = {}
 
+    @lru_cache  # noqa: B019 - there are as many of them as montages
     def free_gain(self, head):
         """Lead field of a head, fine sources: two tangential directions, then the normal."""
-        return self._once(("free", head), lambda: self._free(f"head{head}"))
+        return self._free(f"head{head}")
 
+    @cached_property
     def standard_gain(self):
         """Take the standard head itself, with fine sources."""
+        make = partial(make_template_forward, self.info, self.fine, positions="as given")
+        return self._free(self.fine, make)[:, :, 2]
 
-        def make():
-            return self._free(
-                self.fine,
-                lambda: mne_mmnet.make_template_forward(
-                    self.info, self.fine, positions="as given"
-                ),
-            )
-
-        return self._once("standard", make)[:, :, 2]
-
+    @lru_cache  # noqa: B019 - there are as many of them as montages
     def shaped_gain(self, head):
         """Make a perturbed head up to a tenth longer or shorter along each axis, too."""
+        return self._free(f"shaped{head}", partial(self._shaped, head))[:, :, 2]
 
-        def make():
-            def solve():
-                factor = np.random.default_rng([SEED, head, 7]).uniform(0.9, 1.1, 3)
-                keys = ("id", "sigma", "coord_frame", "tris", "np", "ntri")
-                surfs = [
-                    {key: surf[key] for key in keys} | dict(rr=surf["rr"] * factor)
-                    for surf in self._bem(head)["surfs"]
-                ]
-                subject, folder = find_template()
-                src = mne.setup_source_space(
-                    subject, self.fine, subjects_dir=folder, add_dist=False
-                )
-                leave_out_wall(src)
-                for space in src:
-                    space["rr"] = space["rr"] * factor
-                    normals = space["nn"] / factor
-                    space["nn"] = normals / np.linalg.norm(normals, axis=1, keepdims=True)
-                info = self._moved(head)
-                to_head = self.fwd["mri_head_t"]
-                to_mri = mne.transforms.invert_transform(to_head)
-                for channel in info["chs"]:
-                    place = mne.transforms.apply_trans(to_mri, channel["loc"][:3])
-                    channel["loc"][:3] = mne.transforms.apply_trans(to_head, place * factor)
-                bem = mne.make_bem_solution(surfs)
-                return mne_mmnet.make_template_forward(info, src, bem=bem, positions="as given")
+    def _shaped(self, head):
+        factor = np.random.default_rng([SEED, head, 7]).uniform(0.9, 1.1, 3)
+        keys = ("id", "sigma", "coord_frame", "tris", "np", "ntri")
+        surfs = [
+            {key: surf[key] for key in keys} | dict(rr=surf["rr"] * factor)
+            for surf in self._bem(head)["surfs"]
+        ]
+        subject, folder = find_template()
+        src = mne.setup_source_space(subject, self.fine, subjects_dir=folder, add_dist=False)
+        leave_out_wall(src)
+        for space in src:
+            space["rr"] = space["rr"] * factor
+            normals = space["nn"] / factor
+            space["nn"] = normals / np.linalg.norm(normals, axis=1, keepdims=True)
+        info = self._moved(head)
+        to_head = self.fwd["mri_head_t"]
+        to_mri = mne.transforms.invert_transform(to_head)
+        for channel in info["chs"]:
+            place = mne.transforms.apply_trans(to_mri, channel["loc"][:3])
+            channel["loc"][:3] = mne.transforms.apply_trans(to_head, place * factor)
+        bem = mne.make_bem_solution(surfs)
+        return make_template_forward(info, src, bem=bem, positions="as given")
 
-            return self._free(f"shaped{head}", solve)
-
-        return self._once(("shaped", head), make)[:, :, 2]
-
+    @cached_property
     def deep(self):
         """Places outside the cortex: name of each, positions (mm, head), lead fields by head."""
+        rng = np.random.default_rng(SEED)
+        names = np.repeat(list(STRUCTURES), 2 * _N_PLACES)
+        places = np.repeat(np.array(list(STRUCTURES.values()), float), 2 * _N_PLACES, axis=0)
+        places[::2, 0] *= -1.0
+        places += rng.uniform(-_JITTER, _JITTER, places.shape)
+        pos = dict(rr=1e-3 * places, nn=np.tile([0.0, 0.0, 1.0], (len(places), 1)))
+        src = mne.setup_volume_source_space(pos=pos)
+        gains = []
+        for head in range(N_HEADS):
+            fwd = self._cached(f"deep{head}", partial(self._on_head, head, src))
+            assert fwd["nsource"] == len(places)
+            gains.append(fwd["sol"]["data"].reshape(len(self.electrodes), -1, 3))
+        return names, 1e3 * fwd["source_rr"], gains
 
-        def make():
-            rng = np.random.default_rng(SEED)
-            names = np.repeat(list(STRUCTURES), 2 * _N_PLACES)
-            places = np.repeat(np.array(list(STRUCTURES.values()), float), 2 * _N_PLACES, axis=0)
-            places[::2, 0] *= -1.0
-            places += rng.uniform(-_JITTER, _JITTER, places.shape)
-            pos = dict(rr=1e-3 * places, nn=np.tile([0.0, 0.0, 1.0], (len(places), 1)))
-            src = mne.setup_volume_source_space(pos=pos)
-            gains = []
-            for head in range(N_HEADS):
-
-                def solve(head=head):
-                    bem = self._bem(head)
-                    return mne_mmnet.make_template_forward(
-                        self._moved(head), src, bem=bem, positions="as given"
-                    )
-
-                fwd = self._cached(f"deep{head}", solve)
-                assert fwd["nsource"] == len(places)
-                gains.append(fwd["sol"]["data"].reshape(len(self.electrodes), -1, 3))
-            return names, 1e3 * fwd["source_rr"], gains
-
-        return self._once("deep", make)
-
+    @cached_property
     def volume(self):
         """Forward solution of the standard head on a 10 mm grid through the whole brain."""
-        return self._once("volume", lambda: VolumeSetup(self).fwd)
-
-    def _once(self, key, make):
-        if key not in self.made:
-            self.made[key] = make()
-        return self.made[key]
+        return VolumeSetup(self).fwd
 
     def _free(self, name, make=None):
         fwd = mne.convert_forward_solution(self._cached(name, make), surf_ori=True)
@@ -176,29 +151,12 @@ def mix(
     n_baseline=N_BASELINE,
     understated=1.0,
 ):
-    """Add time courses and noise to topographies.
+    """Add time courses and noise to topographies; the average reference is pending.
 
-    Parameters
-    ----------
-    bench : Bench
-        The montage.
-    rng : numpy.random.Generator
-        Source of randomness.
-    topographies : array of shape (n_channels, n_sources)
-        What each source makes at its peak (V); no column is noise alone.
-    gain : array of shape (n_channels, n_fine)
-        Lead field by which background activity reaches the sensors.
-    snr_db, noise_uv : float | None
-        Ratio of powers, or rms of the noise in µV.
-    n_baseline : int
-        Samples that the covariance is estimated from.
-    understated : float
-        Factor by which the noise has more power in the window than where the covariance is taken.
-
-    Returns
-    -------
-    evoked, noise_cov, facts : mne.Evoked, mne.Covariance, dict
-        Average reference, pending.
+    ``topographies`` (n_channels, n_sources) are what each source makes at its peak (V); no column
+    is noise alone. By ``gain`` background activity reaches the sensors. The noise is given as
+    ratio of powers or by its rms (µV); ``understated`` is how much more power it has in the window
+    than where the covariance is taken.
     """
     signal = np.zeros((len(bench.electrodes), N_TIMES))
     if topographies.shape[1]:
@@ -261,7 +219,7 @@ def draw_other_head(bench, rng, level):
     """Record one patch in a head that differs from the template as the level says."""
     head, place = int(rng.integers(N_HEADS)), int(rng.integers(len(bench.fine_positions)))
     if level == "template itself":
-        return draw_one(bench, rng, gain=bench.standard_gain(), place=place)
+        return draw_one(bench, rng, gain=bench.standard_gain, place=place)
     if level == "+ head's shape":
         return draw_one(bench, rng, gain=bench.shaped_gain(head), place=place)
     gain = bench.gains[head]
@@ -282,7 +240,7 @@ def draw_other_head(bench, rng, level):
 
 def draw_deep(bench, rng, structure):
     """Record one dipole of any direction in a structure below or behind the cortex."""
-    names, positions, gains = bench.deep()
+    names, positions, gains = bench.deep
     place, head = rng.choice(np.flatnonzero(names == structure)), rng.integers(N_HEADS)
     direction = rng.standard_normal(3)
     topography = 50e-9 * gains[head][:, place] @ (direction / np.linalg.norm(direction))

@@ -3,18 +3,17 @@
     pip install -c constraints.txt -e ".[live]"
     python benchmarks/live.py                   # four minutes
 
-64 channels and 1175 sources. The player of MNE-LSL, in a process of its own, is the amplifier (250
-Hz, chunks of 20 ms). Windows of 200 ms go through ``follow_stream`` into ``MMNetStream``, with the
-operator (each window's source variances are found anew) and with filters (made of an average
-beforehand), at several steps from one window to the next; alone, and beside one process a core
-that computes all the time. What else the machine does is in the comment (load average).
+The player of MNE-LSL, in a process of its own, is the amplifier. Windows go through
+``follow_stream`` into ``MMNetStream``, with the operator (each window's source variances are found
+anew) and with filters (made of an average beforehand), at several steps from one window to the
+next; alone, and beside one process a core that computes all the time.
 
 ``compute_ms`` is the time from array to currents. ``latency_ms`` is that from the moment when a
 window's last sample arrived to the estimate: the player dates samples ahead of their arrival, by
 up to a chunk (``findings/mne_lsl_player_ahead.sh``), which is measured with an inlet of its own
 and added. Dropped windows are those that could not be kept up with. ``again_ms`` is the time from
 the moment when the amplifier plays again, after 3 s and more without, to the first estimate of
-what it plays. Writes ``benchmarks/results/live.csv``.
+what it plays. Writes ``live.csv``.
 """
 
 import argparse

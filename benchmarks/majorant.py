@@ -2,39 +2,35 @@
 
     python benchmarks/majorant.py --people 12
 
-The hyperprior of the model fixes J and the start; from there, for the same J,
-
-- *analytic*: the majorant itself, whose minimiser is the update of Champagne;
-- *MacKay*: its curvature halved where b comes from the data (fixed-point update);
-- *SQUAREM* (Varadhan & Roland 2008) and *Anderson* (depth 5) on the analytic update;
-- *learned*: the model's curvature network as it is used, a sweep through all atoms, then steps of
-  those that matter; *learned, all atoms*: the same network, every step a sweep. It is trained for
-  the currents, in a few steps;
-- *learned for J* (``--descent``): one trained for the descent alone (``majorant_training.py``);
-- *random weights*: an untrained one, drawn at random: what the certificate is for.
+The hyperprior of the model fixes J and the start; from there, for the same J, the analytic
+majorant (the update of Champagne) beside MacKay's fixed-point update, SQUAREM (Varadhan & Roland
+2008) and Anderson mixing, and learned ones: the model's own curvature network, trained for the
+currents, as it is used and with all atoms in every step; one trained for the descent alone
+(``--descent``, ``majorant_training.py``); one of random weights, which is what the certificate is
+for.
 
 All of them are certified: what would raise J is evaluated, counted, and replaced by the analytic
 step. An *evaluation* is one of J with its factorisation of Σ, rejected ones included. The excess
-is J above its value after 10,000 analytic steps in double precision (fewer where a step gains
-less than 1e-8); J is not convex, so that it can be negative. Beside it stands the error of the
+is J above its value after 10,000 analytic steps in double precision (fewer where a step gains less
+than 1e-8); J is not convex, so that it can be negative. Beside it stands the error of the
 strongest region, with the posterior mean under the variances reached so far.
 
 People and caps that the model was never trained on (``people_suite.py``, template and own head),
-in three kinds of data, of which training has seen all, with other parameters: event-related,
-oscillations, discharges of neural masses. **Different lead fields** for simulation and inversion.
-Medians (means of distances) with 95 % bootstrap intervals, people as clusters. Writes
-``majorant.csv`` (by evaluations), ``majorant_reach.csv`` (evaluations, of those shown, until the
-excess that the analytic majorant has after 50, and MacKay's after 50) and ``majorant.png``.
+in three kinds of data, of which training has seen all, with other parameters. **Different lead
+fields** for simulation and inversion. Medians (means of distances) with 95 % bootstrap intervals,
+people as clusters. Writes ``majorant.csv`` (by evaluations), ``majorant_reach.csv`` (evaluations,
+of those shown, until the excess that the analytic majorant has after 50, and MacKay's after 50)
+and ``majorant.png``.
 """
 
-import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import torch
-from common import read_rows, write_rows
+from common import read_rows, timed, write_rows
 from drawing import COLOURS, save
 from intervals import clustered_interval
 from majorant_training import read_descent, with_curvature
@@ -162,21 +158,17 @@ def mackay_factor(task, point, majorant):
     return 0.5 + 0.5 * (held / majorant.b.clamp_min(1e-30)).clamp(0.0, 1.0)
 
 
-def plain(factor):
+def plain(factor, task):
     """Make steps of a majorant whose curvature is multiplied by a factor."""
-
-    def run(task):
-        objective = task.problem.objective
-        current = first_iterate(objective, task.problem.start)
-        yield current, 1
-        while True:
-            majorant = EvidenceMajorant(*objective.coefficients(current.point))
-            bold = majorant.minimiser(factor(task, current.point, majorant), _MAX_STEP)
-            safe = majorant.minimiser(1.0, _MAX_STEP)
-            current = certified_step(objective, current, _proposals(bold, safe))
-            yield current, 1 + int(current.retries)
-
-    return run
+    objective = task.problem.objective
+    current = first_iterate(objective, task.problem.start)
+    yield current, 1
+    while True:
+        majorant = EvidenceMajorant(*objective.coefficients(current.point))
+        bold = majorant.minimiser(factor(task, current.point, majorant), _MAX_STEP)
+        safe = majorant.minimiser(1.0, _MAX_STEP)
+        current = certified_step(objective, current, _proposals(bold, safe))
+        yield current, 1 + int(current.retries)
 
 
 def _proposals(*steps):
@@ -229,18 +221,14 @@ def anderson(task):
         yield current, 1 + int(current.retries)
 
 
-def learned(network=None, sweep=None):
+def learned(task, network=None, sweep=None):
     """Make the steps of the model's curvature network, or of another one."""
-
-    def run(task):
-        chosen = task.network if network is None else network
-        if sweep is not None:
-            config = replace(chosen.config, sweep=sweep)
-            chosen = SimpleNamespace(curvature=chosen.curvature, config=config)
-        for number, current in enumerate(iterate(chosen, task.problem, 10_000)):
-            yield current, 1 + int(current.retries) if number else 1
-
-    return run
+    chosen = task.network if network is None else network
+    if sweep is not None:
+        config = replace(chosen.config, sweep=sweep)
+        chosen = SimpleNamespace(curvature=chosen.curvature, config=config)
+    for number, current in enumerate(iterate(chosen, task.problem, 10_000)):
+        yield current, 1 + int(current.retries) if number else 1
 
 
 def random_network(network):
@@ -253,12 +241,12 @@ def random_network(network):
 
 
 METHODS = {
-    "analytic": plain(analytic_factor),
-    "MacKay": plain(mackay_factor),
+    "analytic": partial(plain, analytic_factor),
+    "MacKay": partial(plain, mackay_factor),
     "SQUAREM": squarem,
     "Anderson": anderson,
-    "learned": learned(),
-    "learned, all atoms": learned(sweep=1),
+    "learned": learned,
+    "learned, all atoms": partial(learned, sweep=1),
 }
 
 
@@ -267,9 +255,8 @@ def trace(task, method):
     n_evaluations, seconds, found, last = 0, 0.0, {}, None
     steps, budgets = method(task), list(SHOWN)
     while budgets:
-        started = time.perf_counter()
-        current, cost = next(steps)
-        seconds += time.perf_counter() - started
+        (current, cost), spent = timed(next, steps)
+        seconds += spent
         n_evaluations += cost
         while budgets and n_evaluations > budgets[0]:
             found[budgets.pop(0)] = last
@@ -367,9 +354,11 @@ class Worker:
     def __init__(self, args):
         self.args, self.people = args, People(args.folder)
         model = read_model(args.model)
-        self.methods = METHODS | {"random weights": learned(random_network(model.network))}
+        random = random_network(model.network)
+        self.methods = METHODS | {"random weights": partial(learned, network=random)}
         if args.descent is not None:
-            self.methods["learned for J"] = learned(read_descent(args.descent, model))
+            network = read_descent(args.descent, model)
+            self.methods["learned for J"] = partial(learned, network=network)
 
     def __call__(self, address, due):
         kind, montage, person = address

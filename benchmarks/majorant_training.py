@@ -4,12 +4,9 @@
 
 The hyperprior of a model, which stays as it is, fixes J and the start of every recording; the
 curvature network, drawn anew, is trained to make J small within a few steps, each of which moves
-all atoms: the loss is the sum of J over the steps, of which the last counts most. That is what a
-learned majorant is in the narrow sense; the network that comes with the model is trained for the
-currents instead. ``majorant.py --descent FILE`` compares both with classical ones.
-
-Event-related recordings of the people that the model was trained on; ``majorant.py`` takes other
-people, caps and kinds of data.
+all atoms. That is what a learned majorant is in the narrow sense; the network that comes with the
+model is trained for the currents instead. ``majorant.py --descent FILE`` compares both with
+classical ones, on other people, caps and kinds of data.
 """
 
 import argparse

@@ -2,18 +2,20 @@
 
     python benchmarks/meg.py
 
-Simulated with ico4 sources, the helmet a few millimetres and degrees away from where it was
+Sources of ico4 are simulated, the helmet a few millimetres and degrees away from where it was
 measured, electrodes 3 mm; inverted with ico3 sources, hence **another lead field, the same head**.
 Points and 10 mm patches of 10 nA·m in white sensor noise of MNE's ad-hoc level, covariance known.
-Writes ``benchmarks/results/meg.csv``: distance (mm) of the strongest region (most moment within
-15 mm) and of the strongest single location, when the source is strongest, from the true centre, by
-kind of channels and method: median, mean with its 95 % interval (bootstrap), and the share farther
-off than 30 mm.
+Writes ``meg.csv``: distance (mm) of the strongest region (most moment within 15 mm) and of the
+strongest single location, when the source is strongest, from the true centre: median, mean with
+its 95 % interval (bootstrap), and the share farther off than 30 mm.
 """
+
+from functools import partial
 
 import mne
 import numpy as np
 from common import make_info, write_rows
+from mne.minimum_norm import apply_inverse
 from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
@@ -72,19 +74,13 @@ def simulate(rng, info, fwd, patch):
 
 def make_methods(info, fwd, cov):
     """Return functions from a recording to source estimates."""
-    ours = {
-        name: mne_mmnet.make_mmnet_operator(info, fwd, cov, loose=loose)
-        for name, loose in OURS.items()
-    }
+    methods = {}
+    for name, loose in OURS.items():
+        operator = mne_mmnet.make_mmnet_operator(info, fwd, cov, loose=loose)
+        methods[name] = partial(mne_mmnet.apply_mmnet_inverse, fwd=operator)
     inverse = mne.minimum_norm.make_inverse_operator(info, fwd, cov, loose=LOOSE)
-    methods = {
-        name: lambda evoked, operator=operator: mne_mmnet.apply_mmnet_inverse(evoked, operator)
-        for name, operator in ours.items()
-    }
     for name in ("MNE", "dSPM", "sLORETA", "eLORETA"):
-        methods[name] = lambda evoked, name=name: mne.minimum_norm.apply_inverse(
-            evoked, inverse, 1.0 / 9.0, name
-        )
+        methods[name] = partial(apply_inverse, inverse_operator=inverse, method=name)
     return methods
 
 

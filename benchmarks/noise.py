@@ -6,27 +6,12 @@ from mne_mmnet.simulation.timecourses import power_law
 
 
 def draw_noise(rng, gain, electrodes, n_times, background, factor=None):
-    """Noise of one recording, unit mean power a channel.
+    """Noise of one recording (n_channels, n_times), unit mean power a channel.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Source of randomness.
-    gain : array of shape (n_channels, n_sources)
-        Lead field by which the background reaches the sensors.
-    electrodes : array of shape (n_channels, 3)
-        Positions in mm, by which neighbouring sensors share noise.
-    n_times : int
-        Number of samples.
-    background : float
-        Share of the power that comes from the brain.
-    factor : array of shape (n_channels, n_components) | None
-        Factor of a measured covariance, which half of the recordings take for the sensors'.
-
-    Returns
-    -------
-    noise : array of shape (n_channels, n_times)
-        The noise.
+    ``gain`` is the lead field by which the background, that share of the power, reaches the
+    sensors; neighbouring sensors, by the positions of the ``electrodes`` (mm), share noise. Half
+    of the recordings take the sensors' from the factor of a measured covariance, where there is
+    one.
     """
     n_channels, n_sources = gain.shape
     sensor = rng.standard_normal((n_channels, n_times))

@@ -3,16 +3,10 @@
     python benchmarks/one_model.py
 
 Each axis varies one thing, the others stay at fixed orientation, ico3 and biosemi64. Recordings
-are those of ``transfer.py`` (other heads, ico4 sources along the normals; covariance known):
-
-- **orientation** (fixed, settled by the evidence, loose, free) and **source space**: the very
-  same recordings of biosemi64. Oct6 is finer than the sources that simulate, and ico4 is their
-  own grid, on the standard head.
-- **electrodes**: sources and time courses are the same for all montages, heads and noise their
-  own. Biosemi256 is added to the suite.
-- **volume**: 10 mm, free orientation; its recordings are others, drawn in the same way: dipoles
-  and blobs on a 7 mm grid that is shifted against it, in the biosemi64 heads, with directions that
-  change smoothly through the brain.
+are those of ``transfer.py`` (other heads, ico4 sources along the normals; covariance known), the
+very same ones but for electrodes, which have heads and noise of their own, and for the volume (10
+mm, free orientation), where they are drawn in the same way on a shifted grid of 7 mm, with
+directions that change smoothly through the brain.
 
 Maps of different grids are compared as smooth ones: true and estimated currents (their lengths
 where the orientation is not fixed) are spread by a Gaussian of 6 mm standard deviation, along the
@@ -29,20 +23,19 @@ to the true centres on the fine grid.
   other electrodes see other noise: there a ratio tells of the task as well as of the model.
 
 Seconds are wall-clock, one call with a prepared operator (median), and what the first operator
-took. Forward solutions are kept with those of ``transfer.py``. Writes ``one_model.csv``.
+took. Writes ``one_model.csv``.
 """
 
-import time
 from dataclasses import dataclass
 from unittest import mock
 
 import mne
 import numpy as np
 import transfer_suite
-from common import write_rows
+from common import timed, write_rows
 from intervals import mean_columns
 from people_scores import strongest_error
-from runner import Store, answers, deciding, made_by, make_parser, measured, run, slug
+from runner import Store, answers, deciding, made_by, make_parser, measured, run, slug, tell
 from scipy import sparse
 from scipy.sparse.csgraph import dijkstra
 from scipy.spatial import KDTree
@@ -53,7 +46,7 @@ from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator, make_template_be
 from mne_mmnet import make_template_forward as make_forward
 from mne_mmnet._mne import source_graph
 from mne_mmnet.dictionary.patches import PatchScale
-from mne_mmnet.inverse import routes
+from mne_mmnet.inverse import graphs
 from mne_mmnet.metrics import (
     confidence_interval,
     earth_movers_distance,
@@ -62,7 +55,6 @@ from mne_mmnet.metrics import (
     roc_auc,
     strongest_region_error,
 )
-from mne_mmnet.simulation.grids import gather_matrix
 
 # the suite, with one montage more: its own draws are not touched
 transfer_suite.MONTAGES = (*transfer_suite.MONTAGES, "biosemi256")
@@ -83,18 +75,7 @@ METRICS = {
 }
 
 
-class FineSetup(Setup):
-    """One montage that remembers what its last case was made of.
-
-    After ``draw_case``, ``fine_currents`` are the true currents on the fine grid (A·m).
-    """
-
-    def to_coarse(self, currents):
-        self.fine_currents = currents
-        return super().to_coarse(currents)
-
-
-class SuiteSetup(FineSetup):
+class SuiteSetup(Setup):
     """A montage of the suite on which the sources of the standard one are drawn."""
 
     def __init__(self, montage, folder):
@@ -107,14 +88,8 @@ class SuiteSetup(FineSetup):
         return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
 
 
-class VolumeSetup(FineSetup):
-    """Sources anywhere in the brain, in the heads of another setup.
-
-    Parameters
-    ----------
-    surface : Setup
-        Its electrodes and heads.
-    """
+class VolumeSetup(Setup):
+    """Sources anywhere in the brain, with the electrodes and heads of another setup."""
 
     def __init__(self, surface):
         for name in ("montage", "folder", "info", "heads", "electrodes"):
@@ -140,7 +115,6 @@ class VolumeSetup(FineSetup):
             self.gains.append(np.einsum("csk,sk->cs", gain, directions))
         self.coarse_of_fine = KDTree(self.positions).query(self.fine_positions)[1]
         self.coarse_in_fine = KDTree(self.fine_positions).query(self.positions)[1]
-        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
 
     def _fine(self, head):
         return self._cached(
@@ -161,11 +135,7 @@ def smooth_surface(target, origin):
     """Matrix that spreads currents of one source space and reads them at another's locations."""
     blocks = []
     for there, here in zip(target, origin, strict=True):
-        edges = here["tris"][:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2)
-        length = 1e3 * np.linalg.norm(here["rr"][edges[:, 0]] - here["rr"][edges[:, 1]], axis=1)
-        n_vertices = len(here["rr"])
-        # the two triangles of an edge go through it in opposite directions: no entry twice
-        mesh = sparse.coo_array((length, edges.T), shape=(n_vertices, n_vertices)).tocsr()
+        mesh = 1e3 * mne.surface.mesh_dist(here["tris"], here["rr"])
         distance = dijkstra(mesh, directed=False, indices=there["vertno"], limit=_SMOOTH.radius)
         blocks.append(sparse.csr_array(_SMOOTH(distance[:, here["vertno"]])))
     return sparse.block_diag(blocks, format="csr")
@@ -175,7 +145,7 @@ def smooth_surface(target, origin):
 class Setting:
     """One forward solution and orientation, on the recordings of one setup."""
 
-    setup: FineSetup
+    setup: Setup
     fwd: mne.Forward
     space: str
     # estimated and true currents, each on its own grid, to smooth maps on the same one
@@ -183,40 +153,30 @@ class Setting:
     smooth_truth: sparse.csr_array
     orientation: str = "fixed"
     loose: str | float | None = None
-    graph: object = None
 
     def operator(self, case, model):
-        """Operator of one recording's covariance; the graph does not depend on it."""
-        build = routes.source_graph_of
-
-        def remember(*args, **kwargs):
-            if self.graph is None:
-                self.graph = build(*args, **kwargs)
-            return self.graph
-
-        with mock.patch.object(routes, "source_graph_of", remember):
+        """Operator of one recording's covariance; the graphs of all settings are kept."""
+        with mock.patch.object(graphs, "_KEPT", 20):
             return make_mmnet_operator(
                 case.evoked.info, self.fwd, case.noise_cov, model=model, loose=self.loose
             )
 
     def measure(self, case, model):
         """Invert one recording and score it."""
-        begun = time.perf_counter()
-        operator = self.operator(case, model)
-        started = time.perf_counter()
-        estimate = apply_mmnet_inverse(case.evoked, operator).data
-        seconds = time.perf_counter() - started
+        operator, prepare_s = timed(self.operator, case, model)
+        stc, seconds = timed(apply_mmnet_inverse, case.evoked, operator)
+        estimate = stc.data
         positions = 1e3 * self.fwd["source_rr"]
         power = mean_power(self.smooth @ estimate)
-        truth = mean_power(self.smooth_truth @ self.setup.fine_currents)
+        truth = mean_power(self.smooth_truth @ case.currents)
         common = self.setup.positions
         return dict(
             ms=1e3 * seconds,
-            prepare_s=started - begun,
+            prepare_s=prepare_s,
             floor_mm=localization_errors(case.centres, positions).mean(),
             strongest_region_error_mm=strongest_region_error(
                 estimate,
-                self.setup.fine_currents,
+                case.currents,
                 case.centres,
                 case.peaks,
                 positions,
@@ -284,7 +244,6 @@ class Worker:
                 cases[setting.setup] = draw_case(setting.setup, snr_db, number)
             case = cases[setting.setup]
             if due(name, case.factors):
-                # it holds the currents of the last case that was drawn
                 yield name, case.factors, measured(setting.measure, case, self.model)
 
 
@@ -356,9 +315,8 @@ def main():
     write_rows(args.out / "one_model.csv", comment, rows)
     shown = ("axis", "space", "orientation", "n_channels", "median_ms")
     shown += tuple(f"{metric}{end}" for metric in METRICS for end in ("", "_ratio"))
-    print(*(name.removesuffix("_mm")[-16:].ljust(16) for name in shown))
     for row in rows:
-        print(*(str(row[name]).ljust(16) for name in shown))
+        tell(row, shown)
 
 
 if __name__ == "__main__":

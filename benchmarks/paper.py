@@ -28,7 +28,6 @@ same recordings, with paired intervals), ``paper.rst``, ``paper_descent.csv``,
 ``paper_majorants.png`` to ``benchmarks/results/``.
 """
 
-import argparse
 import os
 import platform
 import time
@@ -40,7 +39,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from common import write_rows
+from common import timed, write_rows
 from paper_scores import (
     BATCH,
     CLASSICAL,
@@ -65,11 +64,10 @@ from paper_setup import (
     validation_set,
 )
 from paper_tables import write_rst
+from runner import make_parser
 
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
 from mne_mmnet.training import BilevelConfig, SampleStream
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def make_config(args):
@@ -128,9 +126,7 @@ def measure_times(args):
         with torch.inference_mode():
             for k in range(18):
                 one = batch.data[k % BATCH : k % BATCH + 1]
-                started = time.perf_counter()
-                estimator(batch.model, one)
-                spent.append(1e3 * (time.perf_counter() - started))
+                spent.append(1e3 * timed(estimator, batch.model, one)[1])
         times[name] = float(np.median(spent[3:]))
     return times
 
@@ -213,7 +209,7 @@ def draw(args):
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--minutes", type=float, default=4.0, help="budget of each training")
     parser.add_argument("--config", choices=("cpu", "gpu", "paper"), default="cpu")
     parser.add_argument(
@@ -249,7 +245,6 @@ def main():
     parser.add_argument("--root", type=Path, default=Path("paper-runs"), help="weights, scores")
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
     parser.add_argument("--people", type=Path, help="other people's (default: in the cache)")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     if args.make_chunks and args.chunks is None:
         parser.error("--make-chunks needs --chunks")

@@ -5,14 +5,13 @@
 Writes ``paper_bounds_shipped.csv``; of the weights of ``paper.py``, see ``paper_claims.py``.
 """
 
-import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 import torch
-from common import write_rows
+from common import timed, write_rows
 from paper_setup import read_heads, validation_set
+from runner import made_by, make_parser
 
 from mne_mmnet.baselines import CosineMMNet
 from mne_mmnet.majorant import SpectralMajorant, lanczos_norm_bound, sharp_structured_majorant
@@ -25,19 +24,9 @@ from mne_mmnet.training import SampleStream
 from mne_mmnet.training.bilevel import cosine
 from mne_mmnet.weights import read_model
 
-RESULTS = Path(__file__).parent / "results"
-
 
 class WithSlope:
-    """A regulariser with another bound of its slope.
-
-    Parameters
-    ----------
-    regulariser : Autoencoder
-        Φ.
-    slope : float
-        ρ.
-    """
+    """A regulariser Φ with another bound of its slope."""
 
     def __init__(self, regulariser, slope):
         self._regulariser, self._slope = regulariser, slope
@@ -56,16 +45,17 @@ class WithSlope:
 
 
 class Analytic:
-    """Steps of the sharp structured majorant, its slope bounded in one way or another."""
+    """Steps of an analytic majorant, raised by these factors where the objective rises."""
 
-    def __init__(self, objective):
-        self.objective = objective
+    def __init__(self, objective, make=sharp_structured_majorant, raises=(1.0,)):
+        self.objective, self.make, self.raises = objective, make, raises
 
     def __call__(self, point):
-        """Yield the proposal at a point."""
-        gradient = self.objective.gradient(point)
-        step = sharp_structured_majorant(self.objective, point, gradient).minimiser()
-        yield Proposal(lambda index: step[index], analytic=True)
+        """Yield the proposals at a point."""
+        majorant = self.make(self.objective, point, self.objective.gradient(point))
+        for factor in self.raises:
+            step = majorant.minimiser(factor)
+            yield Proposal(lambda index, step=step: step[index], analytic=True)
 
 
 def slope_bounds(regulariser):
@@ -81,8 +71,8 @@ def slope_bounds(regulariser):
         methods["averaged operators"] = lambda: averaged_norm(*layers)
         methods["semidefinite"] = lambda: sdp_norm(*layers)
     for name, method in methods.items():
-        started = time.perf_counter()
-        found[name] = float(method()), time.perf_counter() - started
+        bound, seconds = timed(method)
+        found[name] = float(bound), seconds
     return found
 
 
@@ -95,20 +85,8 @@ def _product_with_residuals(regulariser):
 def measure_slopes(estimator, batch, n_steps=10):
     """Measure each bound at the start and after the network's own steps, and descend with it.
 
-    Parameters
-    ----------
-    estimator : CosineMMNet
-        Trained.
-    batch : Batch
-        Recordings.
-    n_steps : int
-        Steps of each descent.
-
-    Returns
-    -------
-    rows : list of dict
-        One a bound. Curvatures are those of the regulariser's term times ‖x‖², medians over
-        recordings, and beside them the whole Hessian's.
+    A row each. Curvatures are those of the regulariser's term times ‖x‖², medians over recordings,
+    and beside them the whole Hessian's.
     """
     regulariser = estimator.regulariser
     objective, start = estimator.objective(batch.model, batch.data)
@@ -144,13 +122,10 @@ def measure_slopes(estimator, batch, n_steps=10):
         for where, point in points.items()
     }
     for row, problem, proposer in runs.values():
-        started = time.perf_counter()
-        last, found = certify(descend(problem, start, proposer, n_steps))
-        spent = time.perf_counter() - started
+        (last, found), spent = timed(certify, descend(problem, start, proposer, n_steps))
         rows.append(_row(row, hessians, found, cosine(last.point.x, batch.currents), spent))
-    started = time.perf_counter()
-    last, found = certify(estimator.certified_iterates(batch.model, batch.data, n_steps))
-    spent = time.perf_counter() - started
+    iterates = estimator.certified_iterates(batch.model, batch.data, n_steps)
+    (last, found), spent = timed(certify, iterates)
     row = dict.fromkeys(rows[0], "") | dict(bound="learned curvature", valid="checked")
     rows.append(_row(row, hessians, found, cosine(last.point.x, batch.currents), spent))
     return [{key: row.get(key, "") for key in rows[0]} for row in rows]
@@ -189,12 +164,11 @@ def _local_slope(regulariser, point):
 
 def main():
     """Measure a saved model."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", default="mmnet-cosine", help="of the cosine kind")
+    parser = make_parser(__file__, __doc__)
+    parser.set_defaults(model="mmnet-cosine")  # of the cosine kind
     parser.add_argument("--kind", default="sereega", help="of data")
     parser.add_argument("--n-samples", type=int, default=16)
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     torch.set_num_threads(1)
     network, card = read_model(args.model)
@@ -204,10 +178,9 @@ def main():
     dataset = validation_set(args.kind, args.n_samples)
     batch = SampleStream(dataset, args.n_samples, archive).batch(0)
     rows = [dict(weights=card.name) | row for row in measure_slopes(estimator, batch)]
-    comment = (
-        f"python benchmarks/paper_bounds.py --model {card.name} --n-samples {args.n_samples}; "
-        f"{time.strftime('%F')}; validation recordings ({args.kind}); curvatures times ‖x‖²"
-    )
+    args.model = card.name  # no path
+    notes = f"validation recordings ({args.kind})", "curvatures times ‖x‖²"
+    comment = made_by(args, "model n_samples", *notes)
     write_rows(args.out / "paper_bounds_shipped.csv", comment, rows)
     for row in rows:
         print(row)

@@ -22,14 +22,8 @@ _PARTS = ("data", "samples", "places", "values")
 class StoredStream(SampleStream):
     """A :class:`SampleStream` whose windows come from a folder, the same numbers bit by bit.
 
-    A chunk's windows that are not there yet are simulated, and kept for the next one who asks.
-
-    Parameters
-    ----------
-    folder : path-like
-        Where they are kept, one file a chunk; of any number of data sets.
-    dataset, batch_size, archive, crop, seed, device
-        As for :class:`SampleStream`.
+    A chunk's windows that are not there yet are simulated, and kept for the next one who asks. The
+    folder has one file a chunk, of any number of data sets.
     """
 
     def __init__(self, folder, dataset, batch_size, archive, crop=0, seed=0, device="cpu"):
@@ -52,16 +46,8 @@ class StoredStream(SampleStream):
     def make(self, number):
         """Simulate one chunk's windows and keep them, unless they are there.
 
-        Parameters
-        ----------
-        number : int
-            Of the chunk.
-
-        Returns
-        -------
-        found : dict of str to array
-            ``data`` of shape (n, n_electrodes, n_times), and ``values`` (n_active, n_times) of
-            source ``places`` of recording ``samples``.
+        Returns ``data`` of shape (n, n_electrodes, n_times), and ``values`` (n_active, n_times) of
+        source ``places`` of recording ``samples``.
         """
         path = self.path(number)
         if path.exists():
@@ -116,24 +102,10 @@ def _make_some(task):
 
 
 def make_chunks(folder, kinds, n_chunks, config, heads, jobs):
-    """Make the first chunks of the training data, in several processes.
+    """Make the first chunks, of 64 recordings, of the training data, in several processes.
 
-    Training may begin at once: every process makes every ``jobs``-th chunk, in order.
-
-    Parameters
-    ----------
-    folder : path-like
-        Where to.
-    kinds : list of str
-        Of data.
-    n_chunks : int
-        How many chunks (of 64 recordings) of each kind.
-    config : BilevelConfig
-        Batch size and crop that they will be read with.
-    heads : path-like | None
-        File of the lead fields.
-    jobs : int
-        Processes.
+    Training may begin at once: every process makes every ``jobs``-th chunk, in order. They will be
+    read with the batch size and the crop of the configuration.
     """
     tasks = [
         (folder, kind, config.batch_size, config.crop, heads, range(first, n_chunks, jobs))

@@ -21,7 +21,6 @@ Recordings are those of the test sets, on heads never trained on. What was measu
 ``--root``; start the same command again after an interruption.
 """
 
-import argparse
 import json
 import os
 import time
@@ -32,7 +31,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from common import write_rows
-from paper_bounds import measure_slopes
+from paper_bounds import Analytic, measure_slopes
 from paper_setup import (
     KINDS,
     best_run,
@@ -44,30 +43,16 @@ from paper_setup import (
     runs_of,
 )
 from paper_truth import measure_truth
+from runner import made_by, make_parser
 
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
-from mne_mmnet.majorant import sharp_structured_majorant
 from mne_mmnet.metrics import confidence_interval
-from mne_mmnet.solver import CosineProposer, Proposal, RayProposer, descend
+from mne_mmnet.solver import CosineProposer, RayProposer, descend
 from mne_mmnet.training import SampleStream
 from mne_mmnet.training.bilevel import cosine
 
-RESULTS = Path(__file__).parent / "results"
 FACTORS = (1, 2, 4, 10)
 BATCH = 8
-
-
-class Sharp:
-    """Steps of the analytic structured majorant, nothing else."""
-
-    def __init__(self, objective):
-        self.objective = objective
-
-    def __call__(self, point):
-        """Yield the proposal at a point."""
-        gradient = self.objective.gradient(point)
-        step = sharp_structured_majorant(self.objective, point, gradient).minimiser()
-        yield Proposal(lambda index: step[index], analytic=True)
 
 
 def batches(kind, args, archive):
@@ -174,7 +159,7 @@ def curvature(args, archive, name, kind):
     makers = {f"network of {k}": (network, "other") for k, network in loaded.items()}
     makers[f"network of {kind}"] = owner, "own"
     makers["proved along a ray"] = RayProposer, "analytic"
-    makers["structured, analytic"] = Sharp, "analytic"
+    makers["structured, analytic"] = Analytic, "analytic"
     for tested_on in KINDS:
         for label, (maker, whose) in makers.items():
             parts = [
@@ -276,7 +261,7 @@ def work(task):
 
 def main():
     """Measure what the options ask for."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--root", type=Path, default=Path("paper-runs"))
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
     parser.add_argument("--n-samples", type=int, default=64, help="recordings of each kind")
@@ -284,18 +269,13 @@ def main():
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="trained on")
     parser.add_argument("--methods", nargs="+", help="default: all that a claim is made of")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     if args.n_samples % BATCH:
         parser.error(f"--n-samples must be a multiple of {BATCH}")
     read_heads(args.heads)
-    methods = f" --methods {' '.join(args.methods)}" if args.methods else ""
-    comment = (
-        f"python benchmarks/paper_claims.py --n-samples {args.n_samples}{methods}; "
-        f"{time.strftime('%F')}; "
-        f"{os.cpu_count()} cores; heads never trained on, 5 dB white noise"
-    )
-    args.out.mkdir(parents=True, exist_ok=True)
+    options = "n_samples methods" if args.methods else "n_samples"
+    notes = f"{os.cpu_count()} cores", "heads never trained on, 5 dB white noise"
+    comment = made_by(args, options, *notes)
     with ProcessPoolExecutor(args.jobs, mp_context=get_context("spawn")) as pool:
         for claim in args.claims:
             names = [n for n in CLAIMS[claim][1] if n in (args.methods or CLAIMS[claim][1])]

@@ -7,34 +7,24 @@ writes ``paper_curves.csv`` (one row a validation) and ``paper_curves.png`` (eac
 trial: cosine on validation recordings against recordings seen and against minutes).
 """
 
-import argparse
-import time
 from pathlib import Path
 
 import numpy as np
 from common import write_rows
+from drawing import save, strip
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
-from paper_figures import COLOURS, DASHES, _clean, _save
+from paper_figures import curve_style
 from paper_setup import KINDS, best_run, read_config, read_run, runs_of
+from runner import made_by, make_parser
 
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def curve(directory):
     """Return the validations of a run as rows: recordings and minutes until then, and scores.
 
-    Parameters
-    ----------
-    directory : pathlib.Path
-        Of the run.
-
-    Returns
-    -------
-    rows : list of dict
-        In their order; ``best_cosine`` is that of the weights that would be kept then.
+    ``best_cosine`` is that of the weights that would be kept then.
     """
     state = read_run(directory)
     config, rows = read_config(state), []
@@ -71,15 +61,7 @@ def read_curves(root, names=(*ESTIMATORS, *VARIANTS)):
 
 
 def figure_curves(path, best):
-    """Draw the best trials' curves.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        PNG file, 1600 pixels wide.
-    best : dict
-        Of :func:`read_curves`.
-    """
+    """Draw the best trials' curves, of :func:`read_curves`."""
     figure = Figure(figsize=(16, 10), dpi=100, facecolor="white", layout="constrained")
     panels = figure.subplots(len(KINDS), 2, sharey="row", squeeze=False)
     names = list(dict.fromkeys(name for name, _ in best))
@@ -91,10 +73,17 @@ def figure_curves(path, best):
                 rows = best[name, kind]
                 x = [float(row[quantity]) for row in rows]
                 y = [float(row["cosine"]) for row in rows]
-                style = dict(color=COLOURS[number % len(COLOURS)], ls=DASHES[number % len(DASHES)])
                 last = float(rows[-1]["best_cosine"])
-                axes.plot(x, y, lw=2, marker="o", ms=4, label=f"{name}: {last:.3f}", **style)
-            _clean(axes)
+                axes.plot(
+                    x,
+                    y,
+                    lw=2,
+                    marker="o",
+                    ms=4,
+                    label=f"{name}: {last:.3f}",
+                    **curve_style(number),
+                )
+            strip(axes, labelsize=13)
             axes.set_xscale("log")
             axes.xaxis.set_minor_formatter(NullFormatter())
             unit = "recordings seen" if quantity == "recordings" else "minutes of training"
@@ -113,21 +102,18 @@ def figure_curves(path, best):
         "Pretraining of Φ has no validation of its steps, but counts",
         fontsize=15,
     )
-    _save(figure, path)
+    save(figure, path)
 
 
 def main():
     """Write the table and draw the figure."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, model=False)
     parser.add_argument("--root", type=Path, default=Path("paper-runs"))
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
     rows, best = read_curves(args.root)
     if not rows:
         parser.error(f"there is no run in {args.root}")
-    args.out.mkdir(parents=True, exist_ok=True)
-    comment = f"python benchmarks/paper_curves.py; {time.strftime('%F')}; validation recordings"
-    write_rows(args.out / "paper_curves.csv", comment, rows)
+    write_rows(args.out / "paper_curves.csv", made_by(args, "", "validation recordings"), rows)
     figure_curves(args.out / "paper_curves.png", best)
 
 

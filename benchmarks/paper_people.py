@@ -4,57 +4,29 @@ from dataclasses import replace
 
 import mne
 import numpy as np
+from people_suite import draw_head, worn_gain
 
 from mne_mmnet.simulation.electrodes import ten_ten_info
-from mne_mmnet.simulation.people import PersonHead, TemplateHead
-from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
+from mne_mmnet.simulation.people import TemplateHead
 
 
-def make_people_heads(standard, seed, n_people, spacing="ico3", variety=None):
+def make_people_heads(standard, seed, n_people):
     """Compute lead fields of people along the normals of their own folds.
 
-    Parameters
-    ----------
-    standard : HeadArchive
-        Electrodes, sources and head 0 are its.
-    seed : int
-        Of the population: person k is drawn from (seed, k).
-    n_people : int
-        How many.
-    spacing : str
-        Of the source space.
-    variety : PeopleVariety | None
-        How people differ. None is the default.
-
-    Returns
-    -------
-    people : HeadArchive
-        Head 0 is the standard one; of the others, only ``along_normals`` means something.
+    Electrodes, sources and head 0 are those of ``standard``; person k is drawn from (seed, k). Of
+    the other heads, only ``along_normals`` means something.
     """
-    variety = PeopleVariety() if variety is None else variety
     info, electrodes, _ = ten_ten_info()
     # the paper's networks have one channel for each source, those on the medial wall included
     with mne.use_log_level("error"):
-        template = TemplateHead(spacing, info, electrodes, medial_wall=True)
+        template = TemplateHead("ico3", info, electrodes, medial_wall=True)
     if not np.allclose(template.positions, standard.positions, atol=0.1):
         raise ValueError("The people's sources are not those of the standard head.")
     gains = [standard.gains[0]]
     for number in range(n_people):
-        person = Person.draw(variety, seed, number)
-        head = PersonHead(template, person, variety.digitised_mm)
+        head = draw_head(template, seed, number)
         with mne.use_log_level("error"):
-            gain, _ = template.leadfields(
-                head.worn,
-                person.skull_ratio,
-                person.skull_thickness,
-                head.deform,
-                head.deform_brain,
-            )
-        rng = np.random.default_rng([*person.seed, 3])
-        normals = tilt_normals(
-            rng, standard.normals, standard.positions, rng.uniform(*variety.tilt)
-        )
-        folded = np.einsum("esk,sk->es", gain, normals)
+            folded, _ = worn_gain(head, standard.normals, standard.positions)
         # along the standard normals an archive's reader finds what the person's own give
         gains.append((folded[:, :, None] * standard.normals).astype(np.float32))
     return replace(standard, gains=np.stack(gains))

@@ -137,16 +137,8 @@ def scores_path(args, name, trained_on, condition):
 def evaluate_one(name, trained_on, condition, args):
     """Score one method on one test set, unless that was done before; say whether it was trained.
 
-    Parameters
-    ----------
-    name : str
-        One of ``ESTIMATORS`` or ``CLASSICAL``.
-    trained_on : str | None
-        Kind of data; None for those that are not trained.
-    condition : tuple of str
-        Of ``paper_setup.conditions()``.
-    args : argparse.Namespace
-        Options of ``paper.py``.
+    ``trained_on`` is None for methods that are not; ``condition`` is one of
+    ``paper_setup.conditions()``.
     """
     path = scores_path(args, name, trained_on, condition)
     if path is None or path.exists():

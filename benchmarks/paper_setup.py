@@ -53,17 +53,9 @@ def read_heads(path=None):
 def read_people(path, standard):
     """Lead fields of other people's heads (DESIGN §5), with the sources of the standard one.
 
-    Parameters
-    ----------
-    path : path-like | None
-        File; made where there is none, which needs MNE (four minutes). None is one in the cache.
-    standard : HeadArchive
-        Of :func:`read_heads`: its head 0 is head 0 here, since all invert with it.
-
-    Returns
-    -------
-    people : HeadArchive
-        Heads from 1 are people. Folds are theirs: lead fields are those along their normals.
+    They are made where there is no such file, which needs MNE (four minutes); None is one in the
+    cache. Head 0 is that of ``standard``, since all invert with it. Heads from 1 are people, with
+    folds of theirs: lead fields are those along their normals.
     """
     from mne_mmnet._support.cache import find_cached, keep_in_cache
 
@@ -97,15 +89,7 @@ def training_set(kind):
 
 def validation_set(kind, n_samples):
     """Manifest of the recordings that choose the best weights."""
-    return Dataset(
-        kind,
-        CONFIGS[kind],
-        VALIDATION_SEED,
-        n_samples,
-        _chunk(n_samples),
-        SNR_DB,
-        VALIDATION_HEADS,
-    )
+    return _held_out(kind, VALIDATION_SEED, n_samples, VALIDATION_HEADS)
 
 
 def conditions():
@@ -117,34 +101,18 @@ def conditions():
 def evaluation_set(kind, n_samples, heads="same", noise="white"):
     """Manifest of the test recordings.
 
-    Parameters
-    ----------
-    kind : str
-        Of sources.
-    n_samples : int
-        How many.
-    heads : "same" | "unseen" | "people"
-        Made on the standard head that all invert with, on mild perturbations of it never trained
-        on, or on other people's (of the archive of :func:`read_people`).
-    noise : str
-        One of ``NOISES``.
+    They are made on the standard head that all invert with ("same"), on mild perturbations of it
+    never trained on ("unseen"), or on other people's ("people": of the archive of
+    :func:`read_people`).
     """
     numbers = dict(same=(0,), unseen=UNSEEN_HEADS, people=tuple(range(1, N_PEOPLE + 1)))[heads]
-    return Dataset(
-        kind,
-        CONFIGS[kind],
-        TEST_SEED,
-        n_samples,
-        _chunk(n_samples),
-        SNR_DB,
-        numbers,
-        NOISES[noise],
-    )
+    return _held_out(kind, TEST_SEED, n_samples, numbers, NOISES[noise])
 
 
-def _chunk(n_samples):
-    """Largest chunk of at most 32 that divides a data set into equal parts."""
-    return max(size for size in range(1, 33) if n_samples % size == 0)
+def _held_out(kind, seed, n_samples, *heads_and_background):
+    # the largest chunk of at most 32 that divides it into equal parts
+    chunk = max(size for size in range(1, 33) if n_samples % size == 0)
+    return Dataset(kind, CONFIGS[kind], seed, n_samples, chunk, SNR_DB, *heads_and_background)
 
 
 def make_fwd(archive):
@@ -161,18 +129,10 @@ def make_fwd(archive):
 
 
 def run_directory(root, name, kind, factor=None, pretraining=None, seed=0):
-    """Folder of one run; of a trial, its settings are in the name.
+    """Folder of one run; a trial has its settings in the name.
 
-    Parameters
-    ----------
-    root : path-like
-        Folder of all runs.
-    name, kind : str
-        Method and training data.
-    factor, pretraining : float | None
-        What the learning rates are multiplied by, share of pretraining; None is no trial.
-    seed : int
-        Of the run.
+    ``factor``, of the learning rates, and ``pretraining``, its share, are None where there is no
+    trial.
     """
     trial = "" if factor is None else f"-lr{factor:g}-pre{pretraining:g}"
     return Path(root) / f"{name}-{kind}{trial}{f'-seed{seed}' if seed else ''}"

@@ -33,17 +33,7 @@ def _table(rows):
 
 
 def write_rst(path, comment, rows, differences):
-    """Write the headline metrics as reST tables, and the differences, one a test condition.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        The file.
-    comment : str
-        How it was made.
-    rows, differences : list of dict
-        Of ``paper_scores``.
-    """
+    """Write the headline metrics as reST tables, and the differences, one a test condition."""
     lines = [comment, ""]
     keys = ("trained_on", "tested_on", "lead_field", "noise")
     heads, noises = list(_HEADS), list(_NOISES)

@@ -16,23 +16,11 @@ N_STEPS = 20
 
 
 def measure_truth(estimator, kind, batches):
-    """Return rows about a trained method's objective on some recordings.
+    """Return rows about a trained method's objective on some recordings of a kind.
 
-    Parameters
-    ----------
-    estimator : Estimator
-        With a regulariser.
-    kind : str
-        What the recordings are.
-    batches : iterable of Batch
-        Recordings with their truth.
-
-    Returns
-    -------
-    rows : list of dict
-        One for the method's own steps, one for the descent from the truth: medians of F at both
-        ends, means of the cosine with the truth, and the share of recordings whose F at the end is
-        below that at the truth.
+    One for the method's own steps, one for the descent from the truth: medians of F at both ends,
+    means of the cosine with the truth, and the share of recordings whose F at the end is below
+    that at the truth.
     """
     found = {"the method's start": [], "the truth": []}
     for batch in batches:

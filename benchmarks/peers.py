@@ -8,9 +8,9 @@ solver of it is called, only.
 """
 
 import importlib.util
+from functools import partial
 
 import mne
-import numpy as np
 
 from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm
 
@@ -29,11 +29,8 @@ INVERTMEEG = {
 _NANO = 1e-9
 
 
-def _classical(name):
-    def apply(evoked, noise_cov, setup):
-        return minimum_norm(evoked, setup.free, noise_cov, method=name).data
-
-    return apply
+def _classical(name, evoked, noise_cov, setup):
+    return minimum_norm(evoked, setup.free, noise_cov, method=name).data
 
 
 def sloreta_loose(evoked, noise_cov, setup):
@@ -91,7 +88,7 @@ def _lcmv(evoked, noise_cov, setup):
     return mne.beamformer.apply_lcmv(evoked, filters).data
 
 
-def _invertmeeg(name):
+def _invertmeeg(name, evoked, noise_cov, setup):
     """One of invertmeeg's solvers, with a covariance and a lead field that it can use.
 
     invertmeeg 1.1 looks for ``mne.make_projector``, which MNE 1.13 has not, and goes on without
@@ -99,42 +96,31 @@ def _invertmeeg(name):
     covariance of referenced data. Hence all is referenced here, and then one electrode left out:
     nothing is lost, and what remains has full rank.
     """
+    from invert.solver_registry import create_solver
 
-    def apply(evoked, noise_cov, setup):
-        from invert.solver_registry import create_solver
-
-        kept = evoked.ch_names[:-1]
-        fwd = setup.fwd.copy()
-        gain = _NANO * fwd["sol"]["data"]
-        fwd["sol"]["data"] = gain - gain.mean(axis=0)
-        fwd = mne.pick_channels_forward(fwd, kept, ordered=True)
-        data = mne.EvokedArray(evoked.data - evoked.data.mean(axis=0), setup.info).pick(kept)
-        cov = mne.Covariance(noise_cov.data[:-1, :-1], kept, [], [], noise_cov["nfree"])
-        solver = create_solver(name)
-        solver.make_inverse_operator(fwd, data, alpha="auto", noise_cov=cov)
-        return _NANO * solver.apply_inverse_operator(data).data
-
-    return apply
+    kept = evoked.ch_names[:-1]
+    fwd = setup.fwd.copy()
+    gain = _NANO * fwd["sol"]["data"]
+    fwd["sol"]["data"] = gain - gain.mean(axis=0)
+    fwd = mne.pick_channels_forward(fwd, kept, ordered=True)
+    data = mne.EvokedArray(evoked.data - evoked.data.mean(axis=0), setup.info).pick(kept)
+    cov = mne.Covariance(noise_cov.data[:-1, :-1], kept, [], [], noise_cov["nfree"])
+    solver = create_solver(name)
+    solver.make_inverse_operator(fwd, data, alpha="auto", noise_cov=cov)
+    return _NANO * solver.apply_inverse_operator(data).data
 
 
 def _fill(stc, setup):
     """Put the active sources of a sparse estimate where they belong; zeros elsewhere."""
-    currents = np.zeros((len(setup.positions), stc.data.shape[1]))
-    offset, rows = 0, []
-    for space, vertices in zip(setup.fwd["src"], stc.vertices, strict=True):
-        rows.append(offset + np.searchsorted(space["vertno"], vertices))
-        offset += space["nuse"]
-    rows = np.concatenate(rows)
-    if len(rows) == 0:
+    if not stc.data.size:
         raise RuntimeError("no active source found")
-    currents[rows] = stc.data
-    return currents
+    return stc.expand([space["vertno"] for space in setup.fwd["src"]]).data
 
 
 PEERS = (
-    {name: _classical(name) for name in CLASSICAL}
+    {name: partial(_classical, name) for name in CLASSICAL}
     | {"MxNE": _mxne, "Gamma-MAP": _gamma_map, "LCMV": _lcmv}
-    | {name: _invertmeeg(solver) for name, solver in INVERTMEEG.items()}
+    | {name: partial(_invertmeeg, solver) for name, solver in INVERTMEEG.items()}
 )
 
 

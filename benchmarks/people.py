@@ -8,29 +8,23 @@
 
 **Different lead fields** for simulation and inversion in every row; what is simulated and inverted
 says ``people_suite.py``, what it is compared with ``peers.py``, how it is scored
-``people_scores.py``. 480 recordings: 24 people × 4 montages × 5. All methods get the same data,
-covariance and forward solution, and are read in the same way: power of the window (earth mover's
-distance, ROC area, dispersion), moment within 15 mm at the sources' peaks (strongest region), the
-component along the normals (cosine). The strongest region of the window's power stands beside
-that of the peaks: with it, and an orientation constraint of 0.2 ("sLORETA, loose=0.2"), the
-classical methods are at their best where there is one source.
+``people_scores.py``. All methods get the same data, covariance and forward solution, and are read
+in the same way. With the strongest region of the window's power, and an orientation constraint of
+0.2 ("sLORETA, loose=0.2"), the classical methods are at their best where there is one source.
 
 "mmnet-cosine" is the paper's route, on the template only, to whose sources its weights belong; it
 is compared with the better of MNE's sLORETA and eLORETA. "mmnet 2482684" is the commit before this
 population, run beside (``against.py``).
 
-A method that fails on a recording is counted in ``n_failed`` and scored as a map of zeros. Results
-are kept in ``--work``, a line of JSON each, and only missing ones are computed: those of another
-model (by its sha256) or of other data are not taken for the ones that are wanted. Writes
+A method that fails on a recording is counted in ``n_failed`` and scored as a map of zeros. Writes
 ``people.csv`` (means, 95 % bootstrap intervals with people as clusters), ``people_lead.csv``
-(mmnet against the best peer of each cell and column, paired, which favours the peer),
-``people.rst`` and ``people.png``; of the part ``dipole`` (shares of a moment that come back)
-``people_dipoles.csv``, and of ``--covariance short`` or ``none`` what a covariance is worth,
-``people_covariance.csv``.
+(mmnet against the best peer of each cell and column, paired, which favours the peer) and
+``people.png``; of the part ``dipole`` (shares of a moment that come back) ``people_dipoles.csv``,
+and of ``--covariance short`` or ``none`` what a covariance is worth, ``people_covariance.csv``.
 """
 
 import atexit
-import functools
+from functools import cache, partial
 
 import mne
 import numpy as np
@@ -68,14 +62,10 @@ LINEAR = ("sLORETA", "eLORETA")
 OLD = {f"mmnet {BASE}": {}, f"mmnet {BASE}, loose=0.2": dict(loose=0.2)}
 
 
-def _peer(name):
-    def apply(case, inversion):
-        noise_cov = _ad_hoc(case.evoked.info) if case.noise_cov is None else case.noise_cov
-        if name == BEST_CLASSICAL:
-            return Estimate.of(sloreta_loose(case.evoked, noise_cov, inversion), inversion)
-        return Estimate.of(PEERS[name](case.evoked, noise_cov, inversion), inversion)
-
-    return apply
+def _peer(name, case, inversion):
+    noise_cov = _ad_hoc(case.evoked.info) if case.noise_cov is None else case.noise_cov
+    method = sloreta_loose if name == BEST_CLASSICAL else PEERS[name]
+    return Estimate.of(method(case.evoked, noise_cov, inversion), inversion)
 
 
 def _ad_hoc(info):
@@ -86,24 +76,19 @@ def _ad_hoc(info):
     return mne.Covariance(data, white.ch_names, [], info["projs"], 0)
 
 
-def _ours(model, options):
+def _ours(model, options, case, inversion):
     """Run this package as users call it: vectors where the orientation is not fixed."""
-    fixed = options.get("loose") == 0.0
-
-    def apply(case, inversion):
-        stc, uncertainty = mne_mmnet.apply_mmnet_inverse(
-            case.evoked,
-            inversion.free,
-            case.noise_cov,
-            model=model,
-            pick_ori=None if fixed else "vector",
-            return_uncertainty=True,
-            **options,
-        )
-        level, std = uncertainty.confidence.data[:, 0], uncertainty.std.data[:, 0]
-        return Estimate.of(stc.data, inversion, level=level, std=std)
-
-    return apply
+    stc, uncertainty = mne_mmnet.apply_mmnet_inverse(
+        case.evoked,
+        inversion.free,
+        case.noise_cov,
+        model=model,
+        pick_ori=None if options.get("loose") == 0.0 else "vector",
+        return_uncertainty=True,
+        **options,
+    )
+    level, std = uncertainty.confidence.data[:, 0], uncertainty.std.data[:, 0]
+    return Estimate.of(stc.data, inversion, level=level, std=std)
 
 
 def _paper(case, inversion):
@@ -112,7 +97,7 @@ def _paper(case, inversion):
     return Estimate.of(stc.data, inversion)
 
 
-@functools.cache
+@cache
 def _serve():
     """Start the commit to compare with; it ends with this process."""
     other = Revision(BASE)
@@ -120,35 +105,31 @@ def _serve():
     return other
 
 
-def _old(options):
+def _old(options, case, inversion):
     """Run the commit to compare with; it fixed the orientation unless told otherwise."""
-
-    def apply(case, inversion):
-        found = _serve().localise(
-            case.evoked,
-            case.noise_cov,
-            inversion,
-            pick_ori="vector" if options else None,
-            return_uncertainty=True,
-            **options,
-        )
-        return Estimate.of(found["data"], inversion, level=found["level"], std=found["std"])
-
-    return apply
+    found = _serve().localise(
+        case.evoked,
+        case.noise_cov,
+        inversion,
+        pick_ori="vector" if options else None,
+        return_uncertainty=True,
+        **options,
+    )
+    return Estimate.of(found["data"], inversion, level=found["level"], std=found["std"])
 
 
 def make_methods(model):
     """Name every method: functions of (case, inversion) that return an :class:`Estimate`."""
-    methods = {name: _ours(model, options) for name, options in OURS.items()}
-    methods |= {name: _old(options) for name, options in OLD.items()}
+    methods = {name: partial(_ours, model, options) for name, options in OURS.items()}
+    methods |= {name: partial(_old, options) for name, options in OLD.items()}
     methods[PAPER] = _paper
-    return methods | {name: _peer(name) for name in (*SHOWN, BEST_CLASSICAL)}
+    return methods | {name: partial(_peer, name) for name in (*SHOWN, BEST_CLASSICAL)}
 
 
 def make(args):
     """Make the worker of a process."""
     methods = make_methods(args.model)
-    ask = {name: functools.partial(solve, score, methods[name]) for name in args.names}
+    ask = {name: partial(solve, score, methods[name]) for name in args.names}
     return Answers(args, ask)
 
 

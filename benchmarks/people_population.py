@@ -17,6 +17,7 @@ from mne_mmnet.simulation.people import NOMINAL_RATIO
 from mne_mmnet.template.fit import vertex_normals
 
 _PERCENT = (5, 25, 50, 75, 95)
+_BLANK = dict.fromkeys((f"p{percent}" for percent in _PERCENT), "")
 _COLUMNS = (2, 4, 6, 8)
 # mm: of the regions that share their errors, and how far around them columns are taken from
 _REGION, _BALL = 25.0, 20.0
@@ -24,22 +25,13 @@ _CORTEX = "an independent cortex (conte69)"
 
 
 def describe(people, who, out):
-    """Write ``people_population.csv``.
+    """Write ``people_population.csv`` of some people.
 
-    - Correlation of lead-field columns with the template's, per person and montage: along the
-      person's own folds, along the template's normals, and between own head and truth.
-    - Share of the energy of column errors that k principal columns of the template's
-      neighbourhood hold, beside that of the population's own principal errors.
-    - The same correlation for an independent cortex, where there is one.
-
-    Parameters
-    ----------
-    people : People
-        The population.
-    who : sequence of int
-        Which of them.
-    out : pathlib.Path
-        Where the table goes.
+    Correlation of lead-field columns with the template's, by person and montage: along the
+    person's own folds, along the template's normals, and between own head and truth; the same for
+    an independent cortex, where there is one. Share of the energy of column errors that k
+    principal columns of the template's neighbourhood hold, beside that of the population's own
+    principal errors.
     """
     rows = []
     errors = {montage: [] for montage in MONTAGES}
@@ -74,6 +66,12 @@ def describe(people, who, out):
 def _named(percentiles):
     names = (f"p{percent}" for percent in _PERCENT)
     return {n: f"{value:.4f}" for n, value in zip(names, percentiles, strict=True)}
+
+
+def _share(quantity, montage, value):
+    """Row of one number, which stands in p50."""
+    row = dict(quantity=quantity, montage=montage, who="all") | _BLANK
+    return row | dict(p50=f"{value:.4f}")
 
 
 def _unit(gain):
@@ -135,13 +133,10 @@ def _captured(people, montage, errors):
                 held = np.sum((vectors[:, :n_columns].T @ test) ** 2) / np.sum(test**2)
                 shares.setdefault((name, n_columns), []).append(held)
     size = np.mean([np.mean(np.sum(e**2, axis=0)) for e in errors])
-    blank = dict.fromkeys((f"p{percent}" for percent in _PERCENT), "")
-    rows = [dict(quantity="mean squared error of unit columns", montage=montage, who="all")]
-    rows[0] |= blank | dict(p50=f"{size:.4f}")
-    for (name, n_columns), held in shares.items():
-        row = dict(quantity=f"energy of errors in {n_columns} of {name}", montage=montage)
-        rows.append(row | dict(who="all") | blank | dict(p50=f"{np.mean(held):.4f}"))
-    return rows
+    return [_share("mean squared error of unit columns", montage, size)] + [
+        _share(f"energy of errors in {n_columns} of {name}", montage, np.mean(held))
+        for (name, n_columns), held in shares.items()
+    ]
 
 
 def _independent(people):
@@ -151,11 +146,10 @@ def _independent(people):
     of the template's sources is matched with its nearest vertex. Skull and electrodes are the
     template's: what differs is the cortex alone.
     """
-    blank = dict.fromkeys((f"p{percent}" for percent in _PERCENT), "")
     package = importlib.util.find_spec("brainspace")
     if package is None:
         reason = "left out: brainspace is not installed"
-        return [dict(quantity=f"{_CORTEX}, {reason}", montage="", who="conte69") | blank]
+        return [dict(quantity=f"{_CORTEX}, {reason}", montage="", who="conte69") | _BLANK]
     folder = Path(package.origin).parent / "datasets" / "surfaces"
     other, normals = copy.copy(people.coarse), []
     other.src = other.src.copy()

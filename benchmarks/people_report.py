@@ -9,8 +9,6 @@ from people_scores import LEVELS
 from people_suite import HEADS, POPULATION, SEED
 from runner import leave_out_other_data, made_by
 
-from mne_mmnet._support.files import whole_file
-
 # what is claimed, and whether more is better
 LEAD = {
     "earth_movers_distance_mm": False,
@@ -24,22 +22,18 @@ LEAD = {
     "spatial_dispersion_mm": False,
     "dispersion_of_four_mm": False,
 }
+# what is drawn
 TITLES = {
     "earth_movers_distance_mm": "Earth mover's distance (mm)",
     "auc": "ROC AUC (close/far balanced)",
     "space_time_cosine": "Space-time cosine",
     "strongest_region_error_mm": "Strongest-region error (mm)",
-    "window_region_error_mm": "Strongest-region error, window (mm)",
-    "strongest_peak_error_mm": "Strongest-location error (mm)",
     "dispersion_of_four_mm": "Spread with four sources (mm)",
-    "n_maxima": "Peaks",
 }
 OURS = "mmnet"
 # methods whose maps are no currents: shares of a moment mean nothing
 _NO_MOMENT = ("dSPM", "sLORETA", "LCMV", "lcmv-mvpure")
 _N_CURVES = len(MARKERS)
-_RST = ("earth_movers_distance_mm", "auc", "space_time_cosine", "strongest_region_error_mm")
-_RST += ("window_region_error_mm", "strongest_peak_error_mm", "dispersion_of_four_mm", "n_maxima")
 
 
 def metric_of(record, metric):
@@ -77,6 +71,13 @@ def _values(records, keys, metric):
     pairs = [(metric_of(records[key], metric), key[1]) for key in keys]
     pairs = [(value, person) for value, person in pairs if value is not None]
     return np.array([v for v, _ in pairs], float), np.array([p for _, p in pairs], int)
+
+
+def _pair(first, second, montages, metric):
+    """Scores of the recordings that two methods share, which they are, and whose."""
+    keys = sorted(key for key in first.keys() & second.keys() if key[0] in montages)
+    mine, people = _values(first, keys, metric)
+    return keys, mine, _values(second, keys, metric)[0], people
 
 
 def _n_failed(records, keys):
@@ -158,9 +159,7 @@ def _against_best(methods, name, others, where, metric, more_is_better):
     """Compare with the one of the others over which the lead is smallest."""
     sign, best = 1.0 if more_is_better else -1.0, None
     for other in (o for o in others if o in methods and o != name):
-        keys = sorted(k for k in methods[name].keys() & methods[other].keys() if k[0] in where)
-        mine, people = _values(methods[name], keys, metric)
-        theirs, _ = _values(methods[other], keys, metric)
+        _, mine, theirs, people = _pair(methods[name], methods[other], where, metric)
         if len(mine) < 2:
             continue
         gain = mine - theirs
@@ -180,71 +179,33 @@ def _against_best(methods, name, others, where, metric, more_is_better):
     )
 
 
-def write_rst(path, found, montages):
-    """Write one table a head, for README: all montages together, best of a column in bold."""
-    lines = []
-    for head, methods in found.items():
-        means = {}
-        for name, records in methods.items():
-            keys = [key for key in records if key[0] in montages]
-            values = [_values(records, keys, metric)[0] for metric in _RST]
-            means[name] = [v.mean() if len(v) else np.nan for v in values], keys
-        most = max(len(keys) for _, keys in means.values())
-        whole = [mean for mean, keys in means.values() if len(keys) == most]
-        better = np.array([LEAD.get(metric, None) is True for metric in _RST])
-        best = np.where(better, np.nanmax(whole, axis=0), np.nanmin(whole, axis=0))
-        lines += [f".. list-table:: Inverted on the {_words(head)} ({most} recordings)"]
-        lines += ["   :header-rows: 1", "", "   * - Method"]
-        lines += [f"     - {TITLES[metric]}" for metric in _RST]
-        order = sorted(means, key=lambda name: means[name][0][0])
-        for name in order:
-            mean, keys = means[name]
-            few = "" if len(keys) == most else f" (first {len({k[1] for k in keys})} people)"
-            lines += [f"   * - {name}{few}"]
-            for value, top, metric in zip(mean, best, _RST, strict=True):
-                text = f"{value:.3f}" if metric in ("auc", "space_time_cosine") else f"{value:.1f}"
-                # the number of peaks is neither good nor bad
-                bold = value == top and metric != "n_maxima" and not few
-                lines += [f"     - **{text}**" if bold else f"     - {text}"]
-        lines += [""]
-    with whole_file(path) as scratch, open(scratch, "w", encoding="utf-8") as file:
-        file.write("\n".join(lines))
-
-
-def _words(head):
-    return {"template": "template", "own": "person's own head"}[head]
-
-
 def draw(path, found, montages):
     """Draw the claimed metrics over montages, a row a head; the best few methods in colour.
 
     Methods with fewer people than others are left out: theirs are means of other recordings.
     """
-    metrics = [*_RST[:4], "dispersion_of_four_mm"]
-    figure = Figure(
-        figsize=(4.2 * len(metrics), 4.0 * len(found)),
-        dpi=90,
-        facecolor="white",
-        layout="constrained",
-    )
-    grid = figure.subplots(len(found), len(metrics), squeeze=False)
+    size = (4.2 * len(TITLES), 4.0 * len(found))
+    figure = Figure(figsize=size, dpi=90, facecolor="white", layout="constrained")
+    grid = figure.subplots(len(found), len(TITLES), squeeze=False)
     numbers = {}  # one colour a method, in all rows
     for line, (head, methods) in zip(grid, found.items(), strict=True):
         full = max(len(records) for records in methods.values())
         methods = {n: r for n, r in methods.items() if len(r) == full}
-        every = {n: _values(r, r, metrics[0])[0].mean() for n, r in methods.items()}
+        every = {
+            n: _values(r, r, "earth_movers_distance_mm")[0].mean() for n, r in methods.items()
+        }
         shown = sorted(every, key=every.get)
         shown.sort(key=lambda name: not name.startswith(OURS))
         shown = shown[:_N_CURVES]
         for name in shown:
             numbers.setdefault(name, len(numbers))
-        for axes, metric in zip(line, metrics, strict=True):
+        for axes, (metric, title) in zip(line, TITLES.items(), strict=True):
             for name in shown:
                 _draw_curve(axes, numbers[name], name, methods[name], montages, metric)
-            axes.set(title=TITLES[metric], xticks=range(len(montages)))
+            axes.set(title=title, xticks=range(len(montages)))
             axes.set_xticklabels(montages)
             strip(axes)
-        line[0].set_ylabel(f"{_words(head)}".capitalize())
+        line[0].set_ylabel({"template": "Template", "own": "Person's own head"}[head])
         line[-1].legend(fontsize=8, frameon=False, loc="center left", bbox_to_anchor=(1.0, 0.5))
     save(figure, path)
 
@@ -281,38 +242,22 @@ def compare_covariances(stores, part, montages, names):
             for name in (n for n in names if n in methods):
                 known = with_one.get(head, {}).get(name, {})
                 for metric in LEAD:
-                    keys = sorted(
-                        k for k in known.keys() & methods[name].keys() if k[0] in montages
-                    )
-                    first, people = _values(known, keys, metric)
-                    other, _ = _values(methods[name], keys, metric)
+                    keys, first, other, people = _pair(known, methods[name], montages, metric)
                     if len(first) < 2:
                         continue
                     change = difference_columns(first - other, LEAD[metric], people)
                     del change["verdict"]
-                    rows.append(
-                        dict(head=head, method=name, covariance=kind, metric=metric)
-                        | dict(n=len(first), n_failed=_n_failed(methods[name], keys))
-                        | dict(mean=f"{other.mean():.4g}")
-                        | dict(mean_60_s=f"{first.mean():.4g}")
-                        | change
-                    )
+                    row = dict(head=head, method=name, covariance=kind, metric=metric)
+                    row |= dict(n=len(first), n_failed=_n_failed(methods[name], keys))
+                    row |= dict(mean=f"{other.mean():.4g}", mean_60_s=f"{first.mean():.4g}")
+                    rows.append(row | change)
     return rows
 
 
 def report(stores, args, names, comparisons):
     """Write tables and a figure of what there is, and say how often mmnet leads.
 
-    Parameters
-    ----------
-    stores : dict of tuple to Store
-        Results by head and method.
-    args : argparse.Namespace
-        Of the command line.
-    names : sequence of str
-        Of methods, as the tables have them.
-    comparisons : sequence of tuple
-        Methods, and those with the best of which each is compared.
+    ``comparisons`` are pairs of methods, and those with the best of which each is compared.
     """
     comment = made_by(
         args,
@@ -337,7 +282,6 @@ def report(stores, args, names, comparisons):
             write_rows(args.out / f"{stem}_lead.csv", comment, rows)
         if part != "main":
             continue
-        write_rst(args.out / f"{stem}.rst", found, args.montages)
         draw(args.out / f"{stem}.png", found, args.montages)
         for row in rows:
             if row["montage"] == "all":

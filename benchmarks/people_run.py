@@ -26,13 +26,8 @@ KEYS = ("part", "covariance", "montage", "person", "number")
 class Answers:
     """Worker of :mod:`runner`: what some methods find in people's recordings.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Of :func:`add_options`; covariance and heads are read.
-    methods : dict of str to callable
-        From a :class:`Case` and its :class:`Inversion` to a result; the names of results are those
-        of head and method.
+    ``methods`` map a :class:`Case` and its :class:`Inversion` to a result, whose name is that of
+    head and method.
     """
 
     def __init__(self, args, methods):
@@ -71,20 +66,9 @@ def addresses(args, part="main"):
 def ask(make, args):
     """Ask one question of all recordings that the options name.
 
-    Parameters
-    ----------
-    make : callable
-        From the options to a function of a :class:`Case` and its :class:`Inversion`; of a module's
-        top.
-    args : argparse.Namespace
-        Of :func:`add_options`.
-
-    Returns
-    -------
-    found : list of dict
-        Factors and answers, head by head.
-    notes : tuple of str
-        Weights, seed and counts, for the comment of a table.
+    ``make``, of a module's top, maps the options to a function of a :class:`Case` and its
+    :class:`Inversion`. Returns factors and answers in a dict each, head by head, and for the
+    comment of a table weights, seed and counts.
     """
     wanted = addresses(args)
     stores = {

@@ -45,16 +45,9 @@ _WIDTHS = (0.1257, 0.2533, 0.3853, 0.5244, 0.6745, 0.8416, 1.0364, 1.2816, 1.644
 class Estimate:
     """What a method found.
 
-    Parameters
-    ----------
-    size : array of shape (n_sources, n_times)
-        Strength of currents: lengths of vectors, or absolute values.
-    normal : array of shape (n_sources, n_times)
-        Currents along the normals.
-    level : array of shape (n_sources,) | None
-        Confidence level of the smallest region that holds a location.
-    std : array of shape (n_sources,) | None
-        Standard deviation of the currents, in their unit.
+    ``size`` are lengths of vectors or absolute values of currents, ``normal`` the currents along
+    the normals, both (n_sources, n_times); ``std`` is their standard deviation, and ``level`` the
+    confidence level of the smallest region that holds a location, (n_sources,).
     """
 
     size: np.ndarray
@@ -80,19 +73,8 @@ class Estimate:
 def solve(score, method, case, inversion):
     """Run one method on one case; where it failed, a map of zeros is scored.
 
-    Parameters
-    ----------
-    score : callable
-        From an :class:`Estimate`, the case and the inversion to scores.
-    method : callable
-        From the case and the inversion to an estimate.
-    case, inversion : object
-        As the method and the scores take them.
-
-    Returns
-    -------
-    result : dict
-        Of :class:`runner.Store`.
+    ``score`` maps an :class:`Estimate`, the case and the inversion to scores, ``method`` the
+    latter two to an estimate. Returns what a :class:`runner.Store` keeps.
     """
 
     def answer():
@@ -110,22 +92,7 @@ def solve(score, method, case, inversion):
 
 
 def score(estimate, case, inversion):
-    """Score an estimate.
-
-    Parameters
-    ----------
-    estimate : Estimate
-        What was found.
-    case : Case
-        The truth.
-    inversion : Inversion
-        The grid.
-
-    Returns
-    -------
-    scores : dict of str to float
-        Metrics by name.
-    """
+    """Score an estimate; a dict of numbers."""
     size, positions = estimate.size, inversion.positions
     power, labels = mean_power(size), case.active.astype(int)
     region = strongest_region_error(size, case.truth, case.centres, case.peaks, positions)
@@ -155,22 +122,10 @@ def score(estimate, case, inversion):
 
 
 def peak_errors(size, case, inversion):
-    """Distances (mm) at each patch's peak: to the nearest maximum, and of the strongest location.
+    """Distances (mm) at the peak of each patch, two arrays.
 
-    Parameters
-    ----------
-    size : array of shape (n_sources, n_times)
-        Strength of currents.
-    case : object
-        Has ``centres`` (mm) and ``peaks`` (samples) of patches.
-    inversion : object
-        Has ``positions`` (mm) and ``adjacency``.
-
-    Returns
-    -------
-    nearest, strongest : array of shape (n_patches,)
-        From the centre to the nearest maximum, the farthest source where there is none; from the
-        strongest location to the nearest centre.
+    From its centre to the nearest maximum of ``size`` (n_sources, n_times), the farthest source
+    where there is none; from the strongest location to the nearest centre.
     """
     positions, nearest, strongest = inversion.positions, [], []
     for centre, peak in zip(case.centres, case.peaks, strict=True):
@@ -197,18 +152,21 @@ def _window_error(power, case, positions):
     methods can do.
     """
     places = positions[Regions(positions).candidates(power)]
-    owner = cdist(case.centres, positions).argmin(axis=0)
-    true = np.bincount(owner, np.sqrt(mean_power(case.truth)), minlength=len(case.centres))
-    return np.linalg.norm(places - case.centres[true.argmax()], axis=1).max()
+    return _from_strongest(places, case, np.sqrt(mean_power(case.truth)), positions)
 
 
 def _tent_error(one, case, peak, positions):
     """Like the strongest region's error, with moments weighted less the farther they are."""
     weights = (1.0 - cdist(positions, positions) / _TENT).clip(0.0)
     moments = weights @ one
-    owner = cdist(case.centres, positions).argmin(axis=0)
-    true = np.bincount(owner, np.abs(case.truth[:, peak]), minlength=len(case.centres))
     places = positions[moments >= moments.max()]
+    return _from_strongest(places, case, np.abs(case.truth[:, peak]), positions)
+
+
+def _from_strongest(places, case, truth, positions):
+    """Largest distance of places from the patch that has most of a true map."""
+    owner = cdist(case.centres, positions).argmin(axis=0)
+    true = np.bincount(owner, truth, minlength=len(case.centres))
     return np.linalg.norm(places - case.centres[true.argmax()], axis=1).max()
 
 

@@ -1,18 +1,12 @@
 """The simulated recordings of ``benchmarks/people.py``: other people's heads, finer sources.
 
-A recording is fixed by (seed, part, montage, person, number) alone.
+A recording is fixed by (seed, part, montage, person, number) alone. Sources and time courses are
+drawn as in ``transfer_suite.py``, but for these:
 
 - **People**: 24 of a population that no model was trained on (``mne_mmnet.simulation.person``:
   seed 2000; training has seed 0, validation 1000). Each has a size and shape of head and brain, a
-  skull, a cap that sits askew, and folds of their own.
-- **Sources**: ico4, normal to that person's cortex; 1 to 4 patches anywhere, each one vertex (a
-  quarter) or a Gaussian along the surface of 4 to 20 mm standard deviation (cut at 5 %), of 20 to
-  60 nA·m in all at its peak. Part ``dipole``: one vertex, 10 dB.
-- **Time courses**: 64 samples at 256 Hz; bumps and damped oscillations that peak between 40 and
-  200 ms; each two have the same Pearson correlation, 0 to 0.9.
-- **Noise**: sensor noise, in half of the cases correlated between neighbours, and 1/f background
-  activity of the brain, 0 to 80 % of its power, high-passed at 1 Hz; scaled to the SNR: mean power
-  of the signal over that of the noise, over channels and samples, in average reference.
+  skull, a cap that sits askew, and folds of their own, to which sources are normal.
+- **Noise** is high-passed at 1 Hz. Part ``dipole``: one vertex, 10 dB.
 - **Covariance**: empirical, of 60 s before the window; or ``short``, of 1 to 60 s, regularised
   where that is less than 20 samples a channel; or ``none``.
 
@@ -22,7 +16,7 @@ conductivities. Sources keep their vertex; errors are measured in the coordinate
 """
 
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from pathlib import Path
 
 import mne
@@ -30,16 +24,18 @@ import numpy as np
 from noise import draw_noise
 from runner import CACHE, fingerprint
 from scipy import fft
-from scipy.spatial.distance import cdist
 from transfer_suite import (
+    MAX_CORRELATION,
     MONTAGES,
     N_TIMES,
     SFREQ,
     SNRS_DB,
     Case,
+    Grid,
     add_noise,
     draw_courses,
     draw_patches,
+    keep_forward,
     montage_info,
     noise_covariance,
     patch_profiles,
@@ -48,11 +44,12 @@ from transfer_suite import (
 import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet._support.files import whole_file
-from mne_mmnet.simulation.grids import gather_matrix, join_grids
+from mne_mmnet.simulation.grids import join_grids
 from mne_mmnet.simulation.people import NOMINAL_RATIO, PersonHead, TemplateHead
 from mne_mmnet.simulation.person import PeopleVariety, Person, tilt_normals
 
 SEED, POPULATION, N_PEOPLE = 2027, 2000, 24
+VARIETY = PeopleVariety()
 FOLDER = CACHE / "people" / "heads"
 HEADS = ("template", "own")
 PARTS = ("main", "dipole")
@@ -64,9 +61,6 @@ N_BASELINE = 60 * int(SFREQ)
 _HIGH_PASS = 1.0
 # below so many samples a channel a covariance is regularised
 _FEW = 20
-# sources that near a true centre (mm) count as active: the grid of the inversion is 10 mm wide
-_TOLERANCE = 10.0
-_MAX_CORRELATION = 0.9
 
 
 @dataclass(frozen=True)
@@ -84,24 +78,39 @@ class TrueHead:
     digitised: np.ndarray
 
 
+def draw_head(template, seed, number):
+    """Draw one person's head of a population."""
+    person = Person.draw(VARIETY, seed, number)
+    return PersonHead(template, person, VARIETY.digitised_mm)
+
+
+def worn_leadfield(head):
+    """Lead field (n_electrodes, n_sources, 3) of a person's head as it is; V/(A·m)."""
+    drawn, maps = head.person, (head.deform, head.deform_brain)
+    return head.template.leadfields(head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps)[0]
+
+
+def worn_gain(head, normals, positions):
+    """Lead field of a person's head as it is, along folds of their own, and their normals.
+
+    The template has its sources at ``positions`` (mm), with ``normals``.
+    """
+    gain = worn_leadfield(head)
+    rng = np.random.default_rng([*head.person.seed, 3])
+    normals = tilt_normals(rng, normals, positions, rng.uniform(*VARIETY.tilt))
+    return np.einsum("esk,sk->es", gain, normals), normals
+
+
 class People:
     """The population: lead fields of people, made when they are asked for.
 
-    Parameters
-    ----------
-    folder : path-like
-        Where they are kept.
-    variety : PeopleVariety | None
-        How people differ. None is the default.
-    fine, coarse : str
-        Spacing of simulated sources and of those of the inversion.
-    montages : sequence of str
-        Which caps; one head wears them all at once, and each electrode is askew by itself.
+    They are kept in ``folder``. ``fine`` and ``coarse`` are the spacings of simulated sources and
+    of those of the inversion. One head wears the caps of all montages at once, each electrode
+    askew by itself.
     """
 
-    def __init__(self, folder, variety=None, *, fine="ico4", coarse="ico3", montages=MONTAGES):
+    def __init__(self, folder, *, fine="ico4", coarse="ico3", montages=MONTAGES):
         self.folder, self.montages = Path(folder), tuple(montages)
-        self.variety = PeopleVariety() if variety is None else variety
         self.spacings = dict(fine=fine, coarse=coarse)
         self.infos = {montage: montage_info(montage) for montage in montages}
 
@@ -133,10 +142,6 @@ class People:
         names = self._all[0]["ch_names"]
         return [row for row, name in enumerate(names) if name.startswith(f"{montage}/")]
 
-    def _head(self, template, person):
-        drawn = Person.draw(self.variety, POPULATION, person)
-        return PersonHead(template, drawn, self.variety.digitised_mm)
-
     @lru_cache(maxsize=2)  # noqa: B019 - there is one population in a run
     def true(self, person):
         """Head of a person as it is (:class:`TrueHead`)."""
@@ -149,20 +154,16 @@ class People:
             return TrueHead(**{name: file[name] for name in file.files})
 
     def _make_true(self, person):
-        head = self._head(self.fine, person)
-        drawn, template = head.person, self.fine
-        maps = head.deform, head.deform_brain
-        gain, _ = template.leadfields(head.worn, drawn.skull_ratio, drawn.skull_thickness, *maps)
-        rng = np.random.default_rng([*drawn.seed, 3])
-        degrees = rng.uniform(*self.variety.tilt)
-        normals = tilt_normals(rng, template.normals, template.positions, degrees)
+        template = self.fine
+        head = draw_head(template, POPULATION, person)
+        gain, normals = worn_gain(head, template.normals, template.positions)
         places = [
             head.deform_brain(space["rr"], depth)[space["vertno"]]
             for space, depth in zip(template.src, template.depths, strict=False)
         ]
         to_head = template.trans
         return dict(
-            gain=np.einsum("esk,sk->es", gain, normals),
+            gain=gain,
             normals=normals,
             positions=1e3 * mne.transforms.apply_trans(to_head, np.concatenate(places)),
             digitised=mne.transforms.apply_trans(to_head, head.digitised),
@@ -170,21 +171,20 @@ class People:
 
     def _own_forward(self, person):
         """Forward solution of a person's own head for all electrodes."""
-        path = self.folder / f"person{person:02d}-own-fwd.fif"
-        if not path.exists():
-            head, template = self._head(self.coarse, person), self.coarse
+
+        def make():
+            template = self.coarse
+            head = draw_head(template, POPULATION, person)
             shared = join_grids(self.fine.src, template.src, self.fine_graph)[0]
-            bem = template.solve_bem(NOMINAL_RATIO, head.person.skull_thickness, head.deform)
-            fwd = template.forward(
+            return template.forward(
                 head.digitised,
-                bem,
+                template.solve_bem(NOMINAL_RATIO, head.person.skull_thickness, head.deform),
                 head.deform_brain,
                 normals=self.true(person).normals[shared],
                 subject=f"person{person:02d}",
             )
-            with whole_file(path) as scratch:
-                mne.write_forward_solution(scratch, fwd)
-        return mne.read_forward_solution(path)
+
+        return keep_forward(self.folder / f"person{person:02d}-own-fwd.fif", make)
 
     @lru_cache(maxsize=4)  # noqa: B019 - there is one population in a run
     def inversion(self, head, montage, person):
@@ -206,34 +206,20 @@ class People:
 
     @lru_cache(maxsize=4)  # noqa: B019 - there is one population in a run
     def _template(self, montage):
-        path = self.folder / f"{montage}-template-fwd.fif"
-        if not path.exists():
-            with whole_file(path) as scratch:
-                fwd = mne_mmnet.make_template_forward(
-                    self.infos[montage],
-                    self.spacings["coarse"],
-                    positions="as given",  # where the caps were worn in the simulation
-                )
-                mne.write_forward_solution(scratch, fwd)
-        fwd = mne.read_forward_solution(path)
+        make = partial(
+            mne_mmnet.make_template_forward,
+            self.infos[montage],
+            self.spacings["coarse"],
+            positions="as given",  # where the caps were worn in the simulation
+        )
+        fwd = keep_forward(self.folder / f"{montage}-template-fwd.fif", make)
         return Inversion("template", self.infos[montage], fwd, self, self.fine.positions)
 
 
-class Inversion:
-    """A forward solution, and how its sources belong to those that are simulated.
+class Inversion(Grid):
+    """A forward solution of free orientation, and how its sources belong to the simulated ones.
 
-    Parameters
-    ----------
-    head : str
-        One of ``HEADS``.
-    info : instance of mne.Info
-        Electrodes as the inversion has them.
-    fwd : instance of mne.Forward
-        Free orientation.
-    people : People
-        The population.
-    fine_positions : array of shape (n_fine, 3)
-        Simulated sources in the inversion's coordinates (mm).
+    ``fine_positions`` are those of the simulated sources in its own coordinates (mm).
     """
 
     def __init__(self, head, info, fwd, people, fine_positions):
@@ -246,11 +232,6 @@ class Inversion:
         self.coarse_in_fine, self.coarse_of_fine = join_grids(
             people.fine.src, self.fwd["src"], people.fine_graph
         )
-        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
-
-    def to_coarse(self, currents):
-        """Moments of simulated sources, summed at the nearest source of the inversion."""
-        return self._gather @ currents
 
 
 @dataclass(frozen=True)
@@ -268,23 +249,9 @@ class Recording:
 
 
 def draw_recording(people, part, montage, person, number, draw_courses=draw_courses):
-    """Simulate one recording.
+    """Simulate a person's recording of a number, in a part and a montage.
 
-    Parameters
-    ----------
-    people : People
-        The population.
-    part, montage : str
-        One of ``PARTS`` and of the population's montages.
-    person, number : int
-        Who, and which of their recordings.
-    draw_courses : callable
-        Draws time courses of another kind, like :func:`transfer_suite.draw_courses`.
-
-    Returns
-    -------
-    recording : Recording
-        Data, baseline and truth.
+    ``draw_courses`` may draw time courses of another kind.
     """
     address = [SEED, PARTS.index(part), MONTAGES.index(montage), person, number]
     rng = np.random.default_rng(address)
@@ -294,7 +261,7 @@ def draw_recording(people, part, montage, person, number, draw_courses=draw_cour
     true, info = people.true(person), people.infos[montage]
     gain = true.gain[people.rows(montage)].astype(float)
     n_patches = 1 if single else int(rng.integers(1, 5))
-    correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
+    correlation = float(rng.uniform(0.0, MAX_CORRELATION))
     background = float(rng.uniform(0.0, 0.8))
     centres, extents, moments = draw_patches(rng, gain.shape[1], n_patches)
     extents = 0.0 * extents if single else extents
@@ -336,35 +303,14 @@ def draw_recording(people, part, montage, person, number, draw_courses=draw_cour
 
 
 def make_case(recording, inversion, covariance="60 s"):
-    """Give a recording the head that it is inverted with.
-
-    Parameters
-    ----------
-    recording : Recording
-        The recording.
-    inversion : Inversion
-        Of the same montage and, if it is their own head, of the same person.
-    covariance : str
-        One of ``COVARIANCES``.
-
-    Returns
-    -------
-    case : Case
-        What methods are given, and the truth.
-    """
+    """Give a recording the head that it is inverted with, of its montage and person."""
     evoked = mne.EvokedArray(recording.data, inversion.info.copy())
     evoked.set_eeg_reference(projection=True)
-    centres = inversion.fine_positions[recording.centres]
-    near = cdist(inversion.positions, centres).min(axis=1) <= _TOLERANCE
-    coarse = recording.profiles[:, inversion.coarse_in_fine]
     return Case(
         evoked=evoked,
         noise_cov=_covariance(recording, evoked.info, covariance),
-        centres=centres,
         peaks=recording.peaks,
-        truth=inversion.to_coarse(recording.currents),
-        seeds=inversion.coarse_of_fine[recording.centres],
-        active=near | (coarse >= 0.5).any(axis=0),
+        **inversion.place(recording.centres, recording.profiles, recording.currents),
         factors=recording.factors | dict(covariance=covariance, head=inversion.head),
     )
 

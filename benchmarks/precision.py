@@ -26,22 +26,24 @@ import subprocess
 import sys
 import tempfile
 import time
-import warnings
 from pathlib import Path
 
 import mne
 import numpy as np
 import torch
 from double import in_double
+from limits_suite import Bench, draw_noise_only
+from runner import RESULTS, made_by, make_parser, quiet
 from threadpoolctl import threadpool_limits
+from transfer_suite import HEADS, MONTAGES, SNRS_DB, draw_case
 
 import mne_mmnet
+from mne_mmnet._mne import prepare_data, source_graph
 from mne_mmnet._support.files import whole_file
+from mne_mmnet.simulation import PeopleArchive, SimulationConfig
+from mne_mmnet.training import TrainingConfig, train
 
-HERE = Path(__file__).parent
-RESULTS = HERE / "results" / "precision.txt"
-HEADS = Path.home() / ".cache" / "mne_mmnet" / "transfer" / "heads"
-REAL = HERE.resolve().parents[1] / "shared" / "data"
+REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 THREADS = (1, 2, 4)
 CONDITIONS = (1e2, 1e6, 1e8, 1e10, 1e12, 1e14)
 _N_CASES = 2  # a montage and SNR; of every other kind four times as many
@@ -58,8 +60,6 @@ def estimate(evoked, fwd, noise_cov=None, **kwargs):
 
 
 def _prepare(operator, evoked):
-    from mne_mmnet._mne import prepare_data
-
     return prepare_data(evoked.info, operator.prepared, evoked.data, evoked.nave)
 
 
@@ -85,17 +85,11 @@ def differ(call):
 
 def recordings(n_cases):
     """All kinds of recordings: (kind, iterator of what ``estimate`` takes)."""
-    from limits_suite import Bench, draw_noise_only
-    from transfer_suite import SNRS_DB, draw_case
-
     bench = Bench("biosemi64", HEADS)
 
-    def suite(montage, snrs=SNRS_DB, n=n_cases):
+    for montage in MONTAGES:
         setup = bench if montage == "biosemi64" else Bench(montage, HEADS)
-        return [draw_case(setup, snr_db, number) for snr_db in snrs for number in range(n)], setup
-
-    for montage in ("10-20", "biosemi32", "biosemi64", "biosemi128"):
-        cases, setup = suite(montage)
+        cases = [draw_case(setup, snr_db, k) for snr_db in SNRS_DB for k in range(n_cases)]
         yield montage, [(c.evoked, setup.fwd, c.noise_cov, {}) for c in cases]
         if montage == "biosemi64":
             kept = cases
@@ -103,7 +97,7 @@ def recordings(n_cases):
     yield "loose 0.2", [(c.evoked, bench.free, c.noise_cov, dict(loose=0.2)) for c in kept]
     yield "evidence", [(c.evoked, bench.free, c.noise_cov, {}) for c in kept]
     yield "free orientation", [(c.evoked, bench.free, c.noise_cov, dict(loose=1.0)) for c in kept]
-    yield "volume grid", [(c.evoked, bench.volume(), c.noise_cov, {}) for c in kept[::3]]
+    yield "volume grid", [(c.evoked, bench.volume, c.noise_cov, {}) for c in kept[::3]]
     yield (
         "one sample",
         [
@@ -144,9 +138,6 @@ def recordings(n_cases):
 
 def covariances(n_cases):
     """Draw recordings with badly conditioned noise covariances."""
-    from limits_suite import Bench
-    from transfer_suite import draw_case
-
     bench = Bench("biosemi64", HEADS)
     n_channels = len(bench.info["ch_names"])
     for name in (*CONDITIONS, "rank 20 of 64", "8 channels interpolated"):
@@ -226,9 +217,6 @@ def run_process(task, n_threads, path):
 
 def task_estimates():
     """Estimates of single recordings, and of a batch so large that several threads are used."""
-    from limits_suite import Bench
-    from transfer_suite import SNRS_DB, draw_case
-
     found = []
     for montage, n_batch in (("biosemi32", 0), ("biosemi64", 32), ("biosemi128", 16)):
         setup = Bench(montage, HEADS)
@@ -247,12 +235,6 @@ def task_estimates():
 
 def task_training():
     """Weights after three batches from a seed."""
-    from limits_suite import Bench
-
-    from mne_mmnet._mne import source_graph
-    from mne_mmnet.simulation import PeopleArchive, SimulationConfig
-    from mne_mmnet.training import TrainingConfig, train
-
     bench = Bench("biosemi64", HEADS)
     fwd = mne.read_forward_solution(HEADS / "biosemi64-standard-fwd.fif")
     n_channels = len(bench.electrodes)
@@ -314,9 +296,6 @@ def threads(folder):
 
 def twice(n_cases):
     """Lines about the same call again, and about batches."""
-    from limits_suite import Bench
-    from transfer_suite import draw_case
-
     bench = Bench("biosemi64", HEADS)
     cases = [draw_case(bench, 5, number) for number in range(4 * n_cases)]
     calls = [(c.evoked, bench.fwd, c.noise_cov) for c in cases]
@@ -341,14 +320,12 @@ def _pairs(call):
 
 def main():
     """Run the benchmark."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = make_parser(__file__, __doc__, out=RESULTS / "precision.txt", model=False)
     parser.add_argument("--n-cases", type=int, default=_N_CASES, help="a montage and SNR")
     parser.add_argument("--task", choices=list(TASKS), help=argparse.SUPPRESS)
     parser.add_argument("--n-threads", type=int, help=argparse.SUPPRESS)
-    parser.add_argument("--out", type=Path, default=RESULTS)
     args = parser.parse_args()
-    mne.set_log_level("error")
-    warnings.simplefilter("ignore")
+    quiet()
     if args.task:
         torch.set_num_threads(args.n_threads)
         np.savez(args.out, values=TASKS[args.task]())
@@ -362,14 +339,15 @@ def main():
     lines += twice(args.n_cases)
     with tempfile.TemporaryDirectory() as folder:
         lines += threads(Path(folder))
-    head = (
-        f"# python benchmarks/precision.py --n-cases {args.n_cases}; {time.strftime('%F')}; torch "
-        f"{torch.__version__}, numpy {np.__version__}; {time.perf_counter() - started:.0f} s; "
-        "what the columns mean says the script"
+    comment = made_by(
+        args,
+        "n_cases",
+        f"torch {torch.__version__}, numpy {np.__version__}",
+        f"{time.perf_counter() - started:.0f} s",
+        "what the columns mean says the script",
     )
-    args.out.parent.mkdir(parents=True, exist_ok=True)
     with whole_file(args.out) as scratch:
-        scratch.write_text("\n".join([head, "", *lines]) + "\n", encoding="utf-8")
+        scratch.write_text("\n".join([f"# {comment}", "", *lines]) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -3,12 +3,11 @@
     python benchmarks/real_eeg.py [FOLDER]
 
 FOLDER (../shared/data beside the checkout) holds the recordings and their accepted regions; they
-are not part of this project. Template head (ico3), no noise covariance, windows of ± 10, 25 and
-50 ms around the stated time and the whole recording; eLORETA and sLORETA with ad hoc white noise,
-SNR 3, free orientation. mmnet with each of its orientation constraints, the default (settled by
-the evidence) first; lengths of the currents count. The place is that of the strongest *region*
-(most moment within 15 mm, ``mne_mmnet.find_sources``), and beside it that of the strongest single
-*location*. Writes ``benchmarks/results/real_eeg.csv`` (mm).
+are not part of this project. Template head (ico3), no noise covariance, windows around the stated
+time; eLORETA and sLORETA with ad hoc white noise, SNR 3, free orientation. Lengths of the currents
+count. The place is that of the strongest *region* (most moment within 15 mm,
+``mne_mmnet.find_sources``), and beside it that of the strongest single *location*. Writes
+``real_eeg.csv`` (mm).
 
 The last recording is the first one untouched: the first one's preparation was chosen with the
 answer in view. What was looked at while the training simulations were designed is not blind: these

@@ -26,7 +26,6 @@ from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
-import mne
 import numpy as np
 import torch
 
@@ -48,16 +47,8 @@ _worker = None  # of this process
 def make_parser(script, doc, *, out=RESULTS, model=True, work=None):
     """Make the options that benchmarks share.
 
-    Parameters
-    ----------
-    script, doc : str
-        ``__file__`` and ``__doc__`` of the benchmark.
-    out : path-like
-        Where its tables go, unless told otherwise.
-    model : bool
-        Whether it has weights to choose.
-    work : str | None
-        Where in the cache results are kept. None: they are not.
+    Tables go to ``out`` unless told otherwise; ``model``: whether there are weights to choose;
+    ``work``: where in the cache results are kept, None if they are not.
     """
     parser = argparse.ArgumentParser(description=doc.splitlines()[0])
     parser.set_defaults(script=Path(script).name)
@@ -82,6 +73,8 @@ def choose(parser, given, groups, known):
 
 def quiet():
     """Say nothing but what the benchmark says."""
+    import mne  # here, since training runs where there is none
+
     mne.set_log_level("error")
     logging.getLogger("invert").setLevel(logging.CRITICAL)
     warnings.simplefilter("ignore")
@@ -90,14 +83,7 @@ def quiet():
 def made_by(args, options, *notes):
     """Comment of a table: the command with the options that decide it, notes, the date.
 
-    Parameters
-    ----------
-    args : argparse.Namespace
-        Of :func:`make_parser`.
-    options : str
-        Names of options, none of them a place on this machine.
-    *notes : str
-        What else must be known.
+    None of the options, named in one string, may be a place on this machine.
     """
     words = ["python", f"benchmarks/{args.script}"]
     for option in options.split():
@@ -108,9 +94,9 @@ def made_by(args, options, *notes):
     return "; ".join([" ".join(words), *notes, time.strftime("%F")])
 
 
-def tell(row):
-    """Print a row of a table while others are still made."""
-    print(" ".join(f"{key}={value}" for key, value in row.items()), flush=True)
+def tell(row, names=None):
+    """Print a row of a table while others are still made: all columns, or some."""
+    print(" ".join(f"{name}={row[name]}" for name in names or row), flush=True)
 
 
 # What is kept ----------------------------------------------------------------------------------
@@ -144,18 +130,9 @@ def same_data(first, second):
 class Store:
     """Results of one name, a line of JSON each; the last line of a case counts.
 
-    A line that an interrupt cut short is passed over.
-
-    Parameters
-    ----------
-    path : path-like
-        The file.
-    keys : sequence of str
-        Factors that tell cases apart, in the order of an address.
-    sha256 : str | None
-        Of what decides the results beside the data; those of another one are not seen.
-    needs : sequence of str
-        Scores that a result must have; older ones that lack some are made again.
+    A line that an interrupt cut short is passed over, and so are results of another ``sha256`` (of
+    what decides them beside the data) and those that lack some of the scores they need. ``keys``
+    are the factors that tell cases apart, in the order of an address.
     """
 
     def __init__(self, path, keys, sha256=None, needs=()):
@@ -197,13 +174,7 @@ def slug(name):
 
 
 def leave_out_other_data(tables):
-    """Remove the cases of which not all methods were given the same data, and say how many.
-
-    Parameters
-    ----------
-    tables : list of dict of tuple to dict
-        Records of each method by case; changed in place.
-    """
+    """Remove, in place, cases of which not all methods' records are of the same data; say so."""
     prints = {}
     for records in tables:
         for key, record in records.items():
@@ -217,19 +188,9 @@ def leave_out_other_data(tables):
 
 
 def answers(records):
-    """Factors and scores of records in one dict each, without failures, and how many there were.
+    """Factors and scores in one dict a record that did not fail; words on how many there are.
 
-    Returns
-    -------
-    found : list of dict
-        One a record that did not fail.
-    counts : str
-        How many there are, for the comment of a table.
-
-    Raises
-    ------
-    RuntimeError
-        If there is none; says why the first one failed.
+    It is an error if there is none, which says why the first one failed.
     """
     found = [r["factors"] | r["scores"] for r in records if r["failure"] is None]
     if not found:
@@ -245,14 +206,9 @@ def answers(records):
 
 
 def attempt(function, *args):
-    """Answer of a function: any failure, or no answer in time, is a result and told as such.
+    """Answer of a function, None where it failed, with its failure (or None) and seconds.
 
-    Returns
-    -------
-    answer : object
-        None where it failed.
-    result : dict
-        ``failure``: what went wrong, None if nothing; ``seconds`` that it took.
+    Any failure, or no answer in time, is a result and told as such.
     """
 
     def stop(*_):
@@ -278,18 +234,10 @@ def measured(function, *args):
 
 
 def run(make, args, addresses, stores):
-    """Compute what is missing, and keep each result as soon as it is there.
+    """Compute what no store has of all cases, and keep each result as soon as it is there.
 
-    Parameters
-    ----------
-    make : callable
-        Makes the worker of a process; of a module's top, since other processes call it too.
-    args : argparse.Namespace
-        Of :func:`make_parser`; given to ``make``.
-    addresses : sequence of tuple
-        All cases.
-    stores : dict of object to Store
-        By name.
+    ``make``, of a module's top, since other processes call it too, makes the worker of a process
+    from the options.
     """
 
     def kept(address, store):

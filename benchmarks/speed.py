@@ -6,21 +6,20 @@
 
 Each recording is another one (three patches, 5 dB, 50 samples, noise covariance known) and every
 method takes it in turn, after the machine's rates have been measured: what slows the machine slows
-all. Quoted are median, smallest and largest time, and medians of paired ratios: to the floor
-(``floor.py``: counted operations at the rates of this machine measured in the same repetition) and
-to mmnet with a prepared operator. ``cold`` is a call that is given the forward solution;
-``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20 s at 250 Hz.
+all. Quoted are medians of paired ratios, to the floor (``floor.py``, at the rates of this machine
+in the same repetition) and to mmnet with a prepared operator. ``cold`` is a call that is given the
+forward solution; ``epochs`` and ``raw`` are the time for one of 20 epochs and for one second of 20
+s at 250 Hz.
 
-The prepared operator is timed at every size, all else with ``--compare`` channels only.
-torch has ``--threads``, whatever the environment says; NumPy's BLAS has ``--numpy-threads``: one,
-with which peers are fastest here (with two, Gamma-MAP and FlexChampagne take five times as long)
-and small problems get two of torch's. mmnet as it is where the environment says nothing:
-``--channels 64 --compare --numpy-threads 2 --out FILE``.
-Peers do what they do for every recording: eLORETA applies a prepared operator; the others have
-nothing to prepare. They run with fixed orientation; mmnet also with the default, in which the
-evidence settles it. One that took longer than ``--patience``
-seconds is not tried at larger sizes. Memory is the peak of the first call above what was resident
-before. Writes ``benchmarks/results/speed.csv`` and ``speed.png``; ``--figure`` redraws only.
+The prepared operator is timed at every size, all else with ``--compare`` channels only. torch has
+``--threads``, whatever the environment says; NumPy's BLAS has ``--numpy-threads``: one, with which
+peers are fastest here (with two, Gamma-MAP and FlexChampagne take five times as long) and small
+problems get two of torch's. mmnet as it is where the environment says nothing: ``--channels 64
+--compare --numpy-threads 2 --out FILE``. Peers do what they do for every recording: eLORETA
+applies a prepared operator; the others have nothing to prepare. They run with fixed orientation;
+mmnet also with the default. One that took longer than ``--patience`` seconds is not tried at
+larger sizes. Memory is the peak of the first call above what was resident before. Writes
+``speed.csv`` and ``speed.png``; ``--figure`` redraws only.
 """
 
 import ctypes
@@ -34,7 +33,7 @@ from types import SimpleNamespace
 import mne
 import numpy as np
 import torch
-from common import machine, read_rows, referenced, write_rows
+from common import MONTAGES, machine, read_rows, referenced, timed, write_rows
 from floor import count_work, measure_rates
 from mne.minimum_norm import apply_inverse, make_inverse_operator, prepare_inverse_operator
 from peers import PEERS, check_peers
@@ -47,13 +46,6 @@ import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import PatchSampler
 
-MONTAGES = {
-    19: "10-20",
-    32: "biosemi32",
-    64: "biosemi64",
-    128: "biosemi128",
-    256: "biosemi256",
-}
 SPACINGS = ("ico3", "ico4", "oct6", "ico5")  # the coarsest first
 # the default last
 ORIENTATIONS = (0.0, "evidence")
@@ -178,9 +170,7 @@ def measure(head, args, slow):
                 call()
             memory[name] = peak.peak
             return
-        started = time.perf_counter()
-        call()
-        seconds[name].append((time.perf_counter() - started) / unit)
+        seconds[name].append(timed(call)[1] / unit)
 
     for repeat in range(args.repeats + 1):
         evoked = mne.EvokedArray(draw_data(rng, head.gain, head.sampler), head.info)

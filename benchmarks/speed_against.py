@@ -25,10 +25,9 @@ from pathlib import Path
 import mne
 import numpy as np
 from against import Served, export, serve
-from common import make_info, referenced, write_rows
+from common import MONTAGES, make_info, referenced, timed, write_rows
 
 RESULTS = Path(__file__).parent / "results"
-MONTAGES = {64: "biosemi64", 128: "biosemi128"}
 SFREQ, N_TIMES, N_EPOCHS, SECONDS = 250.0, 50, 20, 20.0
 # kind, channels, spacing, orientation, repetitions
 CALLS = (
@@ -99,9 +98,7 @@ class Worker:
             call = self.package.apply_mmnet_inverse
         given = (fwd, cov) if kind == "given fwd" else (operator,)
         options = dict(loose=loose) if kind == "given fwd" else {}
-        started = time.perf_counter()
-        call(inst, *given, **options)
-        return dict(seconds=time.perf_counter() - started)
+        return dict(seconds=timed(call, inst, *given, **options)[1])
 
 
 # Both of them ------------------------------------------------------------------------------------

@@ -1,7 +1,9 @@
 """Cost against size: the figure of ``benchmarks/speed.py``."""
 
-import matplotlib.pyplot as plt
+import matplotlib
 import numpy as np
+from drawing import save, strip
+from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 COLOURS = {
@@ -27,16 +29,9 @@ def _line(axis, rows, key, **style):
 
 
 def draw(rows, path):
-    """Draw times against the number of sources, and against the work for mmnet.
-
-    Parameters
-    ----------
-    rows : list of dict
-        Of ``speed.csv``.
-    path : path-like
-        Where to write the PNG.
-    """
-    figure, axes = plt.subplots(1, 3, figsize=(13, 4.2), layout="constrained")
+    """Draw times against the number of sources, and against the work for mmnet, from speed.csv."""
+    figure = Figure(figsize=(13, 4.2), dpi=130, layout="constrained")
+    axes = figure.subplots(1, 3)
     for method, colour in COLOURS.items():
         found = _select(rows, method=method, orientation="fixed", n_channels="64")
         _line(axes[0], found, "n_sources", color=colour, label=method)
@@ -45,7 +40,7 @@ def draw(rows, path):
     axes[0].legend(**below, ncols=4)
 
     channels = sorted({int(row["n_channels"]) for row in rows})
-    shades = plt.cm.viridis(np.linspace(0.0, 0.85, len(channels)))
+    shades = matplotlib.colormaps["viridis"](np.linspace(0.0, 0.85, len(channels)))
     for n_channels, shade in zip(channels, shades, strict=True):
         for orientation, style in (("fixed", "-"), ("evidence", "--")):
             found = _select(
@@ -78,10 +73,7 @@ def draw(rows, path):
             side.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
             side.set_major_locator(LogLocator(10, subs=(1.0, 2.0, 5.0)))
             side.set_minor_locator(NullLocator())
+        strip(axis)
     for axis in axes[:2]:
         axis.set_xticks(sizes, sizes)
-    for axis in axes:
-        axis.grid(True, which="major", color="0.9")
-        axis.spines[["top", "right"]].set_visible(False)
-    figure.savefig(path, dpi=130)
-    plt.close(figure)
+    save(figure, path)

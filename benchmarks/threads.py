@@ -2,22 +2,20 @@
 
     python benchmarks/threads.py
 
-Three processes, alike but for ``OMP_NUM_THREADS`` (not set, 1 and 2), take turns, one call each:
-an evoked response, a batch of epochs, continuous data and a stream's windows, 64 channels on the
-template, prepared. First alone, then beside a process that keeps a core busy. Written are medians
-and the default's over the better of the other two, with a 95 % bootstrap interval, and for
-streams the share of windows within twice the median. Writes ``threads.csv``.
+Three processes, alike but for ``OMP_NUM_THREADS`` (not set, 1 and 2), take turns, one call each;
+first alone, then beside a process that keeps a core busy. Written are medians and the default's
+over the better of the other two, with a 95 % bootstrap interval, and for streams the share of
+windows within twice the median. Writes ``threads.csv``.
 """
 
 import argparse
 import contextlib
 import sys
-import time
 
 import mne
 import numpy as np
 from against import Served, serve
-from common import busy_cores, draw_dipoles, machine, write_rows
+from common import busy_cores, draw_dipoles, machine, timed, write_rows
 from runner import RESULTS, made_by, make_parser, tell
 from throughput import SFREQ, prepare_cap
 
@@ -40,9 +38,8 @@ def make_calls():
             stream = mne_mmnet.MMNetStream(operator, info)
             spent = []
             for k in range(N_WINDOWS):
-                started = time.perf_counter()
-                stream.push(continuous[:, k * N_TIMES : (k + 1) * N_TIMES])
-                spent.append(time.perf_counter() - started)
+                window = continuous[:, k * N_TIMES : (k + 1) * N_TIMES]
+                spent.append(timed(stream.push, window)[1])
             return spent
         if kind == "evoked":
             inst = mne.EvokedArray(epochs[0], info)
@@ -53,9 +50,7 @@ def make_calls():
         else:
             inst = mne.io.RawArray(continuous, info)
             function = mne_mmnet.apply_mmnet_inverse_raw
-        started = time.perf_counter()
-        function(inst, operator)
-        return [time.perf_counter() - started]
+        return [timed(function, inst, operator)[1]]
 
     return call
 

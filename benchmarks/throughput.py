@@ -1,21 +1,17 @@
 """Epochs, continuous data and streams: time, memory and latency; 64 channels × 1175 sources.
 
-    pip install -c constraints.txt -e .
     python benchmarks/throughput.py
 
-Every part runs in a process of its own, so that its peak memory is its own. The recordings are
-noise with three dipoles, simulated on the template. Epochs: one call of the batched function
-against a loop of ``apply_mmnet_inverse`` over evokeds, with the forward solution given each time
-and with a prepared operator, in turns. Raw: ten minutes at 250 Hz from a FIF file that is not
-preloaded, restricted to a label. NumPy's linear algebra has one thread, torch ``--threads``.
-Streams also on one thread, and beside a process that keeps one core busy: two threads wait for
-each other. Writes ``benchmarks/results/throughput.csv``.
+Every part runs in a process of its own, so that its peak memory is its own. Epochs: the batched
+function against a loop, by turns. Raw: from a FIF file that is not preloaded, restricted to a
+label. NumPy's linear algebra has one thread, torch ``--threads``. Streams also on one thread, and
+beside a process that keeps one core busy: two threads wait for each other. Writes
+``throughput.csv``.
 """
 
 import os
 import resource
 import tempfile
-import time
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -23,7 +19,16 @@ from pathlib import Path
 import mne
 import numpy as np
 import torch
-from common import busy_cores, by_turns, draw_dipoles, machine, make_info, referenced, write_rows
+from common import (
+    busy_cores,
+    by_turns,
+    draw_dipoles,
+    machine,
+    make_info,
+    referenced,
+    timed,
+    write_rows,
+)
 from runner import RESULTS, made_by, make_parser, quiet, tell
 
 import mne_mmnet
@@ -51,11 +56,11 @@ def peak_mb():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
 
 
-def timed(function):
-    """Seconds that a call takes."""
-    started = time.perf_counter()
-    function()
-    return time.perf_counter() - started
+def make_row(what, n, median, least, most, ratio=""):
+    """Round times (s) for the table."""
+    times = dict(median_ms=median, min_ms=least, max_ms=most)
+    times = {name: f"{1e3 * seconds:.1f}" for name, seconds in times.items()}
+    return dict(what=what, n=n, **times, ratio=ratio, peak_mb=f"{peak_mb():.0f}")
 
 
 def measure_epochs(n_epochs, n_repeats):
@@ -80,18 +85,11 @@ def measure_epochs(n_epochs, n_repeats):
         name: np.array(found) / sizes[name] for name, found in by_turns(ways, n_repeats).items()
     }
     batched = seconds["epochs, batched"]
-    return [
-        dict(
-            what=name,
-            n=sizes[name],
-            median_ms=f"{1e3 * np.median(found):.1f}",
-            min_ms=f"{1e3 * min(found):.1f}",
-            max_ms=f"{1e3 * max(found):.1f}",
-            ratio=f"{np.median(found / batched):.2f}",
-            peak_mb=f"{peak_mb():.0f}",
-        )
-        for name, found in seconds.items()
-    ]
+    rows = []
+    for name, found in seconds.items():
+        spread = (np.median(found), min(found), max(found))
+        rows.append(make_row(name, sizes[name], *spread, f"{np.median(found / batched):.2f}"))
+    return rows
 
 
 def measure_raw(minutes):
@@ -106,7 +104,7 @@ def measure_raw(minutes):
         raw = mne.io.read_raw_fif(path, preload=False)
         before = peak_mb()
         label = mne.Label(fwd["src"][0]["vertno"][:N_LABEL], hemi="lh", subject="fsaverage5")
-        seconds = timed(lambda: mne_mmnet.apply_mmnet_inverse_raw(raw, operator, label=label))
+        _, seconds = timed(mne_mmnet.apply_mmnet_inverse_raw, raw, operator, label=label)
     return [
         dict(
             what=f"raw, {minutes:g} min at {SFREQ:g} Hz, label of {N_LABEL} sources",
@@ -132,17 +130,8 @@ def measure_stream(n_windows, beside=False):
             stream.push(data[:, k * N_TIMES : (k + 1) * N_TIMES])
     latency = stream.latency
     where = f"{torch.get_num_threads()} threads" + ", beside a process" * beside
-    return [
-        dict(
-            what=f"stream, windows of 50 samples (median, 95 %, longest), {where}",
-            n=latency.n_windows,
-            median_ms=f"{1e3 * latency.median:.1f}",
-            min_ms=f"{1e3 * latency.p95:.1f}",
-            max_ms=f"{1e3 * latency.largest:.1f}",
-            ratio="",
-            peak_mb=f"{peak_mb():.0f}",
-        )
-    ]
+    what = f"stream, windows of 50 samples (median, 95 %, longest), {where}"
+    return [make_row(what, latency.n_windows, latency.median, latency.p95, latency.largest)]
 
 
 def main():

@@ -4,10 +4,9 @@
     python benchmarks/transfer.py --methods peers       # an hour on one core
     python benchmarks/transfer.py --methods mmnet --model mmnet-base
 
-**Different lead fields** for simulation (ico4, perturbed heads) and inversion (ico3, the standard
-template, fixed orientation, 1175 sources); what is simulated says ``transfer_suite.py``, what it
-is compared with ``peers.py``. All methods get the same data and, but for "mmnet, no covariance",
-the same noise covariance.
+**Different lead fields** for simulation and inversion (the standard template, fixed orientation);
+what is simulated says ``transfer_suite.py``, what it is compared with ``peers.py``. All methods
+get the same data and, but for "mmnet, no covariance", the same noise covariance.
 
 Metrics are those of DESIGN §6 (``mne_mmnet.metrics``). Distances are taken from the true centres
 on the fine grid. The nearest-peak error rewards maps of many peaks: beside it stand their number
@@ -16,10 +15,9 @@ within 10 mm of a true centre, and those inside a patch above half of its peak. 
 compared on the coarse grid, where the true moments are summed at the nearest source along the
 surface. A method that fails on a case is counted in ``n_failed`` and scored as a map of zeros.
 
-Results are kept case by case in ``--work``, and only missing ones are computed: those of another
-model (by its sha256) or of other data are not taken for the ones that are wanted. Writes
-``transfer.csv`` (all means with 95 % bootstrap intervals over cases), ``transfer_lead.csv`` (mmnet
-against the peer of the best mean in that very cell, which favours the peer) and two figures.
+Writes ``transfer.csv`` (all means with 95 % bootstrap intervals over cases), ``transfer_lead.csv``
+(mmnet against the peer of the best mean in that very cell, which favours the peer) and two
+figures.
 """
 
 import functools

@@ -1,5 +1,6 @@
 """Figures of ``benchmarks/transfer.py``: all methods at a glance, and what accuracy depends on."""
 
+import textwrap
 from itertools import pairwise
 
 import numpy as np
@@ -7,17 +8,14 @@ from drawing import COLOURS, DASHES, MARKERS, save, strip
 from intervals import clustered_interval
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from people_report import TITLES
 
 from mne_mmnet.baselines.classical import CLASSICAL
 from mne_mmnet.metrics import confidence_interval
 
 OURS = "mmnet"
-LABELS = {
-    "earth_movers_distance_mm": "Earth mover's distance (mm)",
-    "auc": "ROC AUC (close/far balanced)",
-    "space_time_cosine": "Space-time cosine",
+LABELS = TITLES | {
     "localization_error_mm": "Nearest-peak error (mm)",
-    "strongest_region_error_mm": "Strongest-region error (mm)",
     "strongest_peak_error_mm": "Strongest-peak error (mm)",
 }
 _DEPTHS = (0.0, 12.0, 18.0, 26.0, 36.0, 62.0)
@@ -28,16 +26,8 @@ _CORRELATIONS = (0.0, 0.3, 0.6, 0.9)
 def figure_factors(path, found, cases, metrics):
     """Accuracy against each factor of the simulation: mean and 95 % interval.
 
-    Parameters
-    ----------
-    path : path-like
-        PNG file.
-    found : dict of str to dict of tuple to dict
-        Results by method and case.
-    cases : dict of tuple to dict
-        What each case was drawn from.
-    metrics : dict of str to bool
-        Metrics, and whether more is better.
+    ``found`` are records by method and case, ``cases`` what each case was drawn from; ``metrics``
+    say whether more is better.
     """
     names = _shown(found, metrics)
     keys = sorted(set.intersection(*(set(found[name]) for name in names)))
@@ -61,9 +51,7 @@ def figure_factors(path, found, cases, metrics):
                 axes.set_title(f"{title}\n({_span(counts)} cases a point)", fontsize=14)
         arrow = "↑" if metrics[metric] else "↓"
         # in two lines: a row is not as high as a label is long
-        label = LABELS[metric].replace(" distance", "\ndistance").replace(" (close", "\n(close")
-        label = label.replace("-peak ", "-peak\n").replace("-time ", "-time\n")
-        label = label.replace("-region ", "-region\n")
+        label = textwrap.fill(LABELS[metric], 18)
         row[0].set_ylabel(f"{label} {arrow}", fontsize=14)
         if not metrics[metric]:
             row[0].set_ylim(bottom=0.0)
@@ -81,16 +69,7 @@ def figure_factors(path, found, cases, metrics):
 def figure_overview(path, found, lead, metrics):
     """All methods over all cases, and below what mmnet gains on the best peer of each cell.
 
-    Parameters
-    ----------
-    path : path-like
-        PNG file.
-    found : dict of str to dict of tuple to dict
-        Results by method and case.
-    lead : list of dict
-        Rows of ``transfer_lead.csv``; none without results of mmnet.
-    metrics : dict of str to bool
-        Metrics, and whether more is better.
+    ``lead`` are the rows of ``transfer_lead.csv``; none without results of mmnet.
     """
     order = _ranked(found, metrics)
     keys = sorted(set.intersection(*(set(records) for records in found.values())))

@@ -44,7 +44,7 @@ N_TIMES, N_BASELINE, SFREQ = 64, 200, 256.0
 _TEN_TWENTY = tuple("Fp1 Fp2 F7 F3 Fz F4 F8 T7 C3 Cz C4 T8 P7 P3 Pz P4 P8 O1 O2".split())
 # sources that near a true centre (mm) count as active: the grid of the inversion is 10 mm wide
 _TOLERANCE = 10.0
-_MAX_CORRELATION = 0.9
+MAX_CORRELATION = 0.9
 # waves that overlap more are drawn again: their mixture would not look event-related any more
 _LEAST_EIGENVALUE = 0.3
 
@@ -63,14 +63,16 @@ class HeadDraw:
 class Case:
     """A recording as it is inverted, and the truth about it; positions in mm, currents in A·m.
 
-    ``centres`` of patches are where they really are; ``truth``, ``seeds`` and ``active`` on the
-    grid of the inversion; ``peaks`` are samples; ``factors`` is what the case was drawn from.
+    ``centres`` of patches are where they really are, and so are ``currents``; ``truth``, ``seeds``
+    and ``active`` are on the grid of the inversion; ``peaks`` are samples; ``factors`` is what the
+    case was drawn from.
     """
 
     evoked: mne.Evoked
     noise_cov: mne.Covariance | None
     centres: np.ndarray
     peaks: np.ndarray
+    currents: np.ndarray
     truth: np.ndarray
     seeds: np.ndarray
     active: np.ndarray
@@ -89,6 +91,14 @@ def montage_info(montage, sfreq=SFREQ):
     return info
 
 
+def keep_forward(path, make):
+    """Read a forward solution, computed once; also the first call reads the file."""
+    if not path.exists():
+        with whole_file(path) as scratch:
+            mne.write_forward_solution(scratch, make())
+    return mne.read_forward_solution(path)
+
+
 def draw_head(montage, head, n_channels):
     """Draw one of the heads of a montage."""
     rng = np.random.default_rng([SEED + head, MONTAGES.index(montage)])
@@ -98,16 +108,36 @@ def draw_head(montage, head, n_channels):
     return HeadDraw(ratio, thickness, error, shifts)
 
 
-class Setup:
-    """One montage on the standard head, and on the heads that are simulated.
+class Grid:
+    """Where sources are looked for, on a coarser grid than they are simulated on.
 
-    Parameters
-    ----------
-    montage : str
-        One of ``MONTAGES``.
-    folder : path-like
-        Where forward solutions are kept.
+    It has ``positions`` and ``fine_positions`` (mm); ``coarse_in_fine`` is which fine source each
+    coarse one is, ``coarse_of_fine`` which coarse one is the nearest to each fine one.
     """
+
+    @cached_property
+    def _gather(self):
+        return gather_matrix(self.coarse_of_fine, len(self.positions))
+
+    def to_coarse(self, currents):
+        """Moments of simulated sources, summed at the nearest source of the inversion."""
+        return self._gather @ currents
+
+    def place(self, centres, profiles, currents):
+        """Patches at fine sources as a :class:`Case` tells the truth about them."""
+        where = self.fine_positions[centres]
+        near = cdist(self.positions, where).min(axis=1) <= _TOLERANCE
+        return dict(
+            centres=where,
+            currents=currents,
+            truth=self.to_coarse(currents),
+            seeds=self.coarse_of_fine[centres],
+            active=near | (profiles[:, self.coarse_in_fine] >= 0.5).any(axis=0),
+        )
+
+
+class Setup(Grid):
+    """A montage on the standard head, and on those simulated; forward solutions are kept."""
 
     # source spaces that simulate and that invert
     fine, coarse = "ico4", "ico3"
@@ -135,7 +165,6 @@ class Setup:
         self.coarse_in_fine, self.coarse_of_fine = join_grids(
             fine["src"], self.fwd["src"], self.fine_graph
         )
-        self._gather = gather_matrix(self.coarse_of_fine, len(self.positions))
 
     @cached_property
     def depth(self):
@@ -151,22 +180,18 @@ class Setup:
         return 1e3 * distance_to_surface(points, skull["rr"], skull["tris"])
 
     def _cached(self, name, make):
-        """Read a forward solution, computed once; also the first call reads the file."""
-        path = self.folder / f"{self.montage}-{name}-fwd.fif"
-        if not path.exists():
-            with whole_file(path) as scratch:
-                mne.write_forward_solution(scratch, make())
-        return mne.read_forward_solution(path)
+        return keep_forward(self.folder / f"{self.montage}-{name}-fwd.fif", make)
 
     def _fine(self, head):
         """Forward solution of one perturbed head, fixed orientation."""
-        fwd = self._cached(
-            f"head{head}",
-            lambda: mne_mmnet.make_template_forward(
-                self._moved(head), self.fine, bem=self._bem(head), positions="as given"
-            ),
-        )
+        fwd = self._cached(f"head{head}", lambda: self._on_head(head, self.fine))
         return mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)
+
+    def _on_head(self, head, sources):
+        """Forward solution of one perturbed head, for a spacing or a source space."""
+        return mne_mmnet.make_template_forward(
+            self._moved(head), sources, bem=self._bem(head), positions="as given"
+        )
 
     def _bem(self, head):
         drawn = self.heads[head]
@@ -180,33 +205,14 @@ class Setup:
             channel["loc"][:3] += 1e-3 * shift
         return info
 
-    def to_coarse(self, currents):
-        """Moments of fine sources, summed at the nearest source of the inversion."""
-        return self._gather @ currents
-
 
 def draw_case(setup, snr_db, number):
-    """Simulate one case.
-
-    Parameters
-    ----------
-    setup : Setup
-        The montage.
-    snr_db : int
-        One of ``SNRS_DB``.
-    number : int
-        Which case.
-
-    Returns
-    -------
-    case : Case
-        The recording and the truth.
-    """
+    """Simulate the case of a number at one of ``SNRS_DB``."""
     address = [SEED, MONTAGES.index(setup.montage), SNRS_DB.index(snr_db), number]
     rng = np.random.default_rng(address)
     head = int(rng.integers(N_HEADS))
     n_patches = int(rng.integers(1, 5))
-    correlation = float(rng.uniform(0.0, _MAX_CORRELATION))
+    correlation = float(rng.uniform(0.0, MAX_CORRELATION))
     background = float(rng.uniform(0.0, 0.8))
     centres, extents, moments = draw_patches(rng, len(setup.fine_positions), n_patches)
     courses = draw_courses(rng, n_patches, correlation)
@@ -222,16 +228,11 @@ def draw_case(setup, snr_db, number):
     evoked.set_eeg_reference(projection=True)
 
     drawn = setup.heads[head]
-    coarse_profiles = profiles[:, setup.coarse_in_fine]
-    near = cdist(setup.positions, setup.fine_positions[centres]).min(axis=1) <= _TOLERANCE
     return Case(
         evoked=evoked,
         noise_cov=noise_covariance(noise[:, :N_BASELINE], evoked.info),
-        centres=setup.fine_positions[centres],
         peaks=np.abs(courses).argmax(axis=1),
-        truth=setup.to_coarse(currents),
-        seeds=setup.coarse_of_fine[centres],
-        active=near | (coarse_profiles >= 0.5).any(axis=0),
+        **setup.place(centres, profiles, currents),
         factors=dict(
             montage=setup.montage,
             n_channels=len(setup.info["ch_names"]),

@@ -66,8 +66,8 @@ def _shorten(patch, folder):
     patch.setattr(transfer_suite.Setup, "coarse", "ico2")
     patch.setattr(transfer_suite, "HEADS", folder / "transfer" / "heads")
     patch.setattr(transfer_suite, "MONTAGES", ("10-20", "biosemi64"))
-    for suite in (people_suite, transfer_suite):  # one source of a grid of 40 mm is near, at least
-        patch.setattr(suite, "_TOLERANCE", 30.0)
+    # one source of a grid of 40 mm is near, at least
+    patch.setattr(transfer_suite, "_TOLERANCE", 30.0)
     patch.setattr(filters_accuracy, "MONTAGE", "10-20")
     patch.setattr(filters_accuracy, "N_RECORDINGS", 1)
     for suite in (transfer_suite, limits_suite, one_model):

@@ -83,13 +83,7 @@ class Call(SphinxRole):
 
 
 def setup(app):
-    """Draw formulas as pictures, with matplotlib: MathJax would be fetched by the reader.
-
-    Parameters
-    ----------
-    app : sphinx.application.Sphinx
-        The application.
-    """
+    """Draw formulas as pictures, with matplotlib: MathJax would be fetched by the reader."""
     app.add_role("call", Call())
     app.add_role("math", mathmpl.math_role, override=True)
     app.add_directive("math", mathmpl.MathDirective, override=True)

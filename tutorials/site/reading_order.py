@@ -22,16 +22,5 @@ ORDER = (
 
 
 def position(name):
-    """Sort key of a tutorial's file name; a tutorial that is not listed is an error.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"quick_start.py"``.
-
-    Returns
-    -------
-    position : int
-        Where to put it.
-    """
+    """Sort key of a tutorial's file name; a tutorial that is not listed is an error."""
     return ORDER.index(Path(name).stem)

@@ -66,38 +66,14 @@ class _Cell(string.Formatter):
 
 
 def read(name):
-    """Read a file of results.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"people.csv"``.
-
-    Returns
-    -------
-    made : str
-        How, from the line of comment.
-    rows : list of dict
-        The rest.
-    """
+    """Say how a file of results was made, by its line of comment, and return the rows."""
     lines = (FOLDER / name).read_text(encoding="utf-8").splitlines()
     made = [line[1:].strip() for line in lines if line.startswith("#")]
     return " ".join(made), list(csv.DictReader(li for li in lines if not li.startswith("#")))
 
 
 def stamp(name):
-    """First digits of a file's checksum.
-
-    Parameters
-    ----------
-    name : str
-        Such as ``"people.csv"``.
-
-    Returns
-    -------
-    digits : str
-        Eight of the sha256.
-    """
+    """First eight digits of a file's sha256."""
     return hashlib.sha256((FOLDER / name).read_bytes()).hexdigest()[:8]
 
 
@@ -112,21 +88,9 @@ def _matches(row, condition):
 
 
 def make_table(rows, columns, *, where="", order="", across="", cell=""):
-    """Make the cells of a table.
+    """Make the cells of a table: a list of the titles, and one for each line.
 
-    Parameters
-    ----------
-    rows : list of dict
-        Of a file of results.
-    columns : str
-        ``title = format`` on each line.
-    where, order, across, cell : str
-        The options of the directive.
-
-    Returns
-    -------
-    table : list of list of str
-        The titles, and a list for each line.
+    ``columns`` has ``title = format`` on each line; all else are the options of the directive.
     """
     for condition in where.splitlines():
         rows = [row for row in rows if _matches(row, condition)]
@@ -157,20 +121,7 @@ def _escape(text):
 
 
 def to_rst(table, caption):
-    """Write a table as a ``list-table``.
-
-    Parameters
-    ----------
-    table : list of list of str
-        The titles and the cells.
-    caption : str
-        Of the table.
-
-    Returns
-    -------
-    text : str
-        The directive.
-    """
+    """Write a table as a ``list-table``."""
     lines = [f".. list-table:: {caption}", "   :header-rows: 1", "   :class: results", ""]
     for line in table:
         marks = ["   * -"] + ["     -"] * (len(line) - 1)
@@ -180,35 +131,13 @@ def to_rst(table, caption):
 
 
 def stale(page):
-    """Find the files of a page's remarks that have changed.
-
-    Parameters
-    ----------
-    page : pathlib.Path
-        The page.
-
-    Returns
-    -------
-    files : list of tuple
-        Name, the stamp in the page, the stamp of the file.
-    """
+    """Find files of a page's remarks that have changed: name, stamp in the page, stamp now."""
     found = _STAMP.findall(page.read_text(encoding="utf-8"))
     return [(name, old, stamp(name)) for name, old in found if stamp(name) != old]
 
 
 def setup(app):
-    """Add the directives.
-
-    Parameters
-    ----------
-    app : sphinx.application.Sphinx
-        The application.
-
-    Returns
-    -------
-    metadata : dict
-        For Sphinx.
-    """
+    """Add the directives to Sphinx."""
     from docutils import nodes
     from docutils.parsers.rst import directives
     from sphinx.util.docutils import SphinxDirective

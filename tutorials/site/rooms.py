@@ -57,13 +57,7 @@ def arrows(order):
 
 
 def draw(path):
-    """Draw the rooms below each other, with an arc from each to those that it uses.
-
-    Parameters
-    ----------
-    path : pathlib.Path
-        SVG file.
-    """
+    """Draw the rooms below each other, with an arc from each to those that it uses, as SVG."""
     from matplotlib.figure import Figure
     from matplotlib.patches import Arc
 
@@ -87,18 +81,7 @@ def draw(path):
 
 
 def setup(app):
-    """Add the directive.
-
-    Parameters
-    ----------
-    app : sphinx.application.Sphinx
-        The application.
-
-    Returns
-    -------
-    metadata : dict
-        That it may run in parallel.
-    """
+    """Add the directive to Sphinx."""
     from docutils import nodes
     from sphinx.util.docutils import SphinxDirective
 
