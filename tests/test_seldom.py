@@ -2,14 +2,17 @@
 
 from pathlib import Path
 
+import mne
 import numpy as np
 import pooch
 import pytest
+import torch
 
 import mne_cases as cases
 from mne_mmnet._support import cache
 from mne_mmnet.baselines import registry
 from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm, minimum_norm_kernel
+from mne_mmnet.inverse.operator import pick_device
 from mne_mmnet.metrics.maps import auc
 from mne_mmnet.network.cosine import CosineConfig
 from mne_mmnet.template import surfaces
@@ -68,3 +71,21 @@ def test_auc_of_one_class(active):
 def test_unknown_estimator():
     with pytest.raises(ValueError, match="no estimator 'mnet'; choose from"):
         registry.make_estimator("mnet", None)
+
+
+def test_pictures_of_vectors_and_of_nothing():
+    stc = minimum_norm(EVOKED, FWD)
+    vectors = mne.VectorSourceEstimate(
+        np.stack([3 * stc.data, 4 * stc.data, 0 * stc.data], axis=1), stc.vertices, 0.0, 0.01
+    )
+    np.testing.assert_allclose(check_estimate(vectors).data, 5 * np.abs(stc.data))
+    stc.data = stc.data[:, :0]
+    with pytest.raises(ValueError, match="truth has no sources or no samples"):
+        check_estimate(stc, "truth")
+
+
+@pytest.mark.parametrize("there", ["cuda", "mps", "cpu"])
+def test_the_device_that_is_there_is_used(there, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: there == "cuda")
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: there == "mps")
+    assert pick_device("auto").type == there
