@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from core_cases import SMALL, random_network
+from mne_mmnet import _cli
 from mne_mmnet.simulation import PeopleVariety
 from mne_mmnet.training.command import main, make_parser, read_spaces
 from mne_mmnet.weights import read_model, save_model
@@ -116,3 +117,16 @@ def test_command(folder, tmp_path):
             for one in (start, network)
         )
         assert not torch.equal(before, after), part
+
+
+def test_command_line(folder, tmp_path, capsys):
+    """Progress and what was saved are said."""
+    save_model(random_network(0, 0.1), tmp_path / "start", domain={}, provenance={})
+    argv = ["--out", str(tmp_path / "run"), "--people-folder", str(folder), "--name", "mine"]
+    argv += ["--initial", str(tmp_path / "start"), "--spaces", "ring:2:0.7", "circle:1:0.3"]
+    argv += ["--n-batches", "1", "--n-confidence", "1", "--n-temperature", "1"]
+    argv += ["--batch-size", "2", "--n-steps", "1", "1", "--n-channels", "12", "14"]
+    assert _cli.main(["train", *argv, "--max-times", "6"]) == 0
+    _, card = read_model(tmp_path / "run" / "mine")
+    loss = card.provenance["validation_loss"]
+    assert f"Saved mine, validation loss {loss:.3f}" in capsys.readouterr().out
