@@ -126,7 +126,9 @@ def test_command_line(folder, tmp_path, capsys):
     argv += ["--initial", str(tmp_path / "start"), "--spaces", "ring:2:0.7", "circle:1:0.3"]
     argv += ["--n-batches", "1", "--n-confidence", "1", "--n-temperature", "1"]
     argv += ["--batch-size", "2", "--n-steps", "1", "1", "--n-channels", "12", "14"]
-    assert _cli.main(["train", *argv, "--max-times", "6"]) == 0
+    assert _cli.main(["train", *argv, "--max-times", "11"]) == 0
     _, card = read_model(tmp_path / "run" / "mine")
     loss = card.provenance["validation_loss"]
     assert f"Saved mine, validation loss {loss:.3f}" in capsys.readouterr().out
+    assert _cli.main(["train", *argv, "--max-times", "6"]) == 2
+    assert capsys.readouterr().err == "mne-mmnet: max_times must be at least 11, got 6.\n"
