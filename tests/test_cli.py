@@ -316,3 +316,11 @@ def test_what_the_report_does_not_say(folder, tmp_path, capsys, monkeypatch):
     said = capsys.readouterr()
     assert said.err == "Warning: cuda has failed: the CPU is used\n"
     assert "(pip install mne_mmnet[demo] for the names of regions)" in said.out
+
+
+def test_demo_without_its_recording(tmp_path, capsys, monkeypatch):
+    """The package that holds it is named."""
+    monkeypatch.setitem(sys.modules, "spharapy", None)
+    monkeypatch.setitem(sys.modules, "spharapy.datasets", None)
+    with pytest.raises(ImportError, match=r'pip install "mne_mmnet\[demo\]"'):
+        read_median_nerve()

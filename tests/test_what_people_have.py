@@ -15,6 +15,7 @@ import mne
 import numpy as np
 import pytest
 import torch
+from mne.io.constants import FIFF
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_mmnet
@@ -23,6 +24,7 @@ from mne_mmnet._cli import main
 from mne_mmnet._mne import find_other_types
 from mne_mmnet.recordings.averages import Averaging, name_places, read_average
 from mne_mmnet.recordings.files import read_file
+from mne_mmnet.report.places import Places
 
 ROOT = Path(__file__).parents[1]
 
@@ -385,7 +387,7 @@ def test_a_forward_solution_built_by_hand():
 
 def test_an_operator_is_copied():
     operator = mne_mmnet.make_mmnet_operator(*cases.head()[:2], verbose="error")
-    assert copy.deepcopy(operator) is operator
+    assert copy.deepcopy(operator) is copy.copy(operator) is operator
     assert pickle.loads(pickle.dumps(operator)).prepared.ch_names == operator.prepared.ch_names
     base = pytest.importorskip("sklearn.base")
     transformer = base.clone(mne_mmnet.SourceTransformer(cases.head()[0], operator))
@@ -617,3 +619,30 @@ def test_a_lead_field_is_used_whatever_mne_keeps_beside_it(kept):
     evoked = cases.make_response(info, lead)
     expected, found = (cases.localize(evoked, x)[0] for x in (fwd, changed))
     assert_allclose(found.data, expected.data, rtol=0, atol=1e-5 * expected.data.max())
+
+
+def test_channels_that_a_covariance_lacks():
+    """They are left out, and said to be."""
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    cov = mne.make_ad_hoc_cov(evoked.info, std=dict(eeg=3e-7), verbose=False)
+    cov = cov.copy().pick_channels([name for name in info["ch_names"] if name not in ("C3", "Cz")])
+    _, report, _ = cases.localize(evoked, fwd, noise_cov=cov)
+    (concern,) = (text for text in report.concerns if "covariance" in text)
+    assert "2 channels (C3, Cz)" in concern
+    assert "not in the noise covariance" in concern
+
+
+@pytest.mark.parametrize("frame", [FIFF.FIFFV_COORD_HEAD, FIFF.FIFFV_COORD_MRI])
+def test_frame_that_places_are_named_in(frame):
+    """Without a way to MNI152 coordinates are those of the forward solution, under its name."""
+    _, fwd, _ = cases.head()
+    fwd = fwd.copy()
+    fwd["coord_frame"] = frame
+    for space in fwd["src"]:
+        space["subject_his_id"] = None
+    stc = mne.SourceEstimate(
+        np.zeros((fwd["nsource"], 1)), [s["vertno"] for s in fwd["src"]], 0, 1
+    )
+    found = Places(stc, fwd, None, None).frame
+    assert found == ("head" if frame == FIFF.FIFFV_COORD_HEAD else "MRI") + " coordinates"
