@@ -302,9 +302,7 @@ def test_lead_fields_that_are_not_tuned_on(monkeypatch):
     with pytest.raises(ValueError, match="has MEG channels too. Give fwd.copy"):
         fine_tune(meg, cov, info=info)
     monkeypatch.setattr("mne_mmnet.training.fine_tuning.own_forward._MOST_SOURCES", 300)
-    with pytest.raises(
-        ValueError, match="324 sources are too many to fine-tune"
-    ):
+    with pytest.raises(ValueError, match="324 sources are too many to fine-tune"):
         fine_tune(FWD, info=INFO)
 
 
