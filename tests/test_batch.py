@@ -367,3 +367,14 @@ def test_a_recording_that_is_a_folder_has_changed(tmp_path):
     assert [stamp[1] for stamp in before] == [4]
     (folder / "signal.bin").write_bytes(b"01234")
     assert job._stamp_recording(folder.parent) != before
+
+
+def test_a_record_that_cannot_be_written(tmp_path):
+    """A worker hands back what is wrong with the place, whatever came of the file."""
+    (tmp_path / "taken").write_text("a file")
+    settings = job.Settings(
+        *(None, None, "ico3", "mmnet-base", "", None, "auto", None, None, None, None, "cpu")
+    )
+    found = run_job(job.Job(str(tmp_path / "x-ave.fif"), str(tmp_path / "taken" / "x"), settings))
+    assert (found.status, found.error) == ("failed", "UnwritableError")
+    assert str(tmp_path / "taken") in found.message

@@ -402,3 +402,16 @@ def test_whichever_way_a_forward_solution_has_its_transform(change):
     elif change == "left out":
         del fwd["mri_head_t"]
     assert "moved" not in doubt_electrodes(data, fwd, names)
+
+
+def test_positions_in_a_frame_that_nobody_knows():
+    """They are compared with nothing, and not doubted."""
+    info, fwd, _ = cases.head()
+    info = info.copy()
+    for channel in info["chs"]:
+        channel["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
+        channel["loc"][:3] *= 2.0
+    with info._unlock():
+        for point in info["dig"]:
+            point["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
+    assert doubt_electrodes(info, fwd, info["ch_names"]) == {}

@@ -646,3 +646,20 @@ def test_frame_that_places_are_named_in(frame):
     )
     found = Places(stc, fwd, None, None).frame
     assert found == ("head" if frame == FIFF.FIFFV_COORD_HEAD else "MRI") + " coordinates"
+
+
+@pytest.mark.parametrize("directions", ["free", "fixed"])
+def test_a_fixed_lead_field_in_a_free_forward_solution(directions):
+    """Said before MNE multiplies what does not fit; what is changed as a whole is used."""
+    info, fwd, lead = cases.head()
+    fwd = fwd.copy()
+    fwd["sol"]["data"] = lead.copy()
+    if directions == "fixed":
+        fwd["source_nn"] = fwd["source_nn"][2::3]
+    words = "1175 columns for 1175 sources, .* says free orientations. Change all three, or use"
+    with pytest.raises(ValueError, match=words):
+        mne_mmnet.make_mmnet_operator(info, fwd)
+    if directions == "fixed":
+        fwd["source_ori"] = FIFF.FIFFV_MNE_FIXED_ORI
+        operator = mne_mmnet.make_mmnet_operator(info, fwd)
+        assert operator.prepared.gain.shape[-1] == 1
