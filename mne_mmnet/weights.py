@@ -177,8 +177,6 @@ def _check_card(plain):
     for key, kind in _KEYS.items():
         if type(plain[key]) is not kind:
             raise ValueError(f"{key} must be of type {kind.__name__}")
-    if plain["format"] != FORMAT:
-        raise ValueError(f"format must be {FORMAT}")
     if not (plain["name"].isprintable() and 0 < len(plain["name"]) <= 255):
         raise ValueError("name must be that of a file")
     if not re.fullmatch("[0-9a-f]{64}", plain["sha256"]):

@@ -15,9 +15,9 @@ import pytest
 
 from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, localize_files
-from mne_mmnet._cli import main
+from mne_mmnet._cli import batch, main
 from mne_mmnet._support.files import UnwritableError, whole_file
-from mne_mmnet.batch import run
+from mne_mmnet.batch import job, run
 from mne_mmnet.batch.job import run_job
 from mne_mmnet.batch.records import read_record
 
@@ -342,3 +342,39 @@ def test_interrupt(files, tmp_path, workers):
     assert all(snapshot(out)[path] == before[path] for path in done)
     assert read_states(out) == ["done"] * max(n_again, len(done))
     assert not list(out.glob(".*"))
+
+
+def test_many_kinds_of_concerns_are_not_all_printed(capsys):
+    """The most frequent ones are, and how many others there are."""
+    batch._say("Concern", [[f"one of file {k}", "one of all"] for k in range(40)])
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "Concern, 40 of 40 files: one of all"
+    assert lines[-1] == f"... and {41 - len(lines) + 1} others: see the table."
+
+
+def test_without_dask(files, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "dask", None)
+    with pytest.raises(ImportError, match=r'pip install "mne_mmnet\[batch\]"'):
+        localize_files(files[:1], FWD, out=tmp_path, client="local")
+
+
+def test_a_recording_that_is_a_folder_has_changed(tmp_path):
+    """CTF's and EGI's recordings are folders: any of their files counts, the folder's date not."""
+    folder = tmp_path / "x.mff" / "inner"
+    folder.mkdir(parents=True)
+    (folder / "signal.bin").write_bytes(b"0123")
+    before = job._stamp_recording(folder.parent)
+    assert [stamp[1] for stamp in before] == [4]
+    (folder / "signal.bin").write_bytes(b"01234")
+    assert job._stamp_recording(folder.parent) != before
+
+
+def test_a_record_that_cannot_be_written(tmp_path):
+    """A worker hands back what is wrong with the place, whatever came of the file."""
+    (tmp_path / "taken").write_text("a file")
+    settings = job.Settings(
+        *(None, None, "ico3", "mmnet-base", "", None, "auto", None, None, None, None, "cpu")
+    )
+    found = run_job(job.Job(str(tmp_path / "x-ave.fif"), str(tmp_path / "taken" / "x"), settings))
+    assert (found.status, found.error) == ("failed", "UnwritableError")
+    assert str(tmp_path / "taken") in found.message

@@ -15,6 +15,7 @@ from mne_bids import BIDSPath, write_raw_bids
 from mne_cases import make_evoked, make_fwd, make_info
 from mne_mmnet import apply_mmnet_inverse, localize_files
 from mne_mmnet._cli import main
+from mne_mmnet.batch import bids
 
 INFO, FWD = make_info(32), make_fwd(n_channels=32)
 TASKS = ("tones", "clicks")
@@ -129,3 +130,9 @@ def test_validator(root, tmp_path):
     issues = json.loads(done.stdout)["issues"]["issues"]
     errors = [issue for issue in issues if issue["severity"] == "error"]
     assert not errors, errors
+
+
+def test_sessions_have_folders():
+    name = "sub-01_ses-2_task-tones_desc-clean"
+    where = bids.place(f"anywhere/meg/{name}_ave.fif")
+    assert where.as_posix() == "sub-01/ses-2/meg/sub-01_ses-2_task-tones"

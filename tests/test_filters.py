@@ -1,12 +1,23 @@
 """Filters: the estimate that made them, linearity, every container, files, errors."""
 
+import hashlib
+
 import mne
 import numpy as np
 import pytest
 from mne.time_frequency import csd_tfr
 
 import mne_mmnet
-from mne_cases import SUBJECT, make_cov, make_fwd, make_info, make_src, normal_gain
+from mne_cases import (
+    SUBJECT,
+    make_cov,
+    make_fwd,
+    make_info,
+    make_meg_fwd,
+    make_meg_info,
+    make_src,
+    normal_gain,
+)
 from mne_mmnet import (
     apply_mmnet_filters,
     apply_mmnet_inverse,
@@ -14,7 +25,7 @@ from mne_mmnet import (
     make_mmnet_operator,
     read_mmnet_filters,
 )
-from mne_mmnet.filters import container, files
+from mne_mmnet.filters import container, files, moments
 from mne_mmnet.filters.files import write_record
 
 INFO, FWD = make_info(32), make_fwd()
@@ -535,3 +546,54 @@ def test_noise_is_said():
         filters = make_mmnet_filters(mne.EvokedArray(data, INFO, verbose=False), FWD)
     assert "Don't read the estimate" in filters.report.concerns[0]
     assert "Don&#x27;t read the estimate" in filters._repr_html_()
+
+
+def test_of_a_recording_in_pieces(epochs, monkeypatch):
+    """A long recording is read piece by piece: the same filters, and no piece is taken unseen."""
+    raw = mne.io.RawArray(np.hstack(epochs.get_data()), INFO, verbose=False)
+    whole = make_mmnet_filters(raw, FWD)
+    monkeypatch.setattr(moments, "_CHUNK", 64)
+    assert_close(make_mmnet_filters(raw, FWD).kernel, whole.kernel)
+    raw._data[5, 150] = np.nan
+    with pytest.raises(ValueError, match=f"NaN.*{raw.ch_names[5]}"):
+        make_mmnet_filters(raw, FWD)
+    plain = mne.io.RawArray(np.hstack(epochs.get_data()), make_info(32, reference=False))
+    plain._data -= plain._data.mean(axis=0)
+    assert_close(make_mmnet_filters(plain, FWD).kernel, whole.kernel, 1e-3)
+    plain._data[:, 150:] += 1e-5
+    with pytest.raises(ValueError, match="no average EEG reference"):
+        make_mmnet_filters(plain, FWD)
+
+
+def test_a_covariance_of_meg(rng):
+    """No EEG, no reference to be asked for."""
+    info = make_meg_info()
+    meg = mne.pick_info(info, mne.pick_types(info, meg=True))
+    root = 1e-13 * rng.standard_normal((len(meg["ch_names"]), 400))
+    cov = mne.Covariance(root @ root.T / 400, meg["ch_names"], [], [], 400)
+    with pytest.warns(RuntimeWarning, match="outside its training domain"):
+        operator = make_mmnet_operator(meg, make_meg_fwd(), mne.make_ad_hoc_cov(meg))
+    assert make_mmnet_filters(cov, operator).origin.kind == "covariance"
+
+
+def test_an_info_too_many(epochs):
+    evoked = epochs.average()
+    filters = make_mmnet_filters(evoked, FWD)
+    with pytest.raises(ValueError, match="have an info of their own. Leave info=None"):
+        apply_mmnet_filters(evoked, filters, info=evoked.info)
+
+
+@pytest.mark.parametrize(
+    ("frequencies", "said"), [((10.0,), "10 Hz"), ((8.0, 12.0), "8 to 12 Hz")]
+)
+def test_frequencies_that_filters_are_of(frequencies, said):
+    origin = container.FilterOrigin("csd", "rest", 1, np.nan, frequencies)
+    assert str(origin).endswith(f" “rest” ({said})")
+
+
+def test_sealed_file_of_something_else(tmp_path):
+    """Undamaged, and no filters: it says what HDF5 says."""
+    path, body = tmp_path / "x-mmnet.h5", b"no HDF5"
+    path.write_bytes(body + files._SEAL + hashlib.sha256(body).digest())
+    with pytest.raises(ValueError, match=r"x-mmnet.h5 cannot be read as filters \("):
+        read_mmnet_filters(path)

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from core_cases import randomise
-from mne_cases import make_cov, make_evoked, make_fwd, make_info
+from mne_cases import make_cov, make_evoked, make_fwd, make_info, make_meg_fwd, make_meg_info
 from mne_mmnet import (
     Model,
     apply_mmnet_inverse,
@@ -290,3 +290,27 @@ def test_command(tmp_path, capsys):
     operator = make_mmnet_operator(evoked.info, FWD, model=out)
     assert operator.card.name == "my-model"
     assert main(["finetune", str(tmp_path / "none-fwd.fif"), "--out", str(out)]) == 2
+
+
+def test_lead_fields_that_are_not_tuned_on(monkeypatch):
+    """MEG alone or beside EEG, and source spaces that are too fine."""
+    meg = make_meg_fwd()
+    with pytest.raises(ValueError, match="no EEG channels; fine-tuning is for EEG"):
+        fine_tune(mne.pick_types_forward(meg, meg=True, eeg=False))
+    info = make_meg_info()
+    cov = mne.make_ad_hoc_cov(info, verbose=False)
+    with pytest.raises(ValueError, match="has MEG channels too. Give fwd.copy"):
+        fine_tune(meg, cov, info=info)
+    monkeypatch.setattr("mne_mmnet.training.fine_tuning.own_forward._MOST_SOURCES", 300)
+    with pytest.raises(ValueError, match="324 sources are too many to fine-tune"):
+        fine_tune(FWD, info=INFO)
+
+
+@pytest.mark.parametrize(("n_sources", "n_held_out"), [(500, None), (501, 20), (1700, 10)])
+def test_large_source_spaces_have_small_batches(n_sources, n_held_out):
+    config = core.FineTuneConfig()
+    found = core.small_batches(config, n_sources, 3)
+    if n_held_out is None:
+        assert found == config
+    else:
+        assert (found.batch_size, found.n_held_out) == (2, n_held_out)

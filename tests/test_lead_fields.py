@@ -293,3 +293,21 @@ def test_bad_arrays():
     other = mne.create_info(64, 250.0, "misc")
     expect(ValueError, "channels of type misc", info=other)
     expect(ValueError, "from head to MRI", trans=mne.Transform("meg", "head"))
+
+
+def test_a_source_without_a_triangle():
+    """It has no normal: the message says how many there are, and what to do."""
+    given = arrays()
+    has_last = (given["triangles"] == given["triangles"].max()).any(axis=1)
+    given["triangles"] = given["triangles"][~has_last]
+    with pytest.raises(ValueError, match="1 sources belong to no triangle. Pass normals="):
+        make_forward_from_arrays(**{**given, "normals": None})
+
+
+@pytest.mark.parametrize("value", [0.0, 3.0])
+def test_lead_field_of_one_value(value):
+    """It has nothing to do with order, units or axes."""
+    given = arrays()
+    given["leadfield"] = np.full_like(given["leadfield"], value)
+    with pytest.raises(ValueError, match="has the same values at all electrodes.*exported"):
+        make_forward_from_arrays(**given)

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 
-from mne_mmnet.network import Autoencoder
+from mne_mmnet.network import Autoencoder, lipschitz
 from mne_mmnet.network.lipschitz import _Blocks, averaged_norm, convolution_norm, sdp_norm
 
 N_TIMES = 3
@@ -114,3 +114,24 @@ def test_zero_weights():
     kernels = [torch.zeros(4, 3, 3), torch.zeros(3, 3, 3), torch.zeros(3, 4, 3)]
     assert averaged_norm(*kernels) < 1e-8
     assert sdp_norm(*kernels, n_iterations=3) < 1e-8
+
+
+def test_multipliers_that_break_a_constraint(rng, monkeypatch):
+    """Too large ones prove nothing, of the first layer or the second; Adam returns from them."""
+    kernels = draw_kernels(rng)
+    blocks = _Blocks(*kernels, 16)
+    logs = blocks.start()
+    assert blocks.square(logs) is not None
+    for layer in (0, 1):
+        assert blocks.square(logs + 3.0 * torch.eye(2, dtype=logs.dtype)[layer, :, None]) is None
+    adam = torch.optim.Adam
+    monkeypatch.setattr(torch.optim, "Adam", lambda values, lr: adam(values, lr=30.0 * lr))
+    bound = sdp_norm(*kernels, n_iterations=8)
+    three, two, one = (dense(kernel) for kernel in kernels)
+    linear = float(torch.linalg.matrix_norm(three @ two @ one, ord=2))  # all slopes 1
+    assert linear <= bound < product_of_norms(kernels)
+
+
+def test_a_bound_that_cannot_be_proved_is_infinite(rng, monkeypatch):
+    monkeypatch.setattr(lipschitz, "_RAISES", (0.5,))
+    assert sdp_norm(*draw_kernels(rng), n_iterations=5) == math.inf

@@ -1,6 +1,7 @@
 """Live streams: the newest window, what is dropped, and a stream that is lost."""
 
 import importlib.util
+import sys
 import time
 import uuid
 
@@ -231,3 +232,11 @@ def test_amplifier_that_comes_back(rng):
         player.stop()
         if stream.connected:
             stream.disconnect()
+
+
+def test_without_mne_lsl(monkeypatch):
+    """Its clock is the streams': another package's streams need one of their own."""
+    monkeypatch.setitem(sys.modules, "mne_lsl", None)
+    monkeypatch.setitem(sys.modules, "mne_lsl.lsl", None)
+    with pytest.raises(ImportError, match=r'pip install "mne_mmnet\[live\]"'):
+        follow_stream(Stream(), np.copy, window=0.1)

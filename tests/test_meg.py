@@ -17,6 +17,7 @@ from mne_mmnet import (
 )
 from mne_mmnet._cli import main
 from mne_mmnet._mne import prepare_data, prepare_forward
+from mne_mmnet.inverse.concerns import doubt_amplitude
 
 SELECTIONS = {
     "eeg": dict(meg=False, eeg=True),
@@ -354,3 +355,13 @@ def test_projectors_of_meg(name, applied):
     scale = np.abs(prepared.whitener[:, rows]).max()
     assert_allclose(prepared.whitener[:, rows] @ pattern[0], 0, atol=1e-9 * scale)
     assert evoked.info["projs"][0]["active"] is applied
+
+
+def test_currents_of_meg_in_another_unit():
+    """What is said of EEG in µV does not help there."""
+    data = np.random.default_rng(0).standard_normal((3, 40))
+    remedies = {("eeg",) * 3: "divide data in µV by 1e6", ("eeg", "mag", "grad"): "T, T/m and V"}
+    for ch_types, remedy in remedies.items():
+        text = doubt_amplitude(ch_types, data, 1.0, None, True)["amplitude"]
+        assert text.startswith("The largest current is 1 A·m, more than any patch")
+        assert remedy in text

@@ -201,3 +201,13 @@ def test_neighbouring_structures_are_joined():
     order = np.r_[np.flatnonzero(left), np.flatnonzero(~left)]
     expected = source_graph(whole).toarray()[np.ix_(order, order)]
     assert_allclose(source_graph(parts).toarray(), expected)
+
+
+def test_a_grid_of_one_point():
+    """It has no neighbours, and is a source space all the same."""
+    space = mne.setup_volume_source_space(
+        pos=dict(rr=[[0.0, 0.0, 0.05]], nn=[[0.0, 0.0, 1.0]]), verbose=False
+    )
+    space[0]["type"] = "vol"
+    assert source_graph(space).shape == (1, 1)
+    assert source_graph(space).nnz == 0

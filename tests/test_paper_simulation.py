@@ -441,3 +441,28 @@ def test_ten_ten_electrodes():
     assert len(np.unique(merged.round(6), axis=0)) == len(merged)
     with pytest.raises(ValueError, match="montage must be"):
         heads.make_head_archive("never-written.npz", montage="10-20")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (dict(background=1.5), "background must be from 0 to 1, got 1.5"),
+        (dict(snr_db=np.nan), "snr_db must be finite, got nan"),
+    ],
+)
+def test_data_sets_that_cannot_be_made(change, message):
+    with pytest.raises(ValueError, match=message):
+        replace(DATASETS[0], **change)
+
+
+def test_manifest_of_another_simulator(archive, tmp_path):
+    path = tmp_path / "set.json"
+    DATASETS[0].seal(archive).save(path)
+    path.write_text(path.read_text().replace('"kind": "', '"kind": "new '))
+    with pytest.raises(ValueError, match="data of the unknown kind 'new "):
+        Dataset.read(path)
+
+
+def test_patches_of_impossible_order(archive):
+    with pytest.raises(ValueError, match="max_order must be from 0 to 60, got 61"):
+        Neighbourhoods(archive.adjacency, max_order=61)

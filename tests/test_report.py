@@ -21,6 +21,7 @@ from mne_mmnet import (
     make_template_forward,
 )
 from mne_mmnet._cli import main
+from mne_mmnet.report.make import _Surfaces
 from mne_mmnet.report.peaks import find_times
 from mne_mmnet.weights import read_card
 from test_cli import make_evoked
@@ -253,3 +254,9 @@ def test_command_line_with_volume_sources(tmp_path):
     assert [title for title in pictures(html) if title.startswith("Sources at")] == [
         "Sources at 20.0 ms"
     ]
+
+
+def test_nobodys_cortex():
+    """Without a subject there are no surfaces to look for: a sentence stands in."""
+    stc = mne.SourceEstimate(np.ones((2, 1)), [np.array([0]), np.array([1])], 0.0, 0.1)
+    assert "does not say whose it is" in _Surfaces(None, None, stc).missing

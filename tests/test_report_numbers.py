@@ -14,6 +14,7 @@ from scipy.spatial import cKDTree
 import mne_mmnet
 import template_cases as cases
 from mne_mmnet.places.lobes import name_lobe
+from mne_mmnet.report import recording
 from mne_mmnet.report.extent import area_of_source, find_rise, source_areas
 from mne_mmnet.report.peaks import find_times
 
@@ -444,3 +445,42 @@ def test_slices_of_a_volume():
     panel = hot[:, 60:360]
     assert panel[:, 150:].sum() > 5 * panel[:, :150].sum()
     assert (right != left).any()
+
+
+@pytest.mark.parametrize("how", ["projector", "before", "made"])
+def test_reference_as_it_was_set(how):
+    """Set as a projector, in the data before, or nowhere: the localised channels' own average."""
+    evoked, _ = _response()
+    expected = {
+        "projector": "average (a projector)",
+        "before": "average, applied to the data before",
+        "made": "average of the localised channels",
+    }
+    if how != "projector":
+        evoked.del_proj()
+    if how == "before":
+        evoked.set_eeg_reference("average", projection=False, verbose=False)
+    assert recording._describe_reference(evoked) == expected[how]
+
+
+@pytest.mark.parametrize("made_up", [True, False])
+def test_positions_as_they_were_measured(made_up, rng):
+    """A digitised cap is called that, and it is said where its fiducials can't be measured."""
+    evoked, fwd = _response()
+    for channel, row in zip(evoked.info["chs"], fwd["info"]["chs"], strict=True):
+        channel["loc"][:3] += 3e-3 * rng.standard_normal(3)
+        row["loc"][:3] = channel["loc"][:3]
+    for point in evoked.info["dig"]:
+        which = point["kind"], point["ident"]
+        if which == (FIFF.FIFFV_POINT_CARDINAL, FIFF.FIFFV_POINT_NASION) and not made_up:
+            point["r"] *= 1.1  # else as far from the origin as the ears
+    end = "; nasion and ears were made up" if made_up else ""
+    assert recording._describe_positions(evoked, fwd) == f"digitised{end}"
+
+
+def test_response_and_head_of_others():
+    evoked, fwd = _response()
+    stc, report = mne_mmnet.apply_mmnet_inverse(evoked, fwd, loose=1.0, return_report=True)
+    evoked.rename_channels({name: f"{name}x" for name in evoked.ch_names})
+    with pytest.raises(ValueError, match=r"no good channel in common. Give the response and"):
+        mne_mmnet.make_report(evoked, fwd, stc, report, verbose="error")

@@ -876,3 +876,46 @@ def test_progress_and_verbosity(bem, info, capfd):
         make_template_forward(info, "oct2", verbose="error")
     assert log.getvalue() == ""
     assert "Template forward" not in capfd.readouterr().err
+
+
+def test_a_changed_lead_field_in_the_cache_is_made_again(info, fwd, cache):
+    """A file that is whole for MNE, but holds other numbers, as of a disk that lost some."""
+    name = "forward/changed-fwd.fif"
+    kept.kept_forward(name, info, lambda: (fwd, []))
+    path = cache / f"v{surfaces.LAYOUT}" / name
+    other = mne.read_forward_solution(path, verbose="error")
+    data = other["sol"]["data"].copy()
+    data[3, 7] *= 1.001
+    other["sol"]["data"] = other["_orig_sol"] = data
+    mne.write_forward_solution(path, other, overwrite=True, verbose="error")
+    with catch_logging(verbose="info") as log:
+        again, _ = kept.kept_forward(name, info, lambda: (fwd, []))
+    assert "is damaged (its checksum is another) and is made again" in log.getvalue()
+    assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
+
+
+def test_another_process_empties_the_cache_of_forward_solutions(info, fwd, cache, monkeypatch):
+    """Files that are gone by the time they are looked at are no fault."""
+    monkeypatch.setattr(kept, "_MOST_FILES", 1)
+    folder = cache / f"v{surfaces.LAYOUT}" / "forward"
+    (folder / "gone-fwd.fif").symlink_to(folder / "nowhere")
+    found, _ = kept.kept_forward("forward/new-fwd.fif", info, lambda: (fwd, []))
+    assert_array_equal(found["sol"]["data"], fwd["sol"]["data"])
+    assert [path.name for path in folder.glob("*-fwd.fif")] == ["new-fwd.fif"]
+
+
+def test_head_archive_in_the_cache(bem, cache, monkeypatch):
+    """Without a path lead fields are kept in the cache, by all that they depend on."""
+    monkeypatch.setattr(electrodes, "_MONTAGES", ("biosemi16",))
+    made = heads.make_head_archive(n_heads=1, spacing="oct2", verbose="error")
+    assert not made.is_volume
+    assert made.source_space["subject"] == "fsaverage5"
+    assert len(list(cache.glob("*/heads/heads-oct2-*.npz"))) == 1
+
+    def fail(**kwargs):
+        raise RuntimeError("made anew")
+
+    monkeypatch.setattr(heads, "make_template_bem", fail)
+    assert_array_equal(heads.make_head_archive(n_heads=1, spacing="oct2").gains, made.gains)
+    with pytest.raises(RuntimeError, match="made anew"):
+        heads.make_head_archive(n_heads=1, spacing="oct2", seed=1)

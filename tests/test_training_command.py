@@ -1,11 +1,13 @@
 """The training command, from lead fields in a folder to a model that can be used."""
 
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import pytest
 import torch
 
 from core_cases import SMALL, random_network
+from mne_mmnet import _cli
 from mne_mmnet.simulation import PeopleVariety
 from mne_mmnet.training.command import main, make_parser, read_spaces
 from mne_mmnet.weights import read_model, save_model
@@ -116,3 +118,18 @@ def test_command(folder, tmp_path):
             for one in (start, network)
         )
         assert not torch.equal(before, after), part
+
+
+def test_command_line(capsys, monkeypatch):
+    """Progress and what was saved are said, and options that make no sense are refused."""
+    assert _cli.main(["train", "--max-times", "6"]) == 2
+    assert capsys.readouterr().err == "mne-mmnet: max_times must be at least 11, got 6.\n"
+
+    def train(argv, *, prog, progress):
+        assert (argv, prog) == (["--seed", "3"], "mne-mmnet train")
+        assert list(progress(range(4))) == [0, 1, 2, 3]
+        return SimpleNamespace(name="mine", provenance={"validation_loss": 1.23456})
+
+    monkeypatch.setattr("mne_mmnet.training.command.main", train)
+    assert _cli.main(["train", "--seed", "3"]) == 0
+    assert "Saved mine, validation loss 1.235\n" in capsys.readouterr().out

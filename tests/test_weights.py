@@ -14,6 +14,7 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from core_cases import DOMAIN, SMALL, random_network
+from mne_mmnet import weights
 from mne_mmnet.weights import FORMAT, list_models, read_card, read_model, save_model
 
 
@@ -334,3 +335,37 @@ def test_cards_name_no_place():
     for path in (Path(__file__).parents[1] / "pretrained").glob("*.json"):
         text = path.read_text(encoding="utf-8")
         assert not re.search(r"""["' =](/|[A-Z]:\\\\|~)\w""", text), path.name
+
+
+def test_what_a_model_is_called(saved):
+    assert repr(read_model(saved)) == "<Model | mine, evidence>"
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_models_of_a_clone(beside, monkeypatch, tmp_path):
+    """Not installed, they lie beside the package; a package alone says what is missing."""
+
+    def fail(name):
+        raise ModuleNotFoundError(name)
+
+    monkeypatch.setattr(weights.resources, "files", fail)
+    if beside:
+        assert "mmnet-base" in list_models()
+        return
+    monkeypatch.setattr(weights, "__file__", str(tmp_path / "mne_mmnet" / "weights.py"))
+    with pytest.raises(FileNotFoundError, match=r"pretrained models are not.*pip install \."):
+        read_card("mmnet-base")
+
+
+def test_weights_that_could_not_be_read_again(tmp_path, monkeypatch):
+    """They are refused before they are written, and fit in half precision."""
+    network = random_network(0, 0.1)
+    options = dict(domain=DOMAIN, provenance={})
+    save_model(network, tmp_path / "half", half=True, **options)
+    size = (tmp_path / "half.safetensors").stat().st_size
+    monkeypatch.setattr(weights, "_MAX_BYTES", size)
+    with pytest.raises(ValueError, match=f"{size} are the most. Write them with half=True"):
+        save_model(network, tmp_path / "whole", **options)
+    assert not (tmp_path / "whole.safetensors").exists()
+    save_model(network, tmp_path / "again", half=True, **options)
+    read_model(tmp_path / "again")

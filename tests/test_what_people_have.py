@@ -4,6 +4,8 @@ import copy
 import json
 import multiprocessing
 import pickle
+import re
+import struct
 import subprocess
 import sys
 import warnings
@@ -13,13 +15,16 @@ import mne
 import numpy as np
 import pytest
 import torch
+from mne.io.constants import FIFF
 from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_mmnet
 import template_cases as cases
 from mne_mmnet._cli import main
 from mne_mmnet._mne import find_other_types
-from mne_mmnet.recordings.averages import Averaging, read_average
+from mne_mmnet.recordings.averages import Averaging, name_places, read_average
+from mne_mmnet.recordings.files import read_file
+from mne_mmnet.report.places import Places
 
 ROOT = Path(__file__).parents[1]
 
@@ -382,7 +387,7 @@ def test_a_forward_solution_built_by_hand():
 
 def test_an_operator_is_copied():
     operator = mne_mmnet.make_mmnet_operator(*cases.head()[:2], verbose="error")
-    assert copy.deepcopy(operator) is operator
+    assert copy.deepcopy(operator) is copy.copy(operator) is operator
     assert pickle.loads(pickle.dumps(operator)).prepared.ch_names == operator.prepared.ch_names
     base = pytest.importorskip("sklearn.base")
     transformer = base.clone(mne_mmnet.SourceTransformer(cases.head()[0], operator))
@@ -509,3 +514,152 @@ def test_clean_simulations_raise_no_concern():
             _, report, _ = cases.localize(evoked, fwd)
         n_concerns += bool([text for text in report.concerns if "window" not in text])
     assert n_concerns <= 1
+
+
+@pytest.mark.parametrize("length", [1, 5])
+@pytest.mark.parametrize("marks", [[], ["BAD_blink", "bad jump"]])
+def test_events_of_a_trigger_channel(length, marks, raw, tmp_path):
+    """Amplifiers write triggers, some of one sample; bad segments are no events."""
+    expected = _epochs(raw)["left"].average()
+    trigger = np.zeros((1, raw.n_times))
+    for number, onset in enumerate(raw.annotations.onset):
+        first = round(onset * 500)
+        trigger[0, first : first + length] = (7, 9)[number % 2]
+    info = mne.create_info(["Status"], 500.0, "stim", verbose="error")
+    raw.add_channels([mne.io.RawArray(trigger, info, verbose="error")], force_update_info=True)
+    raw.set_annotations(mne.Annotations([0.1] * len(marks), 0.01, marks))
+    raw.save(tmp_path / "x_raw.fif", verbose="error")
+    evoked, what = read_average(tmp_path / "x_raw.fif", averaging=Averaging("7"))
+    assert "Averaged 6 epochs of '7'" in what
+    assert_allclose(evoked.data, expected.data, atol=1e-12)
+    with pytest.raises(ValueError, match="no events '8'; it has '7', '9'"):
+        read_average(tmp_path / "x_raw.fif", averaging=Averaging("8"))
+
+
+def test_no_event_at_all(raw, tmp_path):
+    """Bad segments are no events, and there is no trigger channel."""
+    raw.set_annotations(mne.Annotations(1.0, 0.1, "BAD")).save(tmp_path / "x_raw.fif")
+    with pytest.raises(ValueError, match=r"a raw recording. It has no events. Say which"):
+        read_average(tmp_path / "x_raw.fif")
+
+
+@pytest.mark.parametrize("kind", ["raw", "epo"])
+def test_no_good_epoch(kind, raw, tmp_path):
+    """Where all epochs are lost, that is said, not an average of nothing."""
+    path = tmp_path / f"x-{kind}.fif"
+    if kind == "raw":
+        raw.set_annotations(mne.Annotations(13.9, 0.0, "right")).save(path, verbose="error")
+    else:
+        epochs = _epochs(raw)
+        epochs.drop(epochs.events[:, 2] == 2, verbose="error").save(path, verbose="error")
+    with pytest.raises(ValueError, match="holds no good epoch of 'right'"):
+        read_average(path, "right", Averaging("right"))
+
+
+def test_an_average_of_besa(tmp_path):
+    """BESA writes µV, and no positions: they are those of a file or of a montage."""
+    names = ["Fp1", "Cz", "Oz"]
+    header = "Npts= 4 TSB= -8.0 DI= 4.0 SB= 1.0 SC= 200.0 Nchan= 3 SegmentName= tones\n"
+    rows = "".join(f"{k} {k}.5 0 -1\n" for k in range(3))
+    (tmp_path / "x.avr").write_text(f"{header}{' '.join(names)}\n{rows}")
+    evoked, what = read_average(tmp_path / "x.avr")
+    assert (evoked.comment, evoked.ch_names, what) == ("tones", names, "")
+    assert evoked.times == pytest.approx([-0.008, -0.004, 0.0, 0.004])
+    assert_allclose(evoked.data[2], [2e-6, 2.5e-6, 0.0, -1e-6])
+    (tmp_path / "cap.sfp").write_text("Fp1 -3 9 2\nCz 0 0 10\nnasion 0 10 0\n")
+    placed, what = name_places(evoked, str(tmp_path / "cap.sfp"))
+    assert "cap.sfp for 2 channels. 1 channel (Oz) unknown to it, and left out." in what
+    assert placed.info["bads"] == ["Oz"]
+    # MNE takes such numbers for a shape, and gives it the size of a head
+    assert_allclose(placed.info["chs"][1]["loc"][:3], [0.0, 0.0, 0.095], atol=1e-6)
+    with pytest.raises(ValueError, match=r"'GSN-HydroCel-32' has none of.*Fp1.*It has .*E1"):
+        name_places(evoked, "GSN-HydroCel-32")
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (struct.pack(">iIii", 100, 31, 0, 0), "its end is missing: it was cut short"),
+        (struct.pack(">iIii", 100, 31, 0, -5), "(no FIF)."),
+        (b"\x1f\x8b no gzip", "(no FIF)."),
+        (None, "(no FIF)."),
+    ],
+)
+def test_why_a_file_cannot_be_read(content, reason, tmp_path):
+    """Only files that do end too early are said to; of others the reader's word stands."""
+
+    def fail(path):
+        raise KeyError("no FIF")
+
+    path = tmp_path / "x-fwd.fif"
+    path.mkdir() if content is None else path.write_bytes(content)
+    reason = reason.replace("(no FIF)", "('no FIF')")
+    with pytest.raises(ValueError, match=re.escape(reason)) as said:
+        read_file(fail, path, "a forward solution")
+    assert str(said.value).startswith(f"{path} cannot be read as a forward solution ")
+
+
+def test_a_forward_solution_with_another_number_of_names():
+    _, fwd, _ = cases.head()
+    fwd = fwd.copy()
+    fwd["sol"]["data"] = fwd["sol"]["data"][:-2]
+    with pytest.raises(ValueError, match="has 28 rows and 30 names.*Make the forward solution"):
+        mne_mmnet.make_mmnet_operator(cases.head()[0], fwd)
+
+
+@pytest.mark.parametrize("kept", ["of other channels", "of fixed sources"])
+def test_a_lead_field_is_used_whatever_mne_keeps_beside_it(kept):
+    """MNE's private copy has another shape: the lead field that is seen is the one that counts."""
+    info, fwd, lead = cases.head()
+    changed = fwd.copy()
+    if kept == "of fixed sources":
+        changed["_orig_sol"] = changed["sol"]["data"][:, 2::3]
+    else:
+        changed["_orig_sol"] = changed["_orig_sol"][:-1]
+    evoked = cases.make_response(info, lead)
+    expected, found = (cases.localize(evoked, x)[0] for x in (fwd, changed))
+    assert_allclose(found.data, expected.data, rtol=0, atol=1e-5 * expected.data.max())
+
+
+def test_channels_that_a_covariance_lacks():
+    """They are left out, and said to be."""
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    cov = mne.make_ad_hoc_cov(evoked.info, std=dict(eeg=3e-7), verbose=False)
+    cov = cov.copy().pick_channels([name for name in info["ch_names"] if name not in ("C3", "Cz")])
+    _, report, _ = cases.localize(evoked, fwd, noise_cov=cov)
+    (concern,) = (text for text in report.concerns if "covariance" in text)
+    assert "2 channels (C3, Cz)" in concern
+    assert "not in the noise covariance" in concern
+
+
+@pytest.mark.parametrize("frame", [FIFF.FIFFV_COORD_HEAD, FIFF.FIFFV_COORD_MRI])
+def test_frame_that_places_are_named_in(frame):
+    """Without a way to MNI152 coordinates are those of the forward solution, under its name."""
+    _, fwd, _ = cases.head()
+    fwd = fwd.copy()
+    fwd["coord_frame"] = frame
+    for space in fwd["src"]:
+        space["subject_his_id"] = None
+    stc = mne.SourceEstimate(
+        np.zeros((fwd["nsource"], 1)), [s["vertno"] for s in fwd["src"]], 0, 1
+    )
+    found = Places(stc, fwd, None, None).frame
+    assert found == ("head" if frame == FIFF.FIFFV_COORD_HEAD else "MRI") + " coordinates"
+
+
+@pytest.mark.parametrize("directions", ["free", "fixed"])
+def test_a_fixed_lead_field_in_a_free_forward_solution(directions):
+    """Said before MNE multiplies what does not fit; what is changed as a whole is used."""
+    info, fwd, lead = cases.head()
+    fwd = fwd.copy()
+    fwd["sol"]["data"] = lead.copy()
+    if directions == "fixed":
+        fwd["source_nn"] = fwd["source_nn"][2::3]
+    words = "1175 columns for 1175 sources, .* says free orientations. Change all three, or use"
+    with pytest.raises(ValueError, match=words):
+        mne_mmnet.make_mmnet_operator(info, fwd)
+    if directions == "fixed":
+        fwd["source_ori"] = FIFF.FIFFV_MNE_FIXED_ORI
+        operator = mne_mmnet.make_mmnet_operator(info, fwd)
+        assert operator.prepared.gain.shape[-1] == 1

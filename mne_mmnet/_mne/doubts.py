@@ -78,7 +78,7 @@ def _doubt_moved(names, own, fwd_names, places):
     if len(stray):
         lost = [names[common[k]] for k in stray]
         return (
-            f"{summarize_names(lost)} of the data {1e3 * distances[stray].max():.0f} mm and less "
+            f"The data have {summarize_names(lost)} up to {1e3 * distances[stray].max():.0f} mm "
             "from where the forward solution has the same names. Make it from the info of these "
             "data."
         )

@@ -52,6 +52,14 @@ def complete_forward(fwd):
             else np.concatenate([space["nn"][space["vertno"]] for space in fwd["src"]])
         )
     directions = np.asarray(fwd.get("source_nn", missing.get("source_nn")), float)
+    is_fixed = fwd.get("source_ori", missing.get("source_ori")) == FIFF.FIFFV_MNE_FIXED_ORI
+    if len(directions) != data.shape[1] or is_fixed != (data.shape[1] == n_sources):
+        raise ValueError(
+            f"fwd['sol']['data'] has {data.shape[1]} columns for {n_sources} sources, "
+            f"fwd['source_nn'] {len(directions)} directions, and fwd['source_ori'] says "
+            f"{'fixed' if is_fixed else 'free'} orientations. Change all three, or use "
+            "mne_mmnet.make_forward_from_arrays."
+        )
     kept = fwd.get("_orig_sol")
     agrees = kept is not None and _agrees(data, np.asarray(kept), directions, n_sources)
     if agrees and not missing:
@@ -78,8 +86,6 @@ def _agrees(data, kept, directions, n_sources):
         blocks = kept.reshape(len(kept), -1, 3)
         turn = directions.reshape(n_sources, -1, 3)
         expected = np.einsum("csk,sjk->csj", blocks, turn).reshape(len(kept), -1)
-    if expected.shape != data.shape:
-        return False
     largest = np.abs(expected[np.isfinite(expected)]).max(initial=0.0)
     return np.allclose(data, expected, rtol=0, atol=_ROUNDING * largest, equal_nan=True)
 

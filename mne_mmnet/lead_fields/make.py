@@ -256,6 +256,11 @@ def _check_plausible(gain, electrodes, positions, directions):
     logger.info(
         f"    Correlation with a homogeneous medium {correlation:.2f}, size {ratio:.2g} times its"
     )
+    if ratio == 0:
+        raise ValueError(
+            "The lead field has the same values at all electrodes: nothing can be told from it. "
+            "Check what was exported. (check=False takes it as it is.)"
+        )
     if correlation < LEAST_CORRELATION:
         guess = explain(gain, electrodes, positions, directions)
         guess = f"It looks as if {guess}." if guess else "Check the order of channels and columns."

@@ -165,11 +165,6 @@ def find_conductivities(fwd):
 
     Empty where there are none.
     """
-    found = re.search(r"conductivity=\(([^)]*)\)", str(fwd["info"].get("command_line", "")))
-    if found is None:
-        return ""
-    values = [value.strip() for value in found.group(1).split(",") if value.strip()]
-    names = ("brain", "skull", "scalp")
-    if len(values) != len(names):
-        return ""
-    return ", ".join(f"{name} {value}" for name, value in zip(names, values, strict=True)) + " S/m"
+    noted = str(fwd["info"].get("command_line", ""))
+    found = re.search(r"conductivity=\((.+?), (.+?), (.+?)\)", noted)
+    return "brain {}, skull {}, scalp {} S/m".format(*found.groups()) if found else ""

@@ -41,7 +41,7 @@ class SimulationConfig:
         Range of the signal-to-noise ratio in dB: mean signal power over mean noise power, over
         channels and samples.
     max_times : int
-        Largest number of time samples.
+        Largest number of time samples, at least 11: shorter recordings are drawn in any case.
     heads : tuple of float
         Shares of batches inverted with the template, with the template fitted to digitised
         electrodes, with the person's own head as a laboratory would have it, and with the lead
@@ -92,6 +92,10 @@ class SimulationConfig:
     ideal: float = 0.3
     removed: float = 0.15
     correlation: float = 0.95
+
+    def __post_init__(self):
+        if not self.max_times >= 11:
+            raise ValueError(f"max_times must be at least 11, got {self.max_times!r}.")
 
 
 @dataclass(frozen=True)
