@@ -86,9 +86,7 @@ def small(name, model):
             CosineConfig(n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4))
         ),
         "unrolling": lambda: DeepUnrolling(model.start, width=8, n_steps=4),
-        "unrolling+": lambda: DeepUnrolling(
-            model.start, width=8, n_steps=4, start_width=10, dilations=(1, 2)
-        ),
+        "unrolling+": lambda: makers["unrolling"](),
         "4dvarnet": lambda: FourDVarNet(N_SOURCES, width=8, hidden=6, n_steps=4),
         "metacurvature": lambda: MetaCurvature(N_SOURCES, width=8, n_steps=4),
         "modgrad": lambda: ModGrad(N_SOURCES, width=8, hidden=8, n_steps=4),

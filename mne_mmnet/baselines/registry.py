@@ -35,7 +35,7 @@ _MAKERS = {
         CosineConfig(n_sources=_sizes(model)[1], dilations=_CONTEXT)
     ),
     "unrolling": lambda model: DeepUnrolling(model.start),
-    "unrolling+": lambda model: DeepUnrolling(model.start, **_PLUS),
+    "unrolling+": lambda model: DeepUnrolling(model.start),
     "4dvarnet": lambda model: FourDVarNet(_sizes(model)[1]),
     "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),
     "modgrad": lambda model: ModGrad(_sizes(model)[1]),

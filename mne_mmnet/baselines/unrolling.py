@@ -28,22 +28,14 @@ class DeepUnrolling(Estimator):
         Of R.
     n_steps : int
         Number of layers.
-    start_width : int
-        Channels of a network that improves the start, with ``dilations``, as that of "mmnet+";
-        0 is none.
-    dilations : tuple of int
-        Of that network.
     """
 
-    def __init__(self, start, width=128, kernel=3, n_steps=10, start_width=0, dilations=()):
+    def __init__(self, start, width=128, kernel=3, n_steps=10):
         super().__init__()
         n_sources = len(start)
         self.n_steps = n_steps
         self.inverse = nn.Parameter(start.clone())
         self.proximal = Autoencoder(n_sources, width, kernel)
-        self.first = None
-        if start_width:
-            self.first = Autoencoder(n_sources, start_width, kernel, dilations=dilations)
         # the proximal map starts as the threshold alone
         nn.init.zeros_(self.proximal.kernels[-1])
         self.log_rate = nn.Parameter(torch.full((n_steps,), 0.3).log())
@@ -57,8 +49,6 @@ class DeepUnrolling(Estimator):
         size = (model.start @ data).square().mean((1, 2), keepdim=True).sqrt().clamp_min(1e-30)
         data = data / size
         x = unit_rms(model.start @ data)
-        if self.first is not None:
-            x = self.first.denoise(x)
         yield x
         for k in range(n_steps):
             layer = min(k, self.n_steps - 1)
