@@ -61,12 +61,6 @@ def make_cov(info, seed=1, rank=None, **kwargs):
     return mne.Covariance(data, **{**cov, **kwargs})
 
 
-def permute_info(info, order):
-    """Put the channels of an info into another order."""
-    evoked = mne.EvokedArray(np.zeros((len(info["ch_names"]), 1)), info, verbose=False)
-    return evoked.reorder_channels([info["ch_names"][k] for k in order]).info
-
-
 def make_ball(center, radius, n_mesh=642, n_used=N_USED):
     """A wobbly closed surface as a source space; the first `n_used` vertices spread evenly."""
     # even rows of a spiral, so that the used vertices are spread as evenly as the mesh

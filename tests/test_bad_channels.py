@@ -420,6 +420,9 @@ def test_eight_electrodes():
     fwd = make_template_forward(info, "oct3", verbose="error")
     with pytest.raises(ValueError, match="8 EEG channels are 7 with the average reference; at l"):
         mne_mmnet.apply_mmnet_inverse(evoked, fwd)
+    info = mne.create_info([*names, "Cz"], 250.0, "eeg").set_montage("colin27_1020")
+    fwd = make_template_forward(info, "oct3", verbose="error")
+    assert mne_mmnet.make_mmnet_operator(info, fwd, verbose="error").prepared.n_rank == 8
 
 
 @pytest.mark.parametrize("factor", [1e-6, 1e-9, 1e6])

@@ -116,6 +116,8 @@ def test_bad_input(rng):
         apply_mmnet_inverse_epochs(epochs, FWD, batch_size=0)
     with pytest.raises(ValueError, match="nave must be a positive number"):
         apply_mmnet_inverse_epochs(epochs, FWD, nave=0)
+    with pytest.raises(TypeError, match="nave must be"):
+        apply_mmnet_inverse_epochs(epochs, FWD, nave="many")
     operator = make_mmnet_operator(epochs.info, FWD)
     with pytest.raises(ValueError, match="loose cannot be changed for a prepared operator"):
         apply_mmnet_inverse_epochs(epochs, operator, loose=1.0)

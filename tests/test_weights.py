@@ -82,17 +82,19 @@ def test_shipped_models():
     assert asdict(card)["format"] == FORMAT
 
 
-@pytest.mark.parametrize("name", ["mmnet-bas", "/nowhere/model.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["mmnet-bas", "mmnet-base.pt", Path("/nowhere/model.safetensors")]
+)
 def test_unknown_model(name):
     """An unknown name lists the known ones."""
-    with pytest.raises(FileNotFoundError, match="mmnet-base"):
+    with pytest.raises(FileNotFoundError, match=r"no model .*\['mmnet-base'.*\.safetensors"):
         read_model(name)
 
 
 def test_weights_missing(saved):
     """A card without weights is said so."""
     saved.with_suffix(".safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="card of 'mine' is there"):
+    with pytest.raises(FileNotFoundError, match="card of 'mine' is there, but .*mine.safetensors"):
         read_model(saved)
 
 
@@ -101,7 +103,7 @@ def test_truncated_weights(saved, keep):
     """A truncated file fails its digest."""
     path = saved.with_suffix(".safetensors")
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="damaged.*sha256"):
+    with pytest.raises(ValueError, match="mine.safetensors is damaged.*sha256.*Get the file aga"):
         read_model(saved)
     reseal(saved)
     with pytest.raises(ValueError, match="impossible header|does not hold"):
@@ -115,15 +117,6 @@ def test_flipped_bits(saved):
     blob[-3] ^= 1
     path.write_bytes(blob)
     with pytest.raises(ValueError, match="sha256"):
-        read_model(saved)
-
-
-def test_impossible_header(saved):
-    """A header that claims gigabytes is not believed."""
-    path = saved.with_suffix(".safetensors")
-    path.write_bytes((1 << 40).to_bytes(8, "little") + path.read_bytes()[8:])
-    reseal(saved)
-    with pytest.raises(ValueError, match="impossible header"):
         read_model(saved)
 
 
@@ -170,7 +163,7 @@ def test_wrong_card(saved, change, message):
 def test_card_is_no_card(saved, blob):
     """Anything that is not a JSON object is refused."""
     saved.with_suffix(".json").write_bytes(blob)
-    with pytest.raises(ValueError, match="model card|exactly the keys"):
+    with pytest.raises(ValueError, match="mine.json is no JSON model card.*Get the file again"):
         read_model(saved)
 
 
