@@ -249,6 +249,7 @@ def test_rank_of_half_a_direction():
         (dict(loose=1.5), r"loose must be between 0 \(fixed\) and 1 \(free\), got 1.5"),
         (dict(loose=np.nan), r"loose must be between 0 \(fixed\) and 1 \(free\), got nan"),
         (dict(loose=dict(volume=1.0)), "one key for each kind.*Pass a number"),
+        (dict(head="mine"), "Invalid value for the 'head'"),
         (dict(depth="deep"), "'depth'.*'auto'"),
         (dict(depth=-0.1), "'auto', None or a number from 0 to 10, got -0.1"),
         (dict(depth=np.nan), "'auto', None or a number from 0 to 10, got nan"),
@@ -293,25 +294,23 @@ def test_options_without_meaning_in_a_volume():
 
 
 @pytest.mark.parametrize(
-    ("option", "value"),
+    "options",
     [
-        ("noise_cov", COV),
-        ("model", "another"),
-        ("loose", 0.2),
-        ("depth", 1.0),
-        ("rank", "info"),
-        ("use_cps", False),
-        ("device", "cpu"),
+        dict(noise_cov=COV),
+        dict(model="another"),
+        dict(head="own"),
+        dict(depth=1.0),
+        dict(rank="info"),
+        dict(use_cps=False),
+        dict(device="cpu"),
+        dict(loose=0.2, depth=None),
     ],
+    ids=str,
 )
-def test_options_with_a_prepared_operator(operator, option, value):
-    with pytest.raises(ValueError, match=f"^{option} cannot be changed.*make_mmnet_operator"):
-        apply_mmnet_inverse(make_evoked(), operator, **{option: value})
-
-
-def test_several_options_with_a_prepared_operator(operator):
-    with pytest.raises(ValueError, match="^loose, depth cannot be changed"):
-        apply_mmnet_inverse(make_evoked(), operator, loose=0.2, depth=None)
+def test_options_with_a_prepared_operator(operator, options):
+    names = ", ".join(options)
+    with pytest.raises(ValueError, match=f"^{names} cannot be changed.*make_mmnet_operator"):
+        apply_mmnet_inverse(make_evoked(), operator, **options)
 
 
 # Forward solution and covariance ----------------------------------------------------------------

@@ -61,19 +61,8 @@ def test_rows_follow_the_solution_not_the_info_of_the_forward():
 
 def test_other_projectors_are_honoured():
     info = cases.make_info()
-    rng = np.random.default_rng(6)
-    pattern = rng.normal(size=(1, len(info["ch_names"])))
-    pattern /= np.linalg.norm(pattern)
-    proj = mne.Projection(
-        data=dict(
-            nrow=1,
-            ncol=pattern.shape[1],
-            row_names=None,
-            col_names=list(info["ch_names"]),
-            data=pattern,
-        ),
-        desc="blink",
-    )
+    proj = cases.make_projector(info["ch_names"], 6)
+    pattern = proj["data"]["data"]
     evoked = cases.make_evoked(info)
     evoked.add_proj([proj])
     cov = cases.make_cov(info)
@@ -188,6 +177,9 @@ def test_missing_reference():
         prepare_data(evoked.info, _whitened(evoked.info), evoked.data),
         atol=1e-9,
     )
+    nothing = mne.create_info(["M1", "M2"], 100.0, "ecog")
+    with pytest.raises(ValueError, match=r"no good EEG or MEG .*types: ecog.*inside the sk"):
+        check_reference(nothing, np.zeros((2, 4)))
 
 
 @pytest.mark.parametrize("scale", [1e-250, 1e-20, 1.0, 1e20, 1e250])
