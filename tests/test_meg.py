@@ -131,18 +131,18 @@ def test_files(tmp_path):
 
 def test_epochs_raw_and_stream():
     """The same sources from epochs, a continuous recording and single windows."""
-    (evoked,) = simulate([20], amplitude=1e-7)
+    evoked, other = simulate([20, 90], amplitude=1e-7)
     data = np.tile(evoked.data, 5)
     info = mne.create_info(evoked.ch_names, 100.0, evoked.get_channel_types())
     raw = mne.io.RawArray(data, info, verbose=False)
     with pytest.warns(RuntimeWarning, match=DOMAIN):
         operator = make_mmnet_operator(info, pick_fwd("meg"), make_cov())
-    single = np.abs(apply_mmnet_inverse(evoked, operator).data)
-    epochs = mne.EpochsArray(evoked.data[np.newaxis], evoked.info, verbose=False)
-    (stc,) = apply_mmnet_inverse_epochs(epochs, operator)
-    assert_allclose(np.abs(stc.data), single, atol=1e-4 * single.max())
+    epochs = mne.EpochsArray([evoked.data, other.data], evoked.info, verbose=False)
+    singles = [apply_mmnet_inverse(one, operator).data for one in (evoked, other)]
+    for stc, single in zip(apply_mmnet_inverse_epochs(epochs, operator), singles, strict=True):
+        assert_allclose(stc.data, single, atol=1e-4 * np.abs(single).max())
     stc = apply_mmnet_inverse_raw(raw, operator)
-    peak = np.argmax(single.max(axis=1))
+    peak = np.argmax(np.abs(singles[0]).max(axis=1))
     assert np.argmax(np.abs(stc.data).max(axis=1)) == peak
     currents = MMNetStream(operator, info).push(evoked.data)
     assert np.argmax(np.abs(currents).max(axis=1)) == peak
