@@ -30,3 +30,11 @@ def log_level():
     level = mne.set_log_level(return_old_level=True)
     yield
     mne.set_log_level(level)
+
+
+@pytest.fixture
+def epochs(rng):
+    """Single trials of two dipoles."""
+    from test_filters import simulate
+
+    return simulate(rng)

@@ -1,6 +1,6 @@
 """Small random problems for the tests of the solver core: no MNE, no files."""
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, is_dataclass, replace
 
 import numpy as np
 import torch
@@ -118,6 +118,43 @@ def atom_covariances(model):
     return np.stack([part @ part.T for part in columns]) + error_covariances(model)
 
 
+# lead fields that are hard for some step, "smooth" because neighbours are nearly alike
+LEADFIELDS = ("generic", "smooth", "duplicated rows", "rank-deficient", "scattered norms")
+
+
+def draw_leadfield(rng, kind, n_channels, n_sources, *n_orient):
+    """Lead field (n_channels, n_sources, *n_orient) of a kind."""
+    leadfield = rng.standard_normal((n_channels, n_sources, *n_orient))
+    if kind == "smooth":
+        leadfield = np.cumsum(leadfield, axis=1) + 100.0
+    elif kind == "duplicated rows":
+        leadfield[1::2] = leadfield[: 2 * (n_channels // 2) : 2]
+    elif kind == "rank-deficient":
+        leadfield[n_channels // 2 :] = 0.0
+    elif kind == "scattered norms":
+        scale = 10.0 ** rng.uniform(-6, 6, (1, n_sources))
+        leadfield *= scale.reshape(1, n_sources, *(1 for _ in n_orient))
+    return leadfield
+
+
+def draw_data(rng, kind, n_batch, leadfield):
+    """Data (n_batch, n_channels, n_times) of a kind, for a lead field (n_channels, n_sources)."""
+    n_times = 1 if kind == "single sample" else int(rng.integers(2, 60))
+    if kind == "rank-1":
+        topography = leadfield[:, rng.integers(leadfield.shape[1], size=n_batch)].T
+        return topography[:, :, None] * rng.standard_normal((n_batch, 1, n_times))
+    data = rng.standard_normal((n_batch, len(leadfield), n_times))
+    if kind == "smooth":
+        data = np.cumsum(data, axis=2)
+    elif kind == "zeros":
+        data[: max(1, n_batch // 2)] = 0.0
+    elif kind == "one channel":
+        data[:, 1:] = 0.0
+    elif kind == "constant":
+        data[:] = 1.0
+    return data
+
+
 def to_double(model):
     """Return the same model in float64, for comparisons with autograd."""
     return SourceModel(
@@ -129,6 +166,34 @@ def to_double(model):
         model.families,
         model.region_of_atom,
     )
+
+
+def dense_convolution(weight, n_times):
+    """Matrix of a zero-padded convolution."""
+    n_out, n_in, kernel = weight.shape
+    matrix = torch.zeros(n_out, n_times, n_in, n_times, dtype=weight.dtype)
+    for t in range(n_times):
+        for tap in range(kernel):
+            if 0 <= t + tap - kernel // 2 < n_times:
+                matrix[:, t, :, t + tap - kernel // 2] = weight[:, :, tap]
+    return matrix.reshape(n_out * n_times, n_in * n_times)
+
+
+def assert_same(one, two):
+    """Equal, array by array of the same types, in what may be nested."""
+    if is_dataclass(one):
+        one, two = vars(one), vars(two)
+    if isinstance(one, dict):
+        assert one.keys() == two.keys()
+        for name, value in one.items():
+            assert_same(value, two[name])
+    elif sparse.issparse(one):
+        assert_same(one.toarray(), two.toarray())
+    elif isinstance(one, np.ndarray):
+        np.testing.assert_array_equal(one, two)
+        assert one.dtype == two.dtype
+    else:
+        assert one == two
 
 
 def make_people(rng, gains, electrodes, positions, normals, adjacency, **fields):

@@ -225,22 +225,10 @@ CARD = (*BYTES, *5 * [mutate_card], come_from_the_future, tangle)
 
 
 def damage(rng, weights, card):
-    """Damage weights or card, or both.
+    """Damage weights or card, or both (bytes of whole files), and say what was done.
 
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Decides how.
-    weights, card : bytes
-        Whole files.
-
-    Returns
-    -------
-    weights, card : bytes
-        Damaged ones.
-    how : str
-        What was done. ``"sealed"``: afterwards the card got the checksum of the weights, so that
-        later checks are reached.
+    ``"sealed"``: afterwards the card got the checksum of the weights, so that later checks are
+    reached.
     """
     which, how = rng.integers(4), []
     if which != 0:

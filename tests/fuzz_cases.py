@@ -53,6 +53,11 @@ class Recipe:
     seed: int = 0
 
 
+def plainest(*names):
+    """The plainest of some choices."""
+    return {name: getattr(Recipe, name) for name in names}
+
+
 def recipes(**fixed):
     """Draw recipes, with some of the choices fixed."""
     pick = st.sampled_from
@@ -247,14 +252,7 @@ def _set_reference(evoked, reference):
 def _add_projs(evoked, names, eeg, rng, n_projs):
     used = [name for name, is_eeg in zip(names, eeg, strict=True) if is_eeg]
     for k in range(n_projs):
-        vector = rng.normal(size=(1, len(used)))
-        data = dict(
-            col_names=used, row_names=None, data=vector / np.linalg.norm(vector), nrow=1,
-            ncol=len(used),
-        )  # fmt: skip
-        evoked.add_proj(
-            mne.Projection(data=data, active=False, desc=f"blink-{k}", kind=2), verbose=False
-        )
+        evoked.add_proj(mne_cases.make_projector(used, rng, f"blink-{k}"), verbose=False)
 
 
 def _make_cov(rng, how, names, data, eeg, info):

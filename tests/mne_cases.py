@@ -42,6 +42,20 @@ def make_info(n_channels=32, *, reference=True, n_extra=0):
     return info
 
 
+def montage_info(montage, names=None, sfreq=100.0):
+    """EEG info of a built-in montage: all of its electrodes, or those of some names."""
+    names = mne.channels.make_standard_montage(montage).ch_names if names is None else names
+    return mne.create_info(list(names), sfreq, "eeg").set_montage(montage)
+
+
+def make_projector(names, seed=0, desc="blink-v1"):
+    """A pending projector of one random vector on some channels."""
+    vector = np.random.default_rng(seed).standard_normal((1, len(names)))
+    vector /= np.linalg.norm(vector)
+    data = dict(nrow=1, ncol=len(names), row_names=None, col_names=list(names), data=vector)
+    return mne.Projection(active=False, data=data, desc=desc, kind=1)
+
+
 def make_evoked(info, seed=0, n_times=20, nave=1):
     """Pink-ish correlated noise of 1 µV."""
     rng = np.random.default_rng(seed)
@@ -59,12 +73,6 @@ def make_cov(info, seed=1, rank=None, **kwargs):
     data = 1e-12 * mixing @ mixing.T / mixing.shape[1]
     cov = dict(names=names, bads=[], projs=[], nfree=1000)
     return mne.Covariance(data, **{**cov, **kwargs})
-
-
-def permute_info(info, order):
-    """Put the channels of an info into another order."""
-    evoked = mne.EvokedArray(np.zeros((len(info["ch_names"]), 1)), info, verbose=False)
-    return evoked.reorder_channels([info["ch_names"][k] for k in order]).info
 
 
 def make_ball(center, radius, n_mesh=642, n_used=N_USED):

@@ -7,6 +7,7 @@ import mne
 import numpy as np
 
 import mne_mmnet
+from mne_cases import montage_info, normal_gain
 
 NAMES = (
     "Fp1 Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8 PO3 "
@@ -18,12 +19,15 @@ LEFT = 45
 @functools.cache
 def head(montage="colin27_1005", names=tuple(NAMES)):
     """Info, forward solution and lead field along the normals; cached, so copy before changes."""
-    names = mne.channels.make_standard_montage(montage).ch_names if names is None else names
-    info = mne.create_info(list(names), 500.0, "eeg").set_montage(montage)
+    info = montage_info(montage, names, 500.0)
     fwd = mne_mmnet.make_template_forward(info, verbose="error")
-    with mne.use_log_level("error"):
-        lead = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True)["sol"]["data"]
-    return info, fwd, lead
+    return info, fwd, normal_gain(fwd, info)
+
+
+def referenced(data, info):
+    """A response (V) whose average reference is pending."""
+    evoked = mne.EvokedArray(data, info.copy(), comment="x", verbose=False)
+    return evoked.set_eeg_reference(projection=True, verbose=False)
 
 
 def make_response(info, lead, source=LEFT, n_times=50, noise=3e-7, seed=0):
@@ -31,8 +35,7 @@ def make_response(info, lead, source=LEFT, n_times=50, noise=3e-7, seed=0):
     wave = 5e-8 * np.sin(np.arange(n_times) / 8)
     data = np.outer(lead[:, source], wave)
     data += noise * np.random.default_rng(seed).standard_normal(data.shape)
-    evoked = mne.EvokedArray(data, info.copy(), comment="x", verbose=False)
-    return evoked.set_eeg_reference(projection=True, verbose=False)
+    return referenced(data, info)
 
 
 def localize(evoked, fwd, **options):

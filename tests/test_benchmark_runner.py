@@ -68,14 +68,8 @@ def test_goes_on_where_it_was_interrupted(tmp_path):
     path.write_text(path.read_text()[:-20])
     stores = run(tmp_path)
     for store in stores.values():
-        assert [record["scores"]["value"][0] for record in store.select(CASES)] == [
-            0,
-            0,
-            1,
-            1,
-            2,
-            2,
-        ]
+        values = [record["scores"]["value"][0] for record in store.select(CASES)]
+        assert values == [0, 0, 1, 1, 2, 2]
     n_lines = count_lines(tmp_path)
     assert n_lines == 13
     run(tmp_path)

@@ -94,7 +94,6 @@ def test_command(root, tmp_path, capsys):
 
 
 def test_bad_input(root, tmp_path):
-    """Errors name the remedy."""
     with pytest.raises(FileNotFoundError, match="no BIDS dataset"):
         localize_files(None, bids=tmp_path)
     with pytest.raises(ValueError, match="out says where"):

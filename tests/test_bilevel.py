@@ -25,7 +25,6 @@ from mne_mmnet.baselines import (
 )
 from mne_mmnet.network import CosineConfig
 from mne_mmnet.simulation import Dataset, SereegaConfig, average_reference_basis
-from mne_mmnet.solver import CosineModel
 from mne_mmnet.training import BilevelConfig, SampleStream, bilevel, train_bilevel
 from mne_mmnet.training.bilevel import cosine, denoising_loss, upper_loss
 from mne_mmnet.training.gradient import Gradient
@@ -61,30 +60,17 @@ def dataset(n_samples=64, seed=0, **changes):
 
 def small(name, model):
     """Every peer, small."""
+    shape = dict(n_sources=N_SOURCES, width=8, hidden=6)
+    wide = dict(dilations=(1, 2, 4))
     makers = {
-        "mmnet": lambda: CosineMMNet(CosineConfig(n_sources=N_SOURCES, width=8, hidden=6)),
-        "mmnet-diagonal": lambda: CosineMMNet(
-            CosineConfig.diagonal(n_sources=N_SOURCES, width=8, hidden=6)
-        ),
+        "mmnet": lambda: CosineMMNet(CosineConfig(**shape)),
+        "mmnet-diagonal": lambda: CosineMMNet(CosineConfig.diagonal(**shape)),
         "mmnet+": lambda: CosineMMNet(
-            CosineConfig(
-                n_sources=N_SOURCES,
-                width=8,
-                hidden=6,
-                dilations=(1, 2, 4),
-                start_width=10,
-                anchored=True,
-            )
+            CosineConfig(**shape, **wide, start_width=10, anchored=True)
         ),
         "mmnet-anchored": lambda: makers["mmnet+"](),
-        "mmnet-start": lambda: CosineMMNet(
-            CosineConfig(
-                n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4), start_width=10
-            )
-        ),
-        "mmnet-dilated": lambda: CosineMMNet(
-            CosineConfig(n_sources=N_SOURCES, width=8, hidden=6, dilations=(1, 2, 4))
-        ),
+        "mmnet-start": lambda: CosineMMNet(CosineConfig(**shape, **wide, start_width=10)),
+        "mmnet-dilated": lambda: CosineMMNet(CosineConfig(**shape, **wide)),
         "unrolling": lambda: DeepUnrolling(model.start, width=8, n_steps=4),
         "unrolling+": lambda: makers["unrolling"](),
         "4dvarnet": lambda: FourDVarNet(N_SOURCES, width=8, hidden=6, n_steps=4),
@@ -342,54 +328,39 @@ def gradient_of(most, learned):
     return gradient
 
 
-def test_resumes_exactly(archive, tmp_path):
-    """A run that stops and goes on ends where an uninterrupted one does."""
+class Stop(Exception):
+    """Something that ends a run."""
 
-    class Stop(Exception):
-        pass
 
+@pytest.mark.parametrize(
+    ("moment", "how"), [(0.0, KeyboardInterrupt), (0.5, KeyboardInterrupt), (0.6, Stop)]
+)
+def test_resumes_exactly(archive, tmp_path, moment, how):
+    """A run that an error or, after its batch, Ctrl-C ends goes on to where a whole one ends."""
     stream, validation = streams(archive)
     whole = small("mmnet", stream.model)
     train_bilevel(whole, stream, validation, CONFIG, tmp_path / "whole")
 
-    def interrupt(share):
-        if share > 0.6:
-            raise Stop
-
-    parts = small("mmnet", stream.model)
-    with pytest.raises(Stop):
-        train_bilevel(parts, stream, validation, CONFIG, tmp_path / "parts", progress=interrupt)
-    parts = small("mmnet", stream.model)
-    history = train_bilevel(parts, stream, validation, CONFIG, tmp_path / "parts")
-    assert [entry["batch"] for entry in history] == [2, 4, 6]
-    for name, tensor in whole.state_dict().items():
-        torch.testing.assert_close(parts.state_dict()[name], tensor, rtol=0, atol=0)
-    with pytest.raises(ValueError, match="another configuration"):
-        train_bilevel(parts, stream, validation, replace(CONFIG, seed=1), tmp_path / "parts")
-
-
-@pytest.mark.parametrize("moment", [0.0, 0.5])
-def test_interrupt_goes_on_exactly(archive, tmp_path, moment):
-    """Ctrl-C ends a run after its batch; it ends, later, where an uninterrupted one does."""
-    stream, validation = streams(archive)
-    whole = small("mmnet", stream.model)
-    train_bilevel(whole, stream, validation, CONFIG, tmp_path / "whole")
-
-    def press(share):
+    def stop(share):
         if share >= moment:
+            if how is Stop:
+                raise Stop
             os.kill(os.getpid(), signal.SIGINT)
 
-    parts = small("mmnet", stream.model)
     options = (stream, validation, CONFIG, tmp_path / "parts")
-    with pytest.raises(KeyboardInterrupt):
-        train_bilevel(parts, *options, progress=press, belongs="head 1")
+    with pytest.raises(how):
+        train_bilevel(small("mmnet", stream.model), *options, progress=stop, belongs="head 1")
     assert (tmp_path / "parts" / "checkpoint.pt").exists()
     with pytest.raises(ValueError, match="belongs to a run with another configuration"):
         train_bilevel(small("mmnet", stream.model), *options, belongs="head 2")
     parts = small("mmnet", stream.model)
-    train_bilevel(parts, *options, belongs="head 1")
+    history = train_bilevel(parts, *options, belongs="head 1")
+    assert [entry["batch"] for entry in history] == [2, 4, 6]
     for name, tensor in whole.state_dict().items():
         torch.testing.assert_close(parts.state_dict()[name], tensor, rtol=0, atol=0)
+    options = (stream, validation, replace(CONFIG, seed=1), tmp_path / "parts")
+    with pytest.raises(ValueError, match="another configuration"):
+        train_bilevel(parts, *options, belongs="head 1")
 
 
 def test_early_stopping(archive, tmp_path):
@@ -458,7 +429,6 @@ def test_paper_defaults():
     ],
 )
 def test_impossible_plans_are_refused(changes):
-    """A clear error names the field."""
     with pytest.raises(ValueError, match=next(iter(changes))):
         BilevelConfig(**changes)
 
@@ -484,13 +454,6 @@ def test_command(archive, tmp_path):
     replace(archive, source_space=None).save(heads)
     with pytest.raises(ValueError, match="do not say what source space"):
         main(options)
-
-
-def test_cosine_model_refuses_a_dead_lead_field():
-    """No source reaches the sensors."""
-    for bad in (np.zeros((5, 8)), np.full((5, 8), np.nan)):
-        with pytest.raises(ValueError, match="Recompute the forward solution"):
-            CosineModel.build(bad)
 
 
 @pytest.fixture

@@ -35,7 +35,6 @@ def read(path):
 
 
 def test_round_trip(tmp_path):
-    """What is written is read."""
     write_checkpoint(tmp_path / "c.pt", make_state())
     found, batch = read(tmp_path / "c.pt")
     assert batch == 3
@@ -106,7 +105,6 @@ def test_another_run(tmp_path):
 
 
 def test_zip_of_something_else(tmp_path):
-    """An archive that torch did not write."""
     with zipfile.ZipFile(tmp_path / "c.pt", "w") as archive:
         archive.writestr("readme", "hello")
     with pytest.raises(ValueError, match="is damaged, or no checkpoint"):
@@ -150,7 +148,6 @@ def test_training_refuses(tmp_path, monkeypatch, damage):
 
 
 def test_log(tmp_path):
-    """Lines are added to what is there."""
     for k in range(3):
         append_entry(tmp_path / "log.jsonl", {"batch": k})
     lines = (tmp_path / "log.jsonl").read_text().splitlines()

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from spharapy.datasets import load_eeg_256_channel_study
 
+from mne_cases import montage_info
 from mne_mmnet import make_template_forward
 from mne_mmnet._cli import localize, main
 from mne_mmnet._cli.recording import read_median_nerve
@@ -17,8 +18,7 @@ from test_real_eeg import DATA
 
 def make_evoked(comment="tones", reference=True, seed=0):
     """One superficial source in 32 channels, with a little noise."""
-    info = mne.create_info(mne.channels.make_standard_montage("biosemi32").ch_names, 250.0, "eeg")
-    info.set_montage("biosemi32")
+    info = montage_info("biosemi32", sfreq=250.0)
     fwd = make_template_forward(info, verbose="error")
     fwd = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, verbose="error")
     times = np.arange(-25, 75) / 250.0
@@ -146,22 +146,31 @@ def test_orientation_and_head_of_other_commands(folder, tmp_path, monkeypatch, c
         (["one", "--fwd", "nowhere-fwd.fif"], "nowhere-fwd.fif"),
         (["one", "--loose", "any"], "Invalid value for the 'loose'"),
         (["one", "--loose", "2"], "loose must be between 0 (fixed) and 1 (free), got 2.0"),
+        (["one", "--time", "0.1", "--tmin", "0.15"], "--time must be within 0.15"),
+        (["one", "--tmin", "0.2", "--tmax", "0.1"], "--tmin and --tmax leave nothing"),
+        (["one", "--tmin", "5"], "--tmin and --tmax leave nothing"),
+        (["one", "--cov", "damaged"], "cannot be read as a noise covariance"),
+        (["one", "--fwd", "damaged"], "cannot be read as a forward solution"),
+        (["damaged"], "cannot be read as evoked responses"),
     ],
 )
 def test_one_line_errors(folder, tmp_path, capsys, options, message):
-    """What a user can get wrong is one line on standard error, and exit code 2."""
-    name, *rest = options
-    name = str(folder / f"{name}-ave.fif") if name in ("one", "two") else name
-    assert main(["localize", name, *rest, "--out", str(tmp_path / "new")]) == 2
-    err = capsys.readouterr().err
-    assert message in err
-    assert "Traceback" not in err
+    """What a user can get wrong is one line on standard error, exit code 2, and no work."""
+    damaged = tmp_path / "damaged-ave.fif"
+    damaged.write_bytes(b"no FIF file at all")
+    files = {name: str(folder / f"{name}-ave.fif") for name in ("one", "two")}
+    files["damaged"] = str(damaged)
+    words = [files.get(option, option) for option in options]
+    assert main(["localize", *words, "--out", str(tmp_path / "new")]) == 2
+    said = capsys.readouterr()
+    assert message in said.err
+    assert "Traceback" not in said.err
+    assert "Warning" not in said.out
     assert not (tmp_path / "new").exists()
 
 
 @pytest.mark.parametrize("command", [[], ["demo"], ["localize"], ["train"], ["train-cosine"]])
 def test_help(command, capsys):
-    """Every command explains itself."""
     with pytest.raises(SystemExit) as stop:
         main([*command, "--help"])
     assert stop.value.code == 0
@@ -220,31 +229,6 @@ def test_localize_window_without_time(folder, tmp_path, capsys):
     assert "Concern: The strongest source may be nearly anywhere" in said.out
     assert "Concern: The sources explain" in said.out
     assert "Warning" not in said.err
-
-
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (["--time", "0.1", "--tmin", "0.15"], "--time must be within 0.15"),
-        (["--tmin", "0.2", "--tmax", "0.1"], "--tmin and --tmax leave nothing"),
-        (["--tmin", "5"], "--tmin and --tmax leave nothing"),
-        (["--cov", "damaged"], "cannot be read as a noise covariance"),
-        (["--fwd", "damaged"], "cannot be read as a forward solution"),
-        ([], "cannot be read as evoked responses"),
-    ],
-)
-def test_errors_before_the_work(folder, tmp_path, capsys, options, message):
-    """Damaged files and impossible windows are refused before anything is written."""
-    damaged = tmp_path / "damaged-ave.fif"
-    damaged.write_bytes(b"no FIF file at all")
-    evoked = folder / "one-ave.fif" if options else damaged
-    options = [str(damaged) if option == "damaged" else option for option in options]
-    assert main(["localize", str(evoked), *options, "--out", str(tmp_path / "new")]) == 2
-    captured = capsys.readouterr()
-    assert message in captured.err
-    assert "Traceback" not in captured.err
-    assert "Warning" not in captured.out
-    assert not (tmp_path / "new").exists()
 
 
 def _change(folder, path, change):

@@ -106,17 +106,6 @@ def test_maps_are_independent(rng):
     assert_close(single.data, stcs[1].data, 2e-4)
 
 
-def test_principal_components(rng):
-    """Singular vectors times singular values are maps."""
-    raw, _ = make_raw(rng)
-    left, values, _ = np.linalg.svd(raw.get_data(), full_matrices=False)
-    maps = left[:, :3] * values[:3] / np.sqrt(raw.n_times)
-    stcs = localize_maps(maps, raw.info, FWD)
-    assert len(stcs) == 3
-    near = [min(distance_mm(stc, row) for row in ROWS) for stc in stcs]
-    assert min(near) < 20
-
-
 def test_ssd(rng):
     """Spatio-spectral decomposition finds an oscillation, and this its source."""
     times = np.arange(5000) / SFREQ
@@ -160,7 +149,6 @@ def test_gfp_peaks():
 
 
 def test_bad_input(decomposed):
-    """Errors that say what to do."""
     raw, _, ica = decomposed
     with pytest.raises(RuntimeError, match="not fitted"):
         localize_components(ICA(3), FWD)

@@ -89,19 +89,6 @@ def test_temperature(rng):
     torch.testing.assert_close(mixed.exp(), expected, rtol=1e-3, atol=1e-6)
 
 
-def test_batch_mates_make_no_difference(rng):
-    """A recording's probabilities are the same alone."""
-    leadfield = rng.standard_normal((1, 15, 24, 1))
-    model, _ = make_model(leadfield)
-    network = random_network(4, 0.2)
-    data = np.concatenate([make_data(rng, kind, leadfield) for kind in DATA[2:]])
-    data[1] *= 1e3
-    together, *_ = solve(network, model, data)
-    for k in range(len(data)):
-        alone, *_ = solve(network, model, data[k : k + 1])
-        torch.testing.assert_close(alone[0].exp(), together[k].exp(), rtol=1e-2, atol=1e-3)
-
-
 def test_untrained_head_finds_a_noiseless_source(rng):
     """One source without noise: most of the probability is at its place."""
     leadfield = rng.standard_normal((1, 31, 60, 1))

@@ -1,7 +1,6 @@
 """The MNE contract (DESIGN §4), clause by clause, through the public functions alone."""
 
 import copy
-import shutil
 from types import SimpleNamespace
 
 import mne
@@ -81,7 +80,6 @@ def stc(case):
 
 @pytest.fixture(scope="module")
 def stc_cov(case):
-    """The estimate with a noise covariance."""
     return apply_mmnet_inverse(case.evoked, case.fwd, case.cov)
 
 
@@ -131,21 +129,6 @@ def test_channel_permutation(case, stc_cov, what):
         names = [cov.ch_names[k] for k in orders[2]]
         cov = mne.pick_channels_cov(cov, names, ordered=True)
     assert_close(apply_mmnet_inverse(evoked, fwd, cov), stc_cov)
-
-
-def test_permuted_data_with_a_prepared_operator(case, stc):
-    """The operator finds its channels in data of another order."""
-    operator = make_mmnet_operator(case.info, case.fwd)
-    order = np.random.default_rng(0).permutation(N_CHANNELS)
-    evoked = case.evoked.copy().reorder_channels([case.evoked.ch_names[k] for k in order])
-    assert_array_equal(apply_mmnet_inverse(evoked, operator).data, stc.data)
-
-
-def test_extra_forward_channels(case, subjects_dir, stc):
-    """A forward solution of more electrodes serves recordings of fewer."""
-    fwd = mne_mmnet.make_template_forward(mne_cases.make_info(64), subjects_dir=subjects_dir)
-    assert len(fwd["sol"]["row_names"]) == 64
-    assert_close(apply_mmnet_inverse(case.evoked, fwd), stc)
 
 
 @pytest.mark.filterwarnings("ignore:.* good in the data but not in the ")
@@ -233,15 +216,8 @@ def test_nave_with_covariance(case, stc_cov):
 
 
 def test_nave_without_covariance(case, stc):
-    """Without a covariance nave has no effect."""
     single = with_data(case.evoked, case.evoked.data, nave=1)
     assert_array_equal(apply_mmnet_inverse(single, case.fwd).data, stc.data)
-
-
-def test_nave_with_a_prepared_operator(case, stc_cov):
-    """The number of trials is the data's, not the operator's."""
-    operator = make_mmnet_operator(case.info, case.fwd, case.cov)
-    assert_array_equal(apply_mmnet_inverse(case.evoked, operator).data, stc_cov.data)
 
 
 def test_ad_hoc_covariance(case):
@@ -253,14 +229,6 @@ def test_ad_hoc_covariance(case):
         apply_mmnet_inverse(case.evoked, case.fwd, diagonal),
         apply_mmnet_inverse(case.evoked, case.fwd, full),
     )
-
-
-def test_rank_of_the_covariance(case, stc_cov):
-    """The true rank, given, is what is found; a lower one uses fewer directions."""
-    given = apply_mmnet_inverse(case.evoked, case.fwd, case.cov, rank=dict(eeg=N_CHANNELS - 1))
-    assert_close(given, stc_cov)
-    with pytest.raises(ValueError, match="rank"):
-        apply_mmnet_inverse(case.evoked, case.fwd, rank=dict(eeg=N_CHANNELS - 1))
 
 
 # Invariances ------------------------------------------------------------------------------------
@@ -282,29 +250,12 @@ def test_scale_equivariance_with_covariance(case, stc_cov, scale):
     assert_close(scaled.data / scale, stc_cov.data)
 
 
-@pytest.mark.parametrize("options", [{"pick_ori": "vector"}, {"loose": 0.0}])
+@pytest.mark.parametrize("options", [{}, {"pick_ori": "vector"}, {"loose": 0.0}])
 def test_sign_equivariance(case, options):
-    """Data × −1 gives currents × −1."""
+    """Data × −1 gives currents × −1, and the same lengths."""
     evoked, flipped = case.evoked, with_data(case.evoked, -case.evoked.data)
     one, other = (apply_mmnet_inverse(x, case.fwd, **options) for x in (evoked, flipped))
-    assert_close(-other.data, one.data)
-
-
-def test_lengths_have_no_sign(case, stc):
-    """Data × −1 gives the same lengths."""
-    flipped = apply_mmnet_inverse(with_data(case.evoked, -case.evoked.data), case.fwd)
-    assert_close(flipped, stc)
-
-
-@pytest.mark.parametrize(
-    "kwargs", [{}, {"loose": 0.0}, {"loose": 1.0}, {"loose": 0.2, "depth": 0.8}]
-)
-def test_determinism(case, kwargs):
-    """Two calls agree to the last bit."""
-    first, second = (
-        apply_mmnet_inverse(case.evoked, case.fwd, case.cov, **kwargs) for _ in range(2)
-    )
-    assert_array_equal(first.data, second.data)
+    assert_close(-other.data if options else other.data, one.data)
 
 
 @pytest.mark.parametrize("pick_ori", [None, "vector"])
@@ -336,7 +287,6 @@ def test_repeated_window(case, stc):
 
 
 def test_single_time_sample(case):
-    """One sample is enough."""
     evoked = case.evoked.copy().crop(0.02, 0.02)
     assert len(evoked.times) == 1
     for cov in (None, case.cov):
@@ -383,98 +333,7 @@ def test_subject_vertices_and_times(case, stc):
     assert 1e-9 < np.abs(stc.data).max() < 1e-7
 
 
-def test_times_after_cropping(case):
-    """A cropped response keeps its times."""
-    evoked = case.evoked.copy().crop(0.0, 0.08)
-    stc = apply_mmnet_inverse(evoked, case.fwd)
-    assert_allclose(stc.times, evoked.times, atol=1e-12)
-
-
-@pytest.mark.parametrize("pick_ori", [None, "vector"])
-def test_save_and_read(case, tmp_path, pick_ori):
-    """What is saved is read back."""
-    stc = apply_mmnet_inverse(case.evoked, case.fwd, pick_ori=pick_ori)
-    stc.save(tmp_path / "one", ftype="h5")
-    again = mne.read_source_estimate(tmp_path / "one-stc.h5")
-    assert type(again) is type(stc)
-    assert again.subject == stc.subject
-    assert_array_equal(again.data, stc.data)
-    assert_allclose(again.times, stc.times)
-    if pick_ori is None:
-        stc.save(tmp_path / "two", ftype="stc")
-        again = mne.read_source_estimate(tmp_path / "two", subject=stc.subject)
-        assert_close(again, stc, 1e-6)
-        for ours, theirs in zip(again.vertices, stc.vertices, strict=True):
-            assert_array_equal(ours, theirs)
-
-
-def test_morph(case, stc, subjects_dir, tmp_path):
-    """The estimate morphs to a denser grid and back, and keeps its peak."""
-    # morphing writes its maps beside the subject: not into the user's cache
-    shutil.copytree(subjects_dir / "fsaverage5", tmp_path / "fsaverage5")
-    morph = mne.compute_source_morph(
-        stc, "fsaverage5", "fsaverage5", subjects_dir=tmp_path, spacing=4, smooth="nearest"
-    )
-    dense = morph.apply(stc)
-    assert dense.subject == "fsaverage5"
-    assert dense.data.shape == (2 * 2562, len(stc.times))
-    back = mne.compute_source_morph(
-        dense, "fsaverage5", "fsaverage5", subjects_dir=tmp_path, spacing=3, smooth="nearest"
-    ).apply(dense)
-    assert len(back.data) == 1284  # the medial wall, too
-    for hemi, vertices in enumerate(stc.vertices):
-        ours, theirs = ((one.lh_data, one.rh_data)[hemi] for one in (back, stc))
-        assert_allclose(ours[vertices], theirs, atol=1e-6 * np.abs(stc.data).max())
-
-
-def test_label_time_course(case, stc, subjects_dir):
-    """The estimate is averaged over labels."""
-    peak, _ = stc.get_peak("lh", mode="abs")
-    labels = mne.grow_labels(
-        "fsaverage5", [peak, 0], [15.0, 15.0], [0, 1], subjects_dir=subjects_dir
-    )
-    course = mne.extract_label_time_course(stc, labels, case.fwd["src"], mode="mean")
-    assert course.shape == (2, len(stc.times))
-    assert_allclose(course[0], stc.in_label(labels[0]).data.mean(axis=0))
-
-
-@pytest.mark.parametrize("pick_ori", [None, "vector"])
-@pytest.mark.parametrize("both", [False, True])
-def test_label(case, pick_ori, both):
-    """A label restricts the estimate, and changes nothing in what is left."""
-    kwargs = dict(hemi="lh", subject="fsaverage5")
-    label = mne.Label(np.arange(0, 400), **kwargs, verbose=False)
-    if both:
-        label = label + mne.Label(np.arange(300), hemi="rh", subject="fsaverage5", verbose=False)
-    full = apply_mmnet_inverse(case.evoked, case.fwd, pick_ori=pick_ori)
-    part = apply_mmnet_inverse(case.evoked, case.fwd, pick_ori=pick_ori, label=label)
-    expected = full.in_label(label)
-    assert type(part) is type(full)
-    assert_array_equal(part.data, expected.data)
-    for ours, theirs in zip(part.vertices, expected.vertices, strict=True):
-        assert_array_equal(ours, theirs)
-
-
 # Orientation ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("loose", [None, 0.0, 0.2, 1.0])
-def test_vector_magnitude_and_normal(case, loose):
-    """The three values of pick_ori are three views of one estimate."""
-    operator = make_mmnet_operator(case.info, case.fwd, loose=loose)
-    scalar, normal, vector = (
-        apply_mmnet_inverse(case.evoked, operator, pick_ori=pick_ori)
-        for pick_ori in (None, "normal", "vector")
-    )
-    assert type(vector) is mne.VectorSourceEstimate
-    assert_close(vector.magnitude(), np.abs(scalar.data), 1e-6)
-    projected, _ = vector.project("normal", case.fwd["src"])
-    assert_close(projected, normal, 1e-6)
-    if loose == 0:
-        assert_close(scalar, normal, 1e-12)
-    else:
-        assert scalar.data.min() >= 0
-        assert normal.data.min() < 0
 
 
 def test_loose_goes_to_fixed(case, monkeypatch):
@@ -516,16 +375,6 @@ def test_loose_grows_tangential(case):
     assert (np.diff(shares) > 0).all()
 
 
-def test_fixed_forward(case):
-    """A forward solution already made fixed gives the same as loose=0."""
-    fixed = as_normal(case.fwd)
-    expected = apply_mmnet_inverse(case.evoked, case.fwd, loose=0.0)
-    for loose in (None, "evidence"):
-        assert_close(apply_mmnet_inverse(case.evoked, fixed, loose=loose), expected)
-    with pytest.raises(ValueError, match="free-orientation forward"):
-        apply_mmnet_inverse(case.evoked, fixed, loose=0.2)
-
-
 # Head -------------------------------------------------------------------------------------------
 
 
@@ -548,15 +397,6 @@ def test_head(case, stc):
     # the same errors, but for their size
     ratio = error_power(operators["own"]) / error_power(operators["template"])
     assert ratio == pytest.approx(SHARES["own"] / SHARES["template"], rel=0.05)
-
-
-def test_head_with_a_prepared_operator(case):
-    """It is settled."""
-    operator = make_mmnet_operator(case.info, case.fwd)
-    with pytest.raises(ValueError, match="head cannot be changed for a prepared operator"):
-        apply_mmnet_inverse(case.evoked, operator, head="own")
-    with pytest.raises(ValueError, match="Invalid value for the 'head'"):
-        apply_mmnet_inverse(case.evoked, case.fwd, head="mine")
 
 
 def test_head_of_epochs_and_raw(case):
@@ -594,14 +434,19 @@ def test_source_spaces(kind, tmp_path):
     for vertices, space in zip(scalar.vertices, fwd["src"], strict=True):
         assert_array_equal(vertices, space["vertno"])
     for name, stc in (("scalar", scalar), ("vector", vector)):
+        assert_allclose(stc.times, evoked.times, atol=1e-12)
         stc.save(tmp_path / f"{name}-stc.h5", ftype="h5")
         again = mne.read_source_estimate(tmp_path / f"{name}-stc.h5")
+        assert type(again) is type(stc)
+        assert again.subject == stc.subject
         assert_array_equal(again.data, stc.data)
+        assert_allclose(again.times, stc.times)
+        for mine, theirs in zip(again.vertices, stc.vertices, strict=True):
+            assert_array_equal(mine, theirs)
 
 
 @pytest.mark.parametrize("kind", ["volume", "mixed"])
 def test_no_normals_in_volumes(kind):
-    """Where there are no normals, pick_ori="normal" is refused."""
     evoked = mne_cases.make_evoked(mne_cases.make_info(64))
     with pytest.raises(RuntimeError, match='Use pick_ori=None or "vector"'):
         apply_mmnet_inverse(evoked, mne_cases.make_fwd(kind), pick_ori="normal")
@@ -663,7 +508,7 @@ def test_residual_of_vectors(case, loose):
 def test_report(case, with_cov):
     """The certificate comes back in numbers and in words."""
     cov = case.cov if with_cov else None
-    stc, residual, report = apply_mmnet_inverse(
+    _, residual, report = apply_mmnet_inverse(
         case.evoked, case.fwd, cov, return_residual=True, return_report=True
     )
     assert isinstance(report, mne_mmnet.SolverReport)
@@ -681,8 +526,7 @@ def test_report(case, with_cov):
     if not with_cov:  # the whitener is the average reference times a number
         share = (residual.data**2).sum() / (case.evoked.data**2).sum()
         assert report.explained == pytest.approx(1 - share, abs=1e-5)
-    stc_again, again = apply_mmnet_inverse(case.evoked, case.fwd, cov, return_report=True)
-    assert_array_equal(stc_again.data, stc.data)
+    _, again = apply_mmnet_inverse(case.evoked, case.fwd, cov, return_report=True)
     assert_array_equal(again.objective, report.objective)
 
 
@@ -712,6 +556,7 @@ def test_known_noise_level(case):
     "options",
     [
         {},
+        {"loose": 0.0},
         {"loose": 0.2},
         {"loose": 1.0, "depth": 0.8, "head": "own"},
         {"use_cps": False, "device": "cpu"},
@@ -780,11 +625,10 @@ def test_verbose(case):
         assert log.getvalue() == ""
 
 
-@pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
-def test_model_of_ones_own(case, tmp_path, suffix):
+def test_model_of_ones_own(case, tmp_path):
     """A saved model is given by its path, as text or not."""
-    save_model(random_network(0, 0.1), tmp_path / "mine", domain=DOMAIN, provenance={})
-    path = tmp_path / f"mine{suffix}"
+    path = tmp_path / "mine"
+    save_model(random_network(0, 0.1), path, domain=DOMAIN, provenance={})
     stc, report = apply_mmnet_inverse(case.evoked, case.fwd, model=path, return_report=True)
     assert len(report.objective) == SMALL.n_steps + 1  # the start and the steps
     assert report.descended
@@ -792,15 +636,6 @@ def test_model_of_ones_own(case, tmp_path, suffix):
     again, log = logged(case.evoked, case.fwd, model=str(path))
     assert "Localising with mine" in log
     assert_array_equal(again.data, stc.data)
-
-
-def test_outside_the_training_domain(case, tmp_path):
-    """A montage that the network has not been trained on is worth a warning, not an error."""
-    domain = {**DOMAIN, "n_channels": [60, 70]}
-    save_model(random_network(0, 0.1), tmp_path / "mine", domain=domain, provenance={})
-    with pytest.warns(RuntimeWarning, match=r"outside the training domain of mine \(60 to 70"):
-        stc = apply_mmnet_inverse(case.evoked, case.fwd, model=tmp_path / "mine")
-    assert np.isfinite(stc.data).all()
 
 
 # Training domain --------------------------------------------------------------------------------

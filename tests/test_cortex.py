@@ -87,19 +87,11 @@ def test_sources_between_the_grid(people):
         assert likeness > 0.7
         differs += likeness < 0.9999
     assert differs > 8
-    on_grid = replace(CLEAN, off_grid=0.0)
-    for seed in range(4):
-        batch = simulate_batch(people, sampler, on_grid, 2, np.random.default_rng(seed))
-        assert_allclose(*seen_and_made(batch), atol=1e-4)
-
-
-def test_ideal_recordings_are_on_the_grid(people):
-    """As textbooks simulate: with the very lead field of the inversion."""
-    config = replace(CLEAN, ideal=1.0)
-    sampler = PatchSampler(people.adjacency)
-    for seed in range(4):
-        batch = simulate_batch(people, sampler, config, 2, np.random.default_rng(seed))
-        assert_allclose(*seen_and_made(batch), atol=1e-4)
+    # so are ideal ones, as textbooks simulate: with the very lead field of the inversion
+    for on_grid in (replace(CLEAN, off_grid=0.0), replace(CLEAN, ideal=1.0)):
+        for seed in range(4):
+            batch = simulate_batch(people, sampler, on_grid, 2, np.random.default_rng(seed))
+            assert_allclose(*seen_and_made(batch), atol=1e-4)
 
 
 def test_pick_electrodes(people):

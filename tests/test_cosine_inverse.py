@@ -116,12 +116,6 @@ def test_contract(fwd, model):
     assert all(report.descended for report in reports)
 
 
-def test_no_uncertainty(fwd, model):
-    """An objective without posterior says so, and which model has one."""
-    with pytest.raises(ValueError, match=r"no uncertainty.*mmnet-base"):
-        apply_mmnet_inverse(make_evoked(fwd), fwd, model=model, return_uncertainty=True)
-
-
 def test_windows(fwd, model):
     """From a single sample to more samples than channels."""
     for n_times in (1, 5, 120):
@@ -131,7 +125,6 @@ def test_windows(fwd, model):
 
 
 def restrict(fwd, *vertices):
-    """Keep the given vertices of a forward solution."""
     n_sources = sum(map(len, vertices))
     ones = np.ones((n_sources, 1))
     keep = mne.SourceEstimate(ones, list(vertices), 0, 1, subject=mne_cases.SUBJECT)
@@ -241,10 +234,11 @@ def test_orientation_is_fixed_without_a_word(fwd, model):
         (dict(loose=0.2), "Leave loose at None"),
         (dict(depth=0.8), "leave depth at 'auto'"),
         (dict(depth=None), "leave depth at 'auto'"),
+        (dict(return_uncertainty=True), "no uncertainty.*mmnet-base"),
     ],
 )
 def test_options_that_do_not_fit_are_refused(fwd, model, options, match):
-    """What the weights have settled cannot be changed."""
+    """What the weights have settled cannot be changed; an objective has no posterior."""
     with pytest.raises(ValueError, match=match):
         apply_mmnet_inverse(make_evoked(fwd), fwd, model=model, **options)
 

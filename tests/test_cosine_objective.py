@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from core_cases import draw
+from core_cases import dense_convolution, draw
 from mne_mmnet.network import Autoencoder
 from mne_mmnet.network.autoencoder import Activation
 from mne_mmnet.network.lipschitz import averaged_norm, convolution_norm
@@ -58,13 +58,6 @@ def slow_activation(t, smoothing):
     if not smoothing:
         return np.maximum(t, 0.0)
     return (t + np.sqrt(t * t + smoothing**2) - smoothing) / 2.0
-
-
-def dense_convolution(weight, n_times):
-    """Matrix of a zero-padded convolution."""
-    n_in, kernel = weight.shape[1:]
-    eye = torch.eye(n_in * n_times, dtype=weight.dtype).view(-1, n_in, n_times)
-    return torch.nn.functional.conv1d(eye, weight, padding=kernel // 2).flatten(1).mT
 
 
 @pytest.mark.parametrize("smoothing", [0.0, EPSILON])
@@ -242,7 +235,6 @@ def test_convolution_norm_between_frequencies(frequency):
 
 @pytest.mark.parametrize("broken", [float("nan"), float("inf")])
 def test_broken_weights_have_no_norm(broken):
-    """Weights that are not numbers are refused with the reason."""
     weight = torch.ones(2, 2, 3)
     weight[0, 1, 2] = broken
     with pytest.raises(ValueError, match="not finite"):

@@ -10,7 +10,7 @@ import torch
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from core_cases import randomise
+from core_cases import LEADFIELDS, draw_data, draw_leadfield, randomise
 from mne_mmnet.network import CosineConfig, CosineNetwork
 from mne_mmnet.solver import (
     CosineModel,
@@ -25,7 +25,6 @@ from mne_mmnet.solver.descent import certified_step, descend
 N_SOURCES = 40
 SMALL = CosineConfig(n_sources=N_SOURCES, width=8, hidden=6, dropout=0.1, n_steps=6)
 BOLD = {"structured": (3e-3, 10.0), "diagonal": (0.3, 1e3)}
-LEADFIELDS = ("generic", "rank-deficient", "duplicated rows", "scattered norms", "smooth")
 DATA = ("rank-1", "noise", "zeros", "single sample", "one channel", "constant")
 # learned tries before the analytic ones, and all tries
 N_LEARNED, N_TRIES = 4, 8
@@ -47,35 +46,6 @@ def untrained(config=SMALL):
     return CosineNetwork(config).eval()
 
 
-def draw_leadfield(rng, kind, n_channels):
-    leadfield = rng.standard_normal((n_channels, N_SOURCES))
-    if kind == "rank-deficient":
-        leadfield[n_channels // 2 :] = 0.0
-    elif kind == "duplicated rows":
-        leadfield[1::2] = leadfield[: 2 * (n_channels // 2) : 2]
-    elif kind == "scattered norms":
-        leadfield *= 10.0 ** rng.uniform(-6, 6, (1, N_SOURCES))
-    elif kind == "smooth":  # neighbouring sources nearly alike
-        leadfield = np.cumsum(leadfield, axis=1) + 100.0
-    return leadfield
-
-
-def draw_data(rng, kind, n_batch, leadfield):
-    n_channels = len(leadfield)
-    n_times = 1 if kind == "single sample" else int(rng.integers(2, 40))
-    data = rng.standard_normal((n_batch, n_channels, n_times))
-    if kind == "rank-1":
-        topography = leadfield[:, rng.integers(N_SOURCES, size=n_batch)].T
-        data = topography[:, :, None] * rng.standard_normal((n_batch, 1, n_times))
-    elif kind == "zeros":
-        data[: n_batch // 2 + 1] = 0.0
-    elif kind == "one channel":
-        data[:, 1:] = 0.0
-    elif kind == "constant":
-        data[:] = 1.0
-    return data
-
-
 def single(data, scale=1.0):
     """float32 data with a largest value of about ``scale``."""
     largest = np.abs(data).max() or 1.0
@@ -84,7 +54,7 @@ def single(data, scale=1.0):
 
 def draw_problem(rng, data_kind="noise", n_batch=3, scale=1.0):
     """A lead field of 12 channels, and data."""
-    leadfield = draw_leadfield(rng, "generic", 12)
+    leadfield = draw_leadfield(rng, "generic", 12, N_SOURCES)
     model = CosineModel.build(leadfield)
     return model, single(draw_data(rng, data_kind, n_batch, leadfield), scale)
 
@@ -128,7 +98,7 @@ def test_certificate(
 ):
     """The objective never increases and the currents are finite."""
     rng = np.random.default_rng(seed)
-    leadfield = draw_leadfield(rng, leadfield_kind, n_channels)
+    leadfield = draw_leadfield(rng, leadfield_kind, n_channels, N_SOURCES)
     data = single(draw_data(rng, data_kind, 3, leadfield), scale)
     model = CosineModel.build(leadfield * scale)
     network = random_network(seed, spread, make_config(metric, smoothing, weight=weight))
@@ -140,7 +110,7 @@ def test_certificate(
 @pytest.mark.parametrize("weight", [0.0, 1.0])
 def test_certificate_at_convergence(metric, smoothing, weight, rng):
     """Where rounding is all that is left, with or without a regulariser, it still holds."""
-    model = CosineModel.build(draw_leadfield(rng, "generic", 12))
+    model = CosineModel.build(draw_leadfield(rng, "generic", 12, N_SOURCES))
     data = single(draw_data(rng, "rank-1", 3, rng.standard_normal((12, N_SOURCES))))
     config = make_config(metric, smoothing, weight=weight)
     last, certificate = run(untrained(config), model, data, n_steps=80)
@@ -150,11 +120,13 @@ def test_certificate_at_convergence(metric, smoothing, weight, rng):
 
 @pytest.mark.parametrize("data_kind", ["noise", "zeros"])
 @pytest.mark.parametrize("spread", [0.0, 0.3, 1e4])
-def test_certificate_of_a_learned_start(spread, data_kind, rng):
+@pytest.mark.parametrize("anchored", [False, True])
+def test_certificate_of_a_learned_start(spread, data_kind, anchored, rng):
     """Wherever the descent begins, it descends; a useless start is the minimum norm."""
-    model = CosineModel.build(draw_leadfield(rng, "generic", 12))
+    model = CosineModel.build(draw_leadfield(rng, "generic", 12, N_SOURCES))
     data = single(draw_data(rng, data_kind, 3, rng.standard_normal((12, N_SOURCES))))
-    network = random_network(3, spread, make_config(dilations=(1, 2), start_width=9))
+    config = make_config(dilations=(1, 2), start_width=9, anchored=anchored)
+    network = random_network(3, spread, config)
     last, certificate = run(network, model, data)
     check_certificate(last, certificate)
     x = torch.as_tensor(rng.standard_normal((2, N_SOURCES, 7)), dtype=torch.float32)
@@ -218,7 +190,7 @@ def test_dead_regulariser(dead, rng):
 
 def test_zero_data(rng):
     """No data: the start is not zero, where F is undefined, and what is found is finite."""
-    model = CosineModel.build(draw_leadfield(rng, "generic", 12))
+    model = CosineModel.build(draw_leadfield(rng, "generic", 12, N_SOURCES))
     last, certificate = run(untrained(), model, torch.zeros(2, 12, 5))
     check_certificate(last, certificate)
     assert (last.point.fidelity == 1.0).all()
@@ -227,7 +199,7 @@ def test_zero_data(rng):
 @pytest.mark.parametrize("scale", [1e-38, 1e-12, 1e12, 1e38])
 def test_scale_of_the_data_and_of_the_leadfield(scale, rng):
     """Neither the data's nor the lead field's unit changes the answer."""
-    leadfield = draw_leadfield(rng, "generic", 12)
+    leadfield = draw_leadfield(rng, "generic", 12, N_SOURCES)
     data = single(draw_data(rng, "noise", 3, leadfield))
     network = untrained()
     plain, certificate = run(network, CosineModel.build(leadfield), data)
@@ -248,7 +220,7 @@ def test_scale_of_the_data_and_of_the_leadfield(scale, rng):
 def test_batch_of_one_and_many_agree(seed, spread, metric, smoothing, data_kind):
     """A sample's answer does not depend on its batch mates, whatever their scale."""
     rng = np.random.default_rng(seed)
-    leadfield = draw_leadfield(rng, "generic", 19)
+    leadfield = draw_leadfield(rng, "generic", 19, N_SOURCES)
     data = single(draw_data(rng, data_kind, 16, leadfield))
     data = data * torch.as_tensor(10.0 ** rng.uniform(-6, 6, (16, 1, 1)), dtype=torch.float32)
     model = CosineModel.build(leadfield)
@@ -266,7 +238,6 @@ def test_batch_of_one_and_many_agree(seed, spread, metric, smoothing, data_kind)
 
 @pytest.mark.parametrize("metric", list(BOLD))
 def test_deterministic(metric, rng):
-    """Twice the same call, twice the same numbers."""
     model, data = draw_problem(rng)
     network = untrained(make_config(metric))
     first, certificate = run(network, model, data)
@@ -312,7 +283,7 @@ def test_no_graph_at_use(rng):
 
 def test_made_in_inference_mode(rng):
     """Network, model and data made in inference mode are as good, to the last rescue."""
-    leadfield = draw_leadfield(rng, "generic", 12)
+    leadfield = draw_leadfield(rng, "generic", 12, N_SOURCES)
     with torch.inference_mode():
         data = single(draw_data(rng, "rank-1", 3, leadfield))
         last, certificate = run(untrained(), CosineModel.build(leadfield), data, n_steps=80)
@@ -456,7 +427,7 @@ def test_nothing_descends(rng):
 def test_overbold_network_is_caught(rng):
     """A network that always answers its boldest factor is rejected now and then, and descends."""
     config = make_config(factor_min=1e3, factor_max=1e6)
-    leadfield = draw_leadfield(rng, "smooth", 12)
+    leadfield = draw_leadfield(rng, "smooth", 12, N_SOURCES)
     data = single(draw_data(rng, "noise", 8, leadfield))
     last, certificate = run(untrained(config), CosineModel.build(leadfield), data, n_steps=12)
     check_certificate(last, certificate)
@@ -479,8 +450,7 @@ def test_iterates_are_consistent(rng):
 
 @pytest.mark.parametrize("broken", ["zero", "nan", "inf"])
 def test_impossible_leadfield(broken, rng):
-    """No lead field, no model: refused."""
-    leadfield = draw_leadfield(rng, "generic", 5)
+    leadfield = draw_leadfield(rng, "generic", 5, N_SOURCES)
     leadfield = 0.0 * leadfield if broken == "zero" else leadfield
     leadfield[0, 0] = {"zero": 0.0, "nan": math.nan, "inf": math.inf}[broken]
     with pytest.raises(ValueError, match="zero or not finite"):
@@ -490,7 +460,7 @@ def test_impossible_leadfield(broken, rng):
 @pytest.mark.parametrize("kind", LEADFIELDS)
 def test_model_bounds(kind, rng):
     """‖L‖ = 1, LᵀL ⪯ depth_norm · diag(d₀), and d₀ > 0 of mean 1."""
-    model = CosineModel.build(draw_leadfield(rng, kind, 12))
+    model = CosineModel.build(draw_leadfield(rng, kind, 12, N_SOURCES))
     leadfield, depth = model.leadfield[0].double(), model.depth.double()
     assert float(torch.linalg.matrix_norm(leadfield, ord=2)) == pytest.approx(1.0, rel=1e-6)
     assert (depth > 0).all()

@@ -1,8 +1,6 @@
 """The scikit-learn transformer."""
 
 import pickle
-import subprocess
-import sys
 
 import mne
 import numpy as np
@@ -21,6 +19,7 @@ from mne_mmnet import (
     apply_mmnet_inverse_epochs,
     make_mmnet_operator,
 )
+from process_cases import run_python
 
 INFO = cases.make_info()
 FWD = cases.make_fwd()
@@ -237,5 +236,4 @@ def test_without_scikit_learn():
         "try: mne_mmnet.SourceTransformer\n"
         "except ImportError as error: print(error)\n"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert "pip install 'mne_mmnet[decoding]'" in done.stdout
+    assert "pip install 'mne_mmnet[decoding]'" in run_python("-c", code)

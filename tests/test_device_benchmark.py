@@ -1,13 +1,13 @@
 """``benchmarks/device.py``: the commands for a GPU, tried on a CPU and without MNE."""
 
 import csv
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from core_cases import DOMAIN, random_network
+from mne_mmnet.weights import save_model
+from process_cases import run_python
 from test_training import ring_people
 
 SCRIPT = Path(__file__).parents[1] / "benchmarks" / "device.py"
@@ -29,8 +29,6 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 def files(tmp_path):
     """People and a model."""
     ring_people().save(tmp_path / "people.npz")
-    from mne_mmnet.weights import save_model
-
     save_model(random_network(0, 0.1), tmp_path / "mine", domain=DOMAIN, provenance={})
     return tmp_path
 
@@ -39,20 +37,14 @@ def test_device_benchmark(files):
     """A table of estimates, training and agreement, which on a CPU is perfect."""
     options = ["--people", files / "people.npz", "--model", files / "mine", "--device", "cpu"]
     options += ["--windows", 1, 3, "--batches", 2, "--agreement", 2, "--repeats", 1]
-    command = [sys.executable, "-W", "error", "-c", NO_MNE, SCRIPT.as_posix()]
-    command += [str(option) for option in [*options, "--out", files / "device.csv"]]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    options += ["--out", files / "device.csv"]
+    run_python("-W", "error", "-c", NO_MNE, SCRIPT.as_posix(), *options)
     first, *lines = (files / "device.csv").read_text().splitlines()
     assert "mine" in first
     assert str(files) not in first  # no path of a machine
     rows = list(csv.DictReader(lines))
-    assert [row["what"] for row in rows] == [
-        "difference from a CPU",
-        "estimates",
-        "estimates",
-        "training",
-    ]
+    what = ["difference from a CPU", "estimates", "estimates", "training"]
+    assert [row["what"] for row in rows] == what
     assert rows[0]["percent_of_floor"].startswith("0 ")
     for row in rows[1:]:
         assert float(row["a_second"]) == pytest.approx(

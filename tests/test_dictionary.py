@@ -5,7 +5,7 @@ import pytest
 from scipy import sparse
 from scipy.sparse.csgraph import shortest_path
 
-from core_cases import ring, two_islands
+from core_cases import make_frames, ring, two_islands
 from mne_mmnet.dictionary.patches import (
     PatchScale,
     mixing_matrix,
@@ -48,8 +48,7 @@ def test_disconnected_locations_stay_apart():
 
 def test_surface_frames_are_transported():
     """Normal stays normal; tangents follow the neighbour's tangent plane."""
-    rng = np.random.default_rng(0)
-    frames = np.linalg.qr(rng.standard_normal((9, 3, 3)))[0]
+    frames = make_frames("loose", 9)
     patches = patch_matrices(ring(9), [PatchScale("point"), PatchScale("gaussian", 8.0)])
     synthesis = synthesis_matrix(patches, frames, "loose").toarray()
     np.testing.assert_allclose(synthesis[:, :27], np.eye(27), atol=1e-12)
@@ -61,9 +60,9 @@ def test_surface_frames_are_transported():
     np.testing.assert_allclose(block[:, 2], [0, 0, weight])
 
 
-def test_evidence_has_both_kinds_of_atoms(rng):
+def test_evidence_has_both_kinds_of_atoms():
     """Normal columns of every scale, then pairs of tangential ones of some: those of loose."""
-    frames = np.linalg.qr(rng.standard_normal((9, 3, 3)))[0]
+    frames = make_frames("evidence", 9)
     scales = [PatchScale("point"), PatchScale("gaussian", 8.0), PatchScale("flat", 13.0)]
     patches = patch_matrices(ring(9), scales)
     loose = synthesis_matrix(patches, frames, "loose").toarray().reshape(27, 3, 9, 3)
@@ -81,7 +80,7 @@ def test_evidence_has_both_kinds_of_atoms(rng):
 
 def test_axes_are_carried_unchanged():
     """With global axes a patch is the same for x, y and z."""
-    frames = np.broadcast_to(np.eye(3), (9, 3, 3))
+    frames = make_frames("free", 9)
     patches = patch_matrices(ring(9), [PatchScale("point"), PatchScale("flat", 8.0)])
     synthesis = synthesis_matrix(patches, frames, "free").toarray()
     plain = synthesis_matrix(patches).toarray()
@@ -101,20 +100,15 @@ def test_mixing_of_some_rows(rng):
     np.testing.assert_allclose(whole[3], weights / weights.sum(), atol=1e-12)
 
 
-@pytest.mark.parametrize("kind", ["fixed", "axes", "surface"])
-def test_thinned_synthesis(kind, rng):
+@pytest.mark.parametrize("orient", ["fixed", "free", "loose"])
+def test_thinned_synthesis(orient, rng):
     """Leaving atoms out leaves the columns of the others as they are."""
     graph = two_islands(rng, (12, 7))
     scales = [PatchScale("point"), PatchScale("gaussian", 8.0), PatchScale("flat", 20.0)]
     patches = patch_matrices(graph, scales)
     kept = [np.arange(19), np.array([0, 4, 5, 18]), np.array([11])]
-    n_orient = 1 if kind == "fixed" else 3
-    frames = {
-        "fixed": None,
-        "axes": np.broadcast_to(np.eye(3), (19, 3, 3)),
-        "surface": np.linalg.qr(rng.standard_normal((19, 3, 3)))[0],
-    }[kind]
-    orient = {"axes": "free", "surface": "loose"}.get(kind, kind)
+    n_orient = 1 if orient == "fixed" else 3
+    frames = make_frames(orient, 19)
     whole = synthesis_matrix(patches, frames, orient).toarray()
     thinned = synthesis_matrix(patch_matrices(graph, scales, kept), frames, orient, kept).toarray()
     columns = np.concatenate([19 * k + part for k, part in enumerate(kept)])
@@ -125,6 +119,5 @@ def test_thinned_synthesis(kind, rng):
 
 @pytest.mark.parametrize(("profile", "extent"), [("cone", 3.0), ("flat", 0.0), ("gaussian", -1.0)])
 def test_bad_scale(profile, extent):
-    """Unknown profiles and impossible extents are refused."""
     with pytest.raises(ValueError, match="profile must be|needs an extent"):
         PatchScale(profile, extent)

@@ -9,14 +9,6 @@ from core_cases import ring, two_islands
 from mne_mmnet.dictionary.distances import Neighbourhoods, cover, graph_distances
 
 
-def test_distances_along_the_ring():
-    """Distances are path lengths, cut at the radius, with the diagonal kept."""
-    distances = graph_distances(ring(20, spacing=5.0), 12.0).tocsr()
-    row = distances[[4]].tocoo()
-    found = dict(zip(row.col.tolist(), row.data.tolist(), strict=True))
-    assert found == {4: 0.0, 3: 5.0, 5: 5.0, 2: 10.0, 6: 10.0}
-
-
 @pytest.mark.parametrize("chunk", [1, 3, 7, 64, 1000])
 @pytest.mark.parametrize("radius", [0.0, 9.0, 33.0, 1e4])
 def test_search_in_pieces(monkeypatch, rng, chunk, radius):

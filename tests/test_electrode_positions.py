@@ -12,6 +12,7 @@ from numpy.testing import assert_allclose
 
 import mne_mmnet
 import template_cases as cases
+from mne_cases import montage_info
 from mne_mmnet import make_template_forward
 from mne_mmnet._mne import (
     doubt_electrodes,
@@ -76,13 +77,7 @@ def _moved(info, move):
 @pytest.mark.parametrize(("kind", "name"), ALL_MOVES)
 def test_kinds_are_told_apart(kind, name, jitter, montage, rng):
     """A cap's drawing and digitised positions, with names of the 10-05 system and a maker's."""
-    info = mne.create_info(
-        cases.NAMES
-        if "colin" in montage
-        else mne.channels.make_standard_montage(montage).ch_names,
-        100.0,
-        "eeg",
-    ).set_montage(montage)
+    info = montage_info(montage, cases.NAMES if "colin" in montage else None)
     names, places = electrode_positions(info)
     places = places + jitter * rng.standard_normal(places.shape)
     assert not doubt_positions(names, places)
@@ -94,10 +89,8 @@ def test_kinds_are_told_apart(kind, name, jitter, montage, rng):
 @pytest.mark.parametrize("turn", [90, -90])
 def test_nameless_caps_turned(turn, rng):
     """Without names, the shape of a head tells a quarter turn."""
-    info = mne.create_info(
-        mne.channels.make_standard_montage("GSN-HydroCel-128").ch_names, 100.0, "eeg"
-    ).set_montage("GSN-HydroCel-128")
-    places = electrode_positions(info)[1] + 2e-3 * rng.standard_normal((128, 3))
+    places = electrode_positions(montage_info("GSN-HydroCel-128"))[1]
+    places = places + 2e-3 * rng.standard_normal((128, 3))
     names = [f"chan{k}" for k in range(128)]
     assert not doubt_positions(names, places)
     assert "turned by quarters" in doubt_positions(names, places @ _turn("z", turn).T)["frame"]
@@ -129,10 +122,7 @@ def test_channels_named_after_inputs_of_an_amplifier(size, rng):
     Sixteen people of one lab have them within 8 mm of mgh70 but for two, which are 19 cm away at
     the mastoids; and adults' heads are smaller than the template's by up to 13 %.
     """
-    info = mne.create_info(
-        mne.channels.make_standard_montage("mgh70").ch_names, 100.0, "eeg"
-    ).set_montage("mgh70")
-    names, places = electrode_positions(info)
+    names, places = electrode_positions(montage_info("mgh70"))
     # mgh70's own head has 101.5 % of the template's size
     places = size / 1.015 * places + 4e-3 * rng.standard_normal(places.shape)
     places[0], places[2] = size * np.array([[-0.045, -0.08, 0.03], [0.045, -0.08, 0.03]])
@@ -146,10 +136,7 @@ def test_channels_named_after_inputs_of_an_amplifier(size, rng):
 
 
 def test_size_of_a_makers_cap_is_the_templates_scalp(rng):
-    info = mne.create_info(
-        mne.channels.make_standard_montage("mgh70").ch_names, 100.0, "eeg"
-    ).set_montage("mgh70")
-    names, places = electrode_positions(info)
+    names, places = electrode_positions(montage_info("mgh70"))
     child = 0.76 * places + 2e-3 * rng.standard_normal(places.shape)
     found = doubt_positions(names, child)
     size = float(re.search(r"about (\d+) %", found["size"])[1])
@@ -158,11 +145,9 @@ def test_size_of_a_makers_cap_is_the_templates_scalp(rng):
 
 @pytest.mark.parametrize("montage", MONTAGES)
 def test_no_montage_of_mne_is_doubted(montage):
-    names = mne.channels.make_standard_montage(montage).ch_names
-    info = mne.create_info(names, 100.0, "eeg").set_montage(montage)
+    info = montage_info(montage)
     if "prefixed" in montage:  # MNE's own fault: aF3 and aF4 have one place
-        names = [name for name in info["ch_names"] if name != "aF4"]
-        info = mne.pick_info(info, mne.pick_channels(info["ch_names"], names))
+        info = montage_info(montage, [name for name in info["ch_names"] if name != "aF4"])
     assert doubt_positions(*electrode_positions(info)) == {}
 
 
@@ -257,8 +242,7 @@ def test_names_are_placed_on_the_template(montage):
     errors = []
     for source in range(0, lead.shape[1], 97):
         data = np.outer(lead[:, source], 5e-8 * np.sin(np.arange(20) / 4))
-        evoked = mne.EvokedArray(data, info, verbose=False).set_eeg_reference(projection=True)
-        stc, _, _ = cases.localize(evoked, fwd, head="own")
+        stc, _, _ = cases.localize(cases.referenced(data, info), fwd, head="own")
         errors.append(cases.miss(stc, truth, source))
     assert np.median(errors) <= 3
     kept = make_template_forward(info, positions="as given", verbose="error")
@@ -267,8 +251,7 @@ def test_names_are_placed_on_the_template(montage):
 
 @pytest.mark.parametrize("montage", ["biosemi128", "GSN-HydroCel-128", "easycap-M10"])
 def test_other_drawings_are_fitted(montage):
-    names = mne.channels.make_standard_montage(montage).ch_names
-    info = mne.create_info(names, 100.0, "eeg").set_montage(montage)
+    info = montage_info(montage)
     placed = place_electrodes(*electrode_positions(info))
     assert (placed.how, "scaled" in str(placed)) == ("fitted", True)
     from mne_mmnet._mne.frames import _shift_to_scalp

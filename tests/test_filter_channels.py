@@ -4,7 +4,14 @@ import mne
 import numpy as np
 import pytest
 
-from mne_cases import make_cov, make_info, make_meg_fwd, make_meg_info, normal_gain
+from mne_cases import (
+    make_cov,
+    make_info,
+    make_meg_fwd,
+    make_meg_info,
+    make_projector,
+    normal_gain,
+)
 from mne_mmnet import (
     MMNetStream,
     apply_mmnet_filters,
@@ -15,16 +22,10 @@ from mne_mmnet import (
 )
 from mne_mmnet.filters.channels import fit_filters
 from mne_mmnet.inverse.routes import EvidenceRoute
-from test_filters import FWD, INFO, LABEL, assert_close, simulate
+from test_filters import FWD, INFO, LABEL, assert_close
 
 LEFT_OUT = (3, 17, 30)
 OUTSIDE = "ignore:.*outside the training domain"
-
-
-@pytest.fixture
-def epochs(rng):
-    """Preloaded epochs."""
-    return simulate(rng)
 
 
 def without(info, which=LEFT_OUT):
@@ -32,14 +33,6 @@ def without(info, which=LEFT_OUT):
     info = info.copy()
     info["bads"] = [info["ch_names"][k] for k in which]
     return info
-
-
-def blink(names, seed=0):
-    """A projector of one vector on all channels."""
-    vector = np.random.default_rng(seed).standard_normal((1, len(names)))
-    vector /= np.linalg.norm(vector)
-    data = dict(nrow=1, ncol=len(names), row_names=None, col_names=list(names), data=vector)
-    return mne.Projection(active=False, data=data, desc="blink-v1", kind=1)
 
 
 @pytest.mark.parametrize("noise", [False, True])
@@ -58,7 +51,7 @@ def test_same_variances(epochs, noise, projected, apply_nave, monkeypatch):
     monkeypatch.setattr(EvidenceRoute, "_kernel", spy)
     evoked, cov = epochs.average(), make_cov(INFO) if noise else None
     if projected:
-        evoked.add_proj(blink(evoked.ch_names))
+        evoked.add_proj(make_projector(evoked.ch_names))
     filters = make_mmnet_filters(evoked, FWD, cov, apply_nave=apply_nave)
     # Σ column by column, in whitened channels
     model, v = seen["model"], seen["v"]
@@ -245,6 +238,10 @@ def test_too_few(epochs):
     few = evoked.copy().pick(evoked.ch_names[:15])
     with pytest.raises(ValueError, match="15 good ones of the 32 channels.*rename_channels"):
         apply_mmnet_filters(few, filters)
+    bad = evoked.copy()
+    bad.info["bads"] = bad.ch_names[:20]
+    with pytest.raises(ValueError, match="12 good ones of the 32.*make the filters"):
+        apply_mmnet_filters(bad, filters)
     other = mne.EvokedArray(evoked.data, make_info(32, reference=False), verbose=False)
     other.rename_channels(lambda name: f"EEG {name}")
     with pytest.raises(ValueError, match="have 0 good ones.*from data with these channels"):

@@ -11,13 +11,7 @@ from mne_mmnet import (
     make_mmnet_filters,
     make_mmnet_operator,
 )
-from test_filters import FWD, INFO, LABEL, assert_close, simulate
-
-
-@pytest.fixture
-def epochs(rng):
-    """Preloaded epochs."""
-    return simulate(rng)
+from test_filters import FWD, INFO, LABEL, assert_close
 
 
 @pytest.mark.parametrize("loose", [None, 0.0])
@@ -62,7 +56,6 @@ def test_windows(epochs, loose, pick_ori, label):
 
 
 def test_other_source_spaces(epochs):
-    """Volumes too."""
     filters = make_mmnet_filters(epochs.average(), make_fwd("volume"))
     data = epochs.get_data()[1]
     found = MMNetStream(filters, epochs.info).push(data)
@@ -121,14 +114,8 @@ def test_bad_input(epochs):
     for given in (dict(nave=4), dict(n_steps=2)):
         with pytest.raises(ValueError, match="settled nave and n_steps.*apply_nave"):
             MMNetStream(filters, epochs.info, **given)
-    renamed = make_info(32, reference=False)
-    mne.rename_channels(renamed, lambda name: f"EEG {name}")
-    with pytest.raises(ValueError, match="0 good ones of the 32 channels"):
-        MMNetStream(filters, renamed)
-    emg = mne.EvokedArray(np.zeros((32, 1)), make_info(32, reference=False), verbose=False)
-    emg.set_channel_types({epochs.ch_names[2]: "emg"}, verbose=False)
-    with pytest.raises(ValueError, match="another type than"):
-        MMNetStream(filters, emg.info)
+    with pytest.raises(ValueError, match="12 good ones of the 32 channels"):
+        MMNetStream(filters, mne.pick_info(epochs.info, range(12)))
     stream, data = MMNetStream(filters, epochs.info), epochs.get_data()[0]
     for wrong in (data[:-1], data[0], data[None]):
         with pytest.raises(ValueError, match="the 32 channels of info, got"):

@@ -260,7 +260,6 @@ def test_cosine_for_another_source_space(tmp_path):
 
 
 def test_bad_input(tmp_path):
-    """Errors name the remedy."""
     with pytest.raises(TypeError, match="fwd must be an instance of"):
         fine_tune("my-fwd.fif")
     with pytest.raises(ValueError, match="minutes must be > 0"):

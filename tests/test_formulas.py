@@ -600,7 +600,6 @@ def test_single_precision_is_factored_in_double(rng):
 
 
 def test_box_of_the_variances(rng):
-    """Both ends of it."""
     objective, v = random_objective(rng)
     for value, atoms, noise in ((1e3, U_MAX, NOISE_MAX), (-1e3, U_MIN, NOISE_MIN)):
         inside = objective.project(torch.full_like(v, value))

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from mne.utils import object_diff
 from numpy.testing import assert_allclose, assert_array_equal
 
-from fuzz_cases import Recipe, build, may_fail, must_fail, recipes
+from fuzz_cases import Recipe, build, may_fail, must_fail, plainest, recipes
 from mne_mmnet import (
     MMNetStream,
     apply_mmnet_inverse,
@@ -212,14 +212,7 @@ def test_anything(recipe):
 
 # most of the above fail; here only the layout, the head and the options vary
 sound = recipes(
-    reference="projector",
-    flaw="none",
-    exponent=0,
-    nave=1,
-    label="none",
-    n_channels=32,
-    rank=None,
-    model="mmnet-base",
+    **plainest("reference", "flaw", "exponent", "nave", "label", "n_channels", "rank", "model")
 ).filter(lambda r: r.n_times > 0 and r.n_bads < 4)
 
 
@@ -232,23 +225,10 @@ def test_sound(recipe):
 # Relations --------------------------------------------------------------------------------------
 
 plain = recipes(
-    model="mmnet-base",
-    head="right",
     reference="applied",
-    flaw="none",
-    exponent=0,
-    nave=1,
-    n_extra_projs=0,
-    rank=None,
-    n_channels=32,
-    n_times=12,
-    label="none",
-    n_steps=None,
     pick_ori="vector",
-    loose=None,
-    layout="C",
-    depth="auto",
-    entry="evoked",
+    **plainest("flaw", "exponent", "nave", "n_extra_projs", "label", "n_steps", "loose", "depth"),
+    **plainest("n_channels", "rank", "n_times", "model", "head", "layout", "entry"),
 ).filter(lambda r: r.kind != "meg" and r.n_bads < 4 and r.cov not in ("tiny", "huge", "ill"))
 
 
@@ -326,7 +306,6 @@ def test_relation(recipe, relation, factor):
 @drawn(0.04)
 @given(plain.filter(lambda r: r.kind == "surface"))
 def test_microvolts(recipe):
-    """Data in µV given as V are spoken of."""
     case = build(recipe)
     evoked = changed(case, 1e6 * case.evoked.data)
     with pytest.warns(RuntimeWarning) as caught:

@@ -24,8 +24,7 @@ MONTAGES = ("biosemi64", "easycap-M1", "GSN-HydroCel-128", "mgh60", "biosemi16")
 
 def place(montage):
     """Names and positions (m) of a built-in montage, in head coordinates."""
-    info = mne.create_info(mne.channels.make_standard_montage(montage).ch_names, 1.0, "eeg")
-    return electrode_positions(info.set_montage(montage))
+    return electrode_positions(cases.montage_info(montage))
 
 
 def measure(positions, seed, error=2e-3, scales=(0.96, 1.05, 1.0)):
@@ -117,8 +116,7 @@ def test_similarity():
 
 def make_fwd(src, montage="biosemi32", positions=None):
     """Forward solution on a sphere: what is described is where things are."""
-    info = mne.create_info(mne.channels.make_standard_montage(montage).ch_names, 100.0, "eeg")
-    info.set_montage(montage)
+    info = cases.montage_info(montage)
     if positions is not None:
         for channel, position in zip(info["chs"], positions, strict=True):
             channel["loc"][:3] = position

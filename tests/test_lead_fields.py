@@ -247,7 +247,6 @@ def test_true_ones_are_plausible():
 
 
 def test_reference():
-    """What is said of the reference is checked."""
     given = arrays()
     gain = given["leadfield"]
     average = gain - gain.mean(axis=0)
@@ -264,7 +263,6 @@ def test_reference():
 
 
 def test_bad_arrays():
-    """Shapes and types that can't be."""
     given = arrays()
     gain = given["leadfield"]
 

@@ -6,6 +6,7 @@ import math
 import pytest
 import torch
 
+from core_cases import dense_convolution
 from mne_mmnet.network import Autoencoder, lipschitz
 from mne_mmnet.network.lipschitz import _Blocks, averaged_norm, convolution_norm, sdp_norm
 
@@ -21,20 +22,9 @@ def draw_kernels(rng, n_sources=5, width=2, kernel=3):
     ]
 
 
-def dense(weight, n_times=N_TIMES):
-    """Matrix of a zero-padded convolution."""
-    n_out, n_in, kernel = weight.shape
-    matrix = torch.zeros(n_out, n_times, n_in, n_times, dtype=weight.dtype)
-    for t in range(n_times):
-        for tap in range(kernel):
-            if 0 <= t + tap - kernel // 2 < n_times:
-                matrix[:, t, :, t + tap - kernel // 2] = weight[:, :, tap]
-    return matrix.reshape(n_out * n_times, n_in * n_times)
-
-
 def worst_norm(kernels):
     """Largest ‖W₃ D₂ W₂ D₁ W₁‖: it is convex in each D, so at a corner."""
-    three, two, one = map(dense, kernels)
+    three, two, one = (dense_convolution(kernel, N_TIMES) for kernel in kernels)
     corners = torch.tensor(
         list(itertools.product([0.0, 1.0], repeat=two.shape[0])), dtype=torch.float64
     )
@@ -75,7 +65,7 @@ def test_one_weight_after_the_other_is_exact_enough(rng):
 def test_bounds_hold_for_any_length(n_times, rng):
     """Padding is one more diagonal factor: slopes of a real network, windows short and long."""
     kernels = draw_kernels(rng, n_sources=6, width=4)
-    three, two, one = (dense(kernel, n_times) for kernel in kernels)
+    three, two, one = (dense_convolution(kernel, n_times) for kernel in kernels)
     bounds = averaged_norm(*kernels), sdp_norm(*kernels)
     for _ in range(20):
         first, second = (
@@ -127,7 +117,7 @@ def test_multipliers_that_break_a_constraint(rng, monkeypatch):
     adam = torch.optim.Adam
     monkeypatch.setattr(torch.optim, "Adam", lambda values, lr: adam(values, lr=30.0 * lr))
     bound = sdp_norm(*kernels, n_iterations=8)
-    three, two, one = (dense(kernel) for kernel in kernels)
+    three, two, one = (dense_convolution(kernel, N_TIMES) for kernel in kernels)
     linear = float(torch.linalg.matrix_norm(three @ two @ one, ord=2))  # all slopes 1
     assert linear <= bound < product_of_norms(kernels)
 

@@ -109,17 +109,6 @@ def test_domain_is_named_once(name):
     assert report.agreement.peak_distance_mm < 30
 
 
-def test_epochs():
-    """A batch of epochs gives what single responses give."""
-    evokeds = list(simulate([20, 90]))
-    epochs = mne.EpochsArray([ev.data for ev in evokeds], evokeds[0].info, verbose=False)
-    with pytest.warns(RuntimeWarning, match=DOMAIN):
-        operator = make_mmnet_operator(epochs.info, pick_fwd("meg"), make_cov())
-    for stc, evoked in zip(apply_mmnet_inverse_epochs(epochs, operator), evokeds, strict=True):
-        single = apply_mmnet_inverse(evoked, operator).data
-        assert_allclose(stc.data, single, atol=1e-4 * np.abs(single).max())
-
-
 def test_files(tmp_path):
     """Response, lead field and covariance from files; the residual in the sensors' own units."""
     (evoked,) = simulate([20], amplitude=1e-7)
@@ -140,16 +129,20 @@ def test_files(tmp_path):
         assert 0 < left < 0.8
 
 
-def test_raw_and_stream():
-    """The same sources from a continuous recording and from single windows."""
-    (evoked,) = simulate([20], amplitude=1e-7)
+def test_epochs_raw_and_stream():
+    """The same sources from epochs, a continuous recording and single windows."""
+    evoked, other = simulate([20, 90], amplitude=1e-7)
     data = np.tile(evoked.data, 5)
     info = mne.create_info(evoked.ch_names, 100.0, evoked.get_channel_types())
     raw = mne.io.RawArray(data, info, verbose=False)
     with pytest.warns(RuntimeWarning, match=DOMAIN):
         operator = make_mmnet_operator(info, pick_fwd("meg"), make_cov())
+    epochs = mne.EpochsArray([evoked.data, other.data], evoked.info, verbose=False)
+    singles = [apply_mmnet_inverse(one, operator).data for one in (evoked, other)]
+    for stc, single in zip(apply_mmnet_inverse_epochs(epochs, operator), singles, strict=True):
+        assert_allclose(stc.data, single, atol=1e-4 * np.abs(single).max())
     stc = apply_mmnet_inverse_raw(raw, operator)
-    peak = np.argmax(np.abs(apply_mmnet_inverse(evoked, operator).data).max(axis=1))
+    peak = np.argmax(np.abs(singles[0]).max(axis=1))
     assert np.argmax(np.abs(stc.data).max(axis=1)) == peak
     currents = MMNetStream(operator, info).push(evoked.data)
     assert np.argmax(np.abs(currents).max(axis=1)) == peak
@@ -341,19 +334,16 @@ def test_maxwell_filtered_data():
 def test_projectors_of_meg(name, applied):
     info = cases.make_meg_info()
     mags = [info["ch_names"][k] for k in mne.pick_types(info, meg="mag")]
-    pattern = np.random.default_rng(6).normal(size=(1, len(mags)))
-    pattern /= np.linalg.norm(pattern)
-    layout = dict(nrow=1, ncol=len(mags), row_names=None, col_names=mags, data=pattern)
+    proj = cases.make_projector(mags, desc="empty room")
     (evoked,) = simulate([20])
-    evoked.del_proj()
-    evoked.add_proj([mne.Projection(data=layout, desc="empty room", active=False)])
+    evoked.del_proj().add_proj(proj)
     if applied:
         evoked.apply_proj()
     prepared = prepare_forward(evoked.info, pick_fwd(name), full_cov())
     assert prepared.n_rank == 3 * N_EACH - 1 + (31 if "eeg" in name else 0)
     rows = [prepared.ch_names.index(mag) for mag in mags]
     scale = np.abs(prepared.whitener[:, rows]).max()
-    assert_allclose(prepared.whitener[:, rows] @ pattern[0], 0, atol=1e-9 * scale)
+    assert_allclose(prepared.whitener[:, rows] @ proj["data"]["data"][0], 0, atol=1e-9 * scale)
     assert evoked.info["projs"][0]["active"] is applied
 
 

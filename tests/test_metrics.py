@@ -212,6 +212,8 @@ def test_roc_auc_without_far_sources():
     for refused in (np.zeros(10, int), np.ones(10, int)):
         with pytest.raises(ValueError, match="active and inactive"):
             metrics.roc_auc(np.arange(10.0), refused, circle(10))
+        with pytest.raises(ValueError, match="active and inactive"):
+            metrics.auc(np.arange(10.0), refused)
     with pytest.raises(ValueError, match="needs active"):
         metrics.average_precision(np.arange(10.0), np.zeros(10, int))
 

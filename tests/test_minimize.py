@@ -237,7 +237,6 @@ def test_wrong_shapes_are_refused(function, shape):
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_start_must_be_finite(value):
-    """No value at the start: refused."""
     with pytest.raises(
         ValueError, match=r"^The objective is not finite at the start; start somewhere else\.$"
     ):

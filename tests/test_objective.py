@@ -193,7 +193,6 @@ def test_blind_source_gets_no_current(rng):
 
 @pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
 def test_impossible_leadfield(value):
-    """A lead field of zeros or not-numbers is an error that says what to do."""
     with pytest.raises(ValueError, match="Recompute the forward solution"):
         make_model(np.full((1, 7, 9, 1), value))
 

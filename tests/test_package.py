@@ -5,7 +5,6 @@ import configparser
 import importlib
 import inspect
 import subprocess
-import sys
 import tomllib
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import numpydoc.validate
 import pytest
 
 import mne_mmnet
+from process_cases import run_python
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "mne_mmnet"
@@ -122,12 +122,6 @@ def test_who_knows_whom(path):
         assert "torch" not in roots, f"{path} imports torch"
 
 
-def run_python(code):
-    return subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    ).stdout
-
-
 @pytest.mark.parametrize("folder", ["mne_mmnet", "tutorials", "tests"])
 def test_parts_of_mne_are_imported(folder):
     """MNE 1.9 has no attribute for these, until something imports them."""
@@ -141,13 +135,14 @@ def test_parts_of_mne_are_imported(folder):
 def test_import_is_light():
     """``import mne_mmnet`` loads no torch and costs under 0.3 s beyond ``import mne``."""
     out = run_python(
+        "-c",
         "import time, sys, mne\n"
         "start = time.perf_counter()\n"
         "import mne_mmnet\n"
         "print(time.perf_counter() - start)\n"
         "assert 'torch' not in sys.modules and 'pyvista' not in sys.modules\n"
         "mne_mmnet.apply_mmnet_inverse\n"
-        "assert 'torch' in sys.modules\n"
+        "assert 'torch' in sys.modules\n",
     )
     assert float(out) < 0.3
 
@@ -155,9 +150,10 @@ def test_import_is_light():
 def test_training_core_runs_without_mne():
     """The training loop imports where MNE is not installed."""
     run_python(
+        "-c",
         "import sys\n"
         "sys.modules['mne'] = None\n"
-        "import mne_mmnet.training, mne_mmnet.training.command, mne_mmnet.weights\n"
+        "import mne_mmnet.training, mne_mmnet.training.command, mne_mmnet.weights\n",
     )
 
 
@@ -231,15 +227,7 @@ def test_docstring(name):
 
 @pytest.mark.parametrize("command", [["check"], ["format", "--check"]])
 def test_ruff(command):
-    """Lint and format."""
-    done = subprocess.run(
-        [sys.executable, "-m", "ruff", *command, "."],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    run_python("-m", "ruff", *command, ".", cwd=ROOT)
 
 
 @pytest.mark.parametrize("name", mne_mmnet.__all__)

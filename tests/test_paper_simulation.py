@@ -12,7 +12,6 @@ from scipy.sparse.csgraph import shortest_path
 from core_cases import make_heads, ring
 from mne_mmnet.simulation import (
     Dataset,
-    HeadArchive,
     Neighbourhoods,
     NeuralMassConfig,
     SereegaConfig,
@@ -317,7 +316,6 @@ def test_no_discharge_is_an_error(graph, rng):
     ],
 )
 def test_bad_configuration(config, change):
-    """What cannot be simulated is refused, by name."""
     with pytest.raises(ValueError, match=next(iter(change))):
         config(**change)
 
@@ -415,19 +413,8 @@ def test_changes_are_noticed(archive, tmp_path):
     ],
 )
 def test_bad_dataset(change, error, match):
-    """What is no data set is refused."""
     with pytest.raises(error, match=match):
         replace(DATASETS[0], **change)
-
-
-def test_archive_names(archive, tmp_path):
-    """Electrode names survive, and files without them can still be read."""
-    archive.save(tmp_path / "named.npz")
-    assert HeadArchive.read(tmp_path / "named.npz").ch_names == archive.ch_names
-    replace(archive, ch_names=None).save(tmp_path / "old.npz")
-    with np.load(tmp_path / "old.npz") as file:
-        assert "ch_names" not in file
-    assert HeadArchive.read(tmp_path / "old.npz").ch_names is None
 
 
 def test_ten_ten_electrodes():

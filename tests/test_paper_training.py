@@ -1,8 +1,6 @@
 """Training of ``benchmarks/paper.py``: without MNE, on shared windows, by trials."""
 
 import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -11,6 +9,7 @@ import torch
 from benchmark_cases import FOLDER, benchmark_modules
 from core_cases import make_heads
 from mne_mmnet.training import SampleStream
+from process_cases import run_python
 
 N_SOURCES, N_ELECTRODES = 40, 20
 
@@ -73,12 +72,7 @@ def test_training_without_mne(heads, tmp_path):
     environment = {**os.environ, "PYTHONPATH": path}
 
     def run(script, *options):
-        command = [sys.executable, str(FOLDER / script), "--root", str(tmp_path / "runs")]
-        done = subprocess.run(
-            [*command, *map(str, options)], env=environment, capture_output=True, text=True
-        )
-        assert done.returncode == 0, done.stderr
-        return done.stdout
+        return run_python(FOLDER / script, "--root", tmp_path / "runs", *options, env=environment)
 
     options = ["--methods", "cnn", "--kinds", "sereega", "--minutes", "0.002", "--device", "cpu"]
     options += ["--train-only", "--trial", "--heads", heads, "--chunks", tmp_path / "chunks"]

@@ -13,7 +13,6 @@ from test_viz import SIZE, colourful, make_stc
 
 @pytest.fixture(scope="module")
 def directory():
-    """The template's subjects_dir."""
     return fetch_template()
 
 
@@ -131,7 +130,6 @@ def test_comparison(directory, tmp_path):
 
 
 def test_comparison_bad_input(directory):
-    """One clear error each."""
     stc = make_stc([1e-8, 0, 0, 0, 0])
     with pytest.raises(TypeError, match="stcs must be"):
         plot_comparison([stc])

@@ -333,7 +333,6 @@ def test_without_an_atlas(monkeypatch):
     ],
 )
 def test_bad_input(change, error, message, rng):
-    """One clear error each."""
     stc, fwd, _ = random_stc(rng, "surface")
     options = dict(stc=stc, fwd=fwd) | change
     with pytest.raises(error, match=message):

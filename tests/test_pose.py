@@ -168,7 +168,6 @@ def test_proposals(model, rng):
 
 
 def test_number_of_steps(model, rng):
-    """As many as asked for."""
     problem = posed(model, draw_data(rng, 5), Answers())
     assert len(list(iterate(Answers(), problem))) == SMALL.n_steps + 1
     assert len(list(iterate(Answers(), problem, 2))) == 3

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from mne.time_frequency import csd_array_morlet, csd_tfr
 
-import mne_mmnet
-from mne_cases import make_cov, make_fwd, make_info, make_meg_fwd, make_meg_info
+from mne_cases import make_cov, make_fwd, make_info, make_meg_fwd, make_meg_info, normal_gain
 from mne_mmnet import (
     apply_mmnet_filters,
     apply_mmnet_inverse_cov,
@@ -170,10 +169,8 @@ def test_meg_and_eeg(rng):
     """Volts and teslas in one covariance: neither is lost in the other's rounding."""
     info, fwd = make_meg_info(), make_meg_fwd()
     noise = mne.make_ad_hoc_cov(info, verbose=False)
-    fixed = mne.convert_forward_solution(fwd, force_fixed=True, use_cps=True, verbose=False)
-    fixed = mne.pick_channels_forward(fixed, info["ch_names"], ordered=True, verbose=False)
     n_times = 300
-    data = fixed["sol"]["data"][:, [10]] * 5e-8 * np.sin(np.arange(n_times) / 5.0)
+    data = normal_gain(fwd, info)[:, [10]] * 5e-8 * np.sin(np.arange(n_times) / 5.0)
     data += np.sqrt(noise.data)[:, None] * rng.standard_normal((len(data), n_times))
     cov = second_moment([data], info)
     from_cov = make_mmnet_filters(cov, fwd, noise, info=info)
@@ -186,16 +183,12 @@ def test_meg_and_eeg(rng):
 
 
 def test_bad_covariances(cov, epochs, tfr):
-    """Covariances that don't fit: one error each, which says what to do."""
     operator = make_mmnet_operator(INFO, FWD)
     with pytest.raises(ValueError, match="no info. Pass info="):
         make_mmnet_filters(cov, FWD)
     few = mne.pick_channels_cov(cov, INFO["ch_names"][:20])
     with pytest.raises(ValueError, match="lack 12 channels.*Make the operator"):
         make_mmnet_filters(few, operator)
-    fewer = mne.pick_channels_cov(cov, INFO["ch_names"][:12])
-    with pytest.raises(ValueError, match="12 good ones of the 32 channels.*make the filters"):
-        apply_mmnet_filters(fewer, make_mmnet_filters(cov, operator))
     # with a forward solution those are left out
     assert len(make_mmnet_filters(few, FWD, info=INFO).ch_names) == 20
     renamed = cov.copy()
@@ -248,10 +241,3 @@ def test_noise_of_averages(cov):
     assert_close(a, b, 1e-6)
     c = make_mmnet_filters(cov, FWD, noise, info=INFO).kernel
     assert np.abs(a - c).max() > 1e-3 * np.abs(a).max()
-
-
-def test_cosine_has_none(cov):
-    """The paper's route has no filters, hence no power from a covariance."""
-    fwd = mne_mmnet.make_template_forward(INFO)
-    with pytest.raises(ValueError, match="no linear function"):
-        apply_mmnet_inverse_cov(cov, INFO, fwd, model="mmnet-cosine")

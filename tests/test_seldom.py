@@ -12,10 +12,8 @@ import torch
 import mne_cases as cases
 from mne_mmnet._support import cache, devices
 from mne_mmnet._support.files import remove_scratch
-from mne_mmnet.baselines import registry
 from mne_mmnet.baselines.classical import CLASSICAL, minimum_norm, minimum_norm_kernel
 from mne_mmnet.inverse.operator import pick_device
-from mne_mmnet.metrics.maps import auc
 from mne_mmnet.network.cosine import CosineConfig
 from mne_mmnet.template import surfaces
 from mne_mmnet.training import command
@@ -40,6 +38,8 @@ def test_kernel_is_the_method(method):
         (dict(factor_min=0.0), "factor_min < factor_max"),
         (dict(hidden=0), "hidden must be > 0"),
         (dict(dropout=-0.1), "dropout must be >= 0"),
+        (dict(anchored=True), "start_width"),
+        *((dict(start_width=9, anchored=x), "must be True or False") for x in ("false", 0, None)),
     ],
 )
 def test_cosine_config(options, message):
@@ -63,17 +63,6 @@ def test_estimates_that_cannot_be_drawn():
     with pytest.raises(ValueError, match="Give the name of the subject"):
         check_subject(stc, None)
     assert check_subject(stc, "bert") == "bert"
-
-
-@pytest.mark.parametrize("active", [np.zeros(4), np.ones(4)])
-def test_auc_of_one_class(active):
-    with pytest.raises(ValueError, match="active and inactive"):
-        auc(np.arange(4.0), active)
-
-
-def test_unknown_estimator():
-    with pytest.raises(ValueError, match="no estimator 'mnet'; choose from"):
-        registry.make_estimator("mnet", None)
 
 
 def test_pictures_of_vectors_and_of_nothing():

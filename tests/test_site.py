@@ -4,13 +4,13 @@ import importlib.util
 import os
 import re
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
 import mne_mmnet
+from process_cases import run_python
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 NEEDED = ("sphinx", "numpydoc", "sphinx_gallery", "pydata_sphinx_theme")
@@ -142,16 +142,8 @@ def test_site_builds(tmp_path):
     for name in ("CHANGES.rst", "pretrained/TRAINING.rst", "pyproject.toml"):
         shutil.copy(TUTORIALS.parent / name, tmp_path / name)
     command = "-m sphinx -W --keep-going -q -b html -D plot_gallery=0 site html".split()
-    done = subprocess.run(
-        [sys.executable, *command],
-        cwd=tmp_path / "tutorials",
-        env={**os.environ, "PYTHONPATH": str(TUTORIALS.parent)},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    env = os.environ | {"PYTHONPATH": str(TUTORIALS.parent)}
+    run_python(*command, cwd=tmp_path / "tutorials", env=env, timeout=300)
     html = tmp_path / "tutorials" / "html"
     for name in mne_mmnet.__all__:
         assert (html / "api" / f"mne_mmnet.{name}.html").is_file()

@@ -8,7 +8,16 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from core_cases import SMALL, atom_covariances, facts_of, make_model, random_network
+from core_cases import (
+    LEADFIELDS,
+    SMALL,
+    atom_covariances,
+    draw_data,
+    draw_leadfield,
+    facts_of,
+    make_model,
+    random_network,
+)
 from mne_mmnet.network import EvidenceNetwork
 from mne_mmnet.objective import NOISE_MAX, NOISE_MIN, U_MAX, U_MIN
 from mne_mmnet.solver import (
@@ -22,36 +31,11 @@ from mne_mmnet.solver import (
 
 DATA = ("rank-1", "single sample", "noise", "smooth", "zeros", "one channel")
 ORIENTS = ("fixed", "free", "evidence")
-LEADFIELDS = ("generic", "smooth", "duplicated rows", "rank-deficient", "scattered norms")
 
 
-def draw_leadfield(rng, kind, n_rank, n_sources, n_orient):
-    leadfield = rng.standard_normal((n_rank, n_sources, n_orient))
-    if kind == "smooth":  # neighbouring sources nearly alike: an ill-conditioned dictionary
-        leadfield = np.cumsum(leadfield, axis=1) + 100.0
-    elif kind == "duplicated rows":
-        leadfield[1::2] = leadfield[: 2 * (n_rank // 2) : 2]
-    elif kind == "rank-deficient":
-        leadfield[n_rank // 2 :] = 0.0
-    elif kind == "scattered norms":
-        leadfield *= 10.0 ** rng.uniform(-6, 6, (1, n_sources, 1))
-    return leadfield[None]
-
-
-def draw_data(rng, kind, n_batch, leadfield):
-    n_rank = leadfield.shape[1]
-    n_times = 1 if kind == "single sample" else int(rng.integers(2, 60))
-    if kind == "rank-1":
-        topography = leadfield[0, :, rng.integers(leadfield.shape[2], size=n_batch), 0]
-        return topography[:, :, None] * rng.standard_normal((n_batch, 1, n_times))
-    data = rng.standard_normal((n_batch, n_rank, n_times))
-    if kind == "smooth":
-        data = np.cumsum(data, axis=2) @ np.eye(n_times)
-    elif kind == "zeros":
-        data[: max(1, n_batch // 2)] = 0.0
-    elif kind == "one channel":
-        data[:, 1:] = 0.0
-    return data
+def draw_fields(rng, kind, n_rank, n_sources, orient):
+    """Lead field (1, n_rank, n_sources, n_orient)."""
+    return draw_leadfield(rng, kind, n_rank, n_sources, 1 if orient == "fixed" else 3)[None]
 
 
 def run(network, model, data, known=0.0, n_steps=None, far=False):
@@ -88,8 +72,8 @@ def run(network, model, data, known=0.0, n_steps=None, far=False):
 def test_certificate(seed, spread, n_rank, orient, share, leadfield_kind, data_kind, scale, known):
     """The objective never increases, the output is finite, the iterate stays in its box."""
     rng = np.random.default_rng(seed)
-    leadfield = draw_leadfield(rng, leadfield_kind, n_rank, 40, 1 if orient == "fixed" else 3)
-    data = scale * draw_data(rng, data_kind, 3, leadfield)
+    leadfield = draw_fields(rng, leadfield_kind, n_rank, 40, orient)
+    data = scale * draw_data(rng, data_kind, 3, leadfield[0, :, :, 0])
     # deep sources that the lead field may not reach, or that are not known
     deep = torch.as_tensor(rng.standard_normal((1, n_rank, 4)) * rng.integers(2))
     model, unit = make_model(leadfield * scale, n_errors=3, share=share, deep=deep, orient=orient)
@@ -122,8 +106,8 @@ def test_certificate(seed, spread, n_rank, orient, share, leadfield_kind, data_k
 def test_batch_of_one_and_many_agree(seed, spread, n_rank, orient, data_kind):
     """A sample's answer does not depend on its batch mates."""
     rng = np.random.default_rng(seed)
-    leadfield = draw_leadfield(rng, "generic", n_rank, 40, 1 if orient == "fixed" else 3)
-    data = draw_data(rng, data_kind, 32, leadfield)
+    leadfield = draw_fields(rng, "generic", n_rank, 40, orient)
+    data = draw_data(rng, data_kind, 32, leadfield[0, :, :, 0])
     data *= 10.0 ** rng.uniform(-3, 3, (32, 1, 1))
     deep = torch.as_tensor(rng.standard_normal((1, n_rank, 4)))
     model, _ = make_model(leadfield, n_errors=3, share=0.15, deep=deep, orient=orient)
@@ -142,8 +126,8 @@ def test_batch_of_one_and_many_agree(seed, spread, n_rank, orient, data_kind):
 @pytest.mark.parametrize("kind", LEADFIELDS)
 def test_objective_against_float64(kind, orient, rng):
     """J as computed is J to 1e-4, so its descent is that of the real objective."""
-    leadfield = draw_leadfield(rng, kind, 32, 60, 1 if orient == "fixed" else 3)
-    data = draw_data(rng, "noise", 4, leadfield)
+    leadfield = draw_fields(rng, kind, 32, 60, orient)
+    data = draw_data(rng, "noise", 4, leadfield[0, :, :, 0])
     deep = torch.as_tensor(rng.standard_normal((1, 32, 4)))
     model, _ = make_model(leadfield, n_errors=3, share=0.15, deep=deep, orient=orient)
     _, certificate, problem, last = run(random_network(3, 0.1), model, data)
@@ -166,9 +150,9 @@ def test_objective_against_float64(kind, orient, rng):
 @pytest.mark.parametrize("broken", [float("nan"), float("inf"), -float("inf")])
 def test_broken_weights(broken, rng):
     """Weights that are not numbers still descend, by the analytic majorant alone."""
-    leadfield = draw_leadfield(rng, "generic", 19, 40, 1)
+    leadfield = draw_fields(rng, "generic", 19, 40, "fixed")
     model, _ = make_model(leadfield)
-    data = draw_data(rng, "noise", 3, leadfield)
+    data = draw_data(rng, "noise", 3, leadfield[0, :, :, 0])
     network = random_network(0, 0.1)
     for parameter in network.parameters():
         parameter.fill_(broken)
@@ -181,9 +165,9 @@ def test_broken_weights(broken, rng):
 
 def test_overconfident_network_is_caught(rng):
     """A network that always answers its boldest step is rejected now and then, and rescued."""
-    leadfield = draw_leadfield(rng, "smooth", 19, 40, 1)
+    leadfield = draw_fields(rng, "smooth", 19, 40, "fixed")
     model, _ = make_model(leadfield)
-    data = draw_data(rng, "rank-1", 16, leadfield)
+    data = draw_data(rng, "rank-1", 16, leadfield[0, :, :, 0])
     network = EvidenceNetwork(SMALL).requires_grad_(False)
     network.curvature.answer.bias.fill_(-20.0)
     network.curvature.noise.fill_(-20.0)
@@ -194,9 +178,9 @@ def test_overconfident_network_is_caught(rng):
 
 def test_every_step_makes_progress(rng):
     """The untrained network descends far below a distant start: the loop is not idle."""
-    leadfield = draw_leadfield(rng, "generic", 31, 60, 1)
+    leadfield = draw_fields(rng, "generic", 31, 60, "fixed")
     model, _ = make_model(leadfield)
-    data = draw_data(rng, "rank-1", 4, leadfield)
+    data = draw_data(rng, "rank-1", 4, leadfield[0, :, :, 0])
     _, certificate, *_ = run(EvidenceNetwork(SMALL), model, data, n_steps=12, far=True)
     drop = certificate.objective[:, 0] - certificate.objective[:, -1]
     assert (drop > 10.0).all()
@@ -206,7 +190,7 @@ def test_every_step_makes_progress(rng):
 @pytest.mark.parametrize("orient", ORIENTS)
 def test_finds_a_noiseless_source(orient, rng):
     """One source, no noise: the strongest current is at its place."""
-    leadfield = draw_leadfield(rng, "generic", 31, 60, 1 if orient == "fixed" else 3)
+    leadfield = draw_fields(rng, "generic", 31, 60, orient)
     model, _ = make_model(leadfield, n_errors=3, share=0.02, orient=orient)
     data = leadfield[0, :, 17, 0][None, :, None] * rng.standard_normal((1, 1, 20))
     currents, *_ = run(EvidenceNetwork(SMALL), model, data, n_steps=30)
@@ -216,9 +200,9 @@ def test_finds_a_noiseless_source(orient, rng):
 @pytest.mark.parametrize("orient", ["fixed", "evidence"])
 def test_gradients_reach_all_weights(orient, rng):
     """Training sees every parameter through the unrolled loop."""
-    leadfield = draw_leadfield(rng, "generic", 19, 40, 1 if orient == "fixed" else 3)
+    leadfield = draw_fields(rng, "generic", 19, 40, orient)
     model, _ = make_model(leadfield, n_errors=2, share=0.1, orient=orient)
-    data, _ = normalise_data(torch.as_tensor(draw_data(rng, "noise", 2, leadfield)))
+    data, _ = normalise_data(torch.as_tensor(draw_data(rng, "noise", 2, leadfield[0, :, :, 0])))
     torch.manual_seed(0)
     network = EvidenceNetwork(SMALL)
     for parameter in network.parameters():

@@ -50,9 +50,9 @@ def test_places_and_atoms(adjacency):
     assert n_atoms_of[0] == N_SOURCES > n_atoms_of[1] > n_atoms_of[2] >= 2
 
 
-def test_places_of_both_kinds(adjacency, rng):
+def test_places_of_both_kinds(adjacency):
     """Where the evidence settles the orientation, tangential atoms lie where normal ones do."""
-    frames = np.linalg.qr(rng.standard_normal((N_SOURCES, 3, 3)))[0]
+    frames = make_frames("evidence", N_SOURCES)
     plain = build_source_graph(adjacency, CONFIG)
     graph = build_source_graph(adjacency, CONFIG, frames, "evidence")
     counts = [count for count, _ in plain.families]
@@ -95,13 +95,9 @@ def test_regions(adjacency):
 
 
 @pytest.mark.parametrize("kind", ["fixed", "free", "loose"])
-def test_synthesis_follows_the_places(kind, adjacency, rng):
+def test_synthesis_follows_the_places(kind, adjacency):
     """Column k of the synthesis is the patch of the k-th atom's place."""
-    frames = {
-        "fixed": None,
-        "free": np.broadcast_to(np.eye(3), (N_SOURCES, 3, 3)),
-        "loose": np.linalg.qr(rng.standard_normal((N_SOURCES, 3, 3)))[0],
-    }[kind]
+    frames = make_frames(kind, N_SOURCES)
     graph = build_source_graph(adjacency, CONFIG, frames, kind)
     assert graph.n_orient == (1 if kind == "fixed" else 3)
     patches = patch_matrices(adjacency, CONFIG.scales)

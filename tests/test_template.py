@@ -1,22 +1,19 @@
 """The template head: its files, its head model and its forward solutions."""
 
 import copy
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 
 import mne
 import numpy as np
 import pytest
-from mne.transforms import Transform, apply_trans, invert_transform
+from mne.transforms import Transform
 from mne.utils import catch_logging
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-import mne_mmnet
+from mne_cases import montage_info
 from mne_mmnet._mne import source_graph
 from mne_mmnet.simulation import electrodes, heads
 from mne_mmnet.template import cortex, kept, make, surfaces
@@ -54,15 +51,9 @@ def bem(subjects_dir):
     return make_template_bem()
 
 
-def _make_info(montage="easycap-M1", names=None):
-    montage = mne.channels.make_standard_montage(montage)
-    info = mne.create_info(names or montage.ch_names, 100.0, "eeg")
-    return info.set_montage(montage)
-
-
 @pytest.fixture(scope="module")
 def info():
-    return _make_info("biosemi32")
+    return montage_info("biosemi32")
 
 
 @pytest.fixture(scope="module")
@@ -158,9 +149,6 @@ def test_subject_is_complete(subjects_dir, cache):
             assert_array_equal(mne.read_surface(surf / f"{hemi}.{name}")[1], tris)
         sphere = mne.read_surface(surf / f"{hemi}.sphere.reg")[0]
         assert_allclose(np.linalg.norm(sphere, axis=1), 100, rtol=1e-4)
-
-
-def test_surfaces_carry_their_origin(subjects_dir):
     for name in ("surf/lh.pial", "bem/outer_skin.surf"):
         *_, meta = mne.read_surface(subjects_dir / "fsaverage5" / name, read_metadata=True)
         assert_array_equal(meta["cras"], 0)
@@ -209,19 +197,6 @@ def test_cortex_inside_inner_skull(subjects_dir):
         assert 0.003 < distance < 0.01
 
 
-def test_works_with_mne_source_tools(subjects_dir):
-    src = mne.setup_source_space("fsaverage5", "oct4", subjects_dir=subjects_dir, add_dist=False)
-    n_sources = sum(space["nuse"] for space in src)
-    assert mne.spatial_src_adjacency(src).shape == (n_sources, n_sources)
-    stc = mne.SourceEstimate(
-        np.ones((n_sources, 2)), [space["vertno"] for space in src], 0, 1, subject="fsaverage5"
-    )
-    morph = mne.compute_source_morph(
-        stc, "fsaverage5", "fsaverage5", spacing=4, subjects_dir=subjects_dir
-    )
-    assert_allclose(morph.apply(stc).data, 1, rtol=1e-6)
-
-
 def test_fetch_again_changes_nothing(subjects_dir):
     def state():
         return {path: path.stat().st_mtime_ns for path in subjects_dir.rglob("*")}
@@ -248,66 +223,6 @@ def test_another_layout_is_not_mistaken(subjects_dir, monkeypatch):
     assert not surfaces.is_template(subjects_dir / "fsaverage5")
 
 
-def test_interrupted_build_leaves_nothing(tmp_path, monkeypatch):
-    write, calls = mne.write_surface, []
-
-    def fail_late(*args, **kwargs):
-        calls.append(args)
-        if len(calls) == 9:
-            raise KeyboardInterrupt("by the test")
-        write(*args, **kwargs)
-
-    monkeypatch.setattr(mne, "write_surface", fail_late)
-    with pytest.raises(KeyboardInterrupt, match="by the test"):
-        fetch_template(tmp_path)
-    assert list(tmp_path.iterdir()) == []
-
-
-# Each process waits between building and publishing until the other has built too.
-RACE = """
-import os, sys, time
-from pathlib import Path
-from mne_mmnet.template import surfaces
-from mne_mmnet.template import make
-meeting, target = Path(sys.argv[1]), sys.argv[2]
-write = surfaces._write_files
-def write_and_wait(directory):
-    write(directory)
-    (meeting / str(os.getpid())).touch()
-    stop = time.monotonic() + 60
-    while len(list(meeting.iterdir())) < 2:
-        assert time.monotonic() < stop, "the other process never came"
-        time.sleep(0.01)
-surfaces._write_files = write_and_wait
-print(make.fetch_template(target, verbose="error"))
-"""
-
-
-def test_two_processes_build_at_once(tmp_path, subjects_dir):
-    meeting, target = tmp_path / "meeting", tmp_path / "subjects"
-    meeting.mkdir()
-    env = os.environ | {"PYTHONPATH": str(Path(mne_mmnet.__file__).parents[1])}
-    command = [sys.executable, "-W", "error", "-c", RACE, str(meeting), str(target)]
-    processes = [
-        subprocess.Popen(
-            command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        for _ in range(2)
-    ]
-    for process in processes:
-        out, err = process.communicate(timeout=120)
-        assert process.returncode == 0, err
-        assert out.strip() == str(target)
-    assert len(list(meeting.iterdir())) == 2  # they did meet
-    assert [path.name for path in target.iterdir()] == ["fsaverage5"]
-    for name in surfaces.template_files():
-        if not name.endswith("surf"):  # the files of MNE, and those without a time stamp
-            continue
-        rr = mne.read_surface(target / "fsaverage5" / name)[0]
-        assert_array_equal(rr, mne.read_surface(subjects_dir / "fsaverage5" / name)[0])
-    assert surfaces.is_template(target / "fsaverage5")
-
-
 # Which head -------------------------------------------------------------------------------------
 
 
@@ -331,11 +246,9 @@ def test_find_template(subjects_dir, tmp_path, monkeypatch):
     assert find_template() == ("fsaverage5", subjects_dir)
     monkeypatch.setenv("SUBJECTS_DIR", str(tmp_path / "gone"))
     assert find_template() == ("fsaverage5", subjects_dir)
-
-
-def test_find_template_written_by_fetch(subjects_dir, tmp_path):
-    shutil.copytree(subjects_dir / "fsaverage5", tmp_path / "fsaverage5")
-    assert find_template(tmp_path) == ("fsaverage5", tmp_path)
+    # written by fetch_template
+    shutil.copytree(subjects_dir / "fsaverage5", tmp_path / "fetched" / "fsaverage5")
+    assert find_template(tmp_path / "fetched") == ("fsaverage5", tmp_path / "fetched")
 
 
 def test_own_fsaverage_is_used(subjects_dir, tmp_path, bem, info, fwd, monkeypatch):
@@ -386,7 +299,7 @@ def test_wall(subjects_dir):
 @pytest.mark.parametrize("spacing", ["ico3", "oct4", "ico2"])
 def test_no_sources_on_the_medial_wall(bem, spacing):
     """They are gone and nothing else is: lead field, graph, MNE's own adjacency."""
-    info = _make_info("easycap-M1", ["C3", "C4", "Oz"])
+    info = montage_info("easycap-M1", ["C3", "C4", "Oz"])
     fwd = make_template_forward(info, spacing)
     whole = make_template_forward(info, spacing, medial_wall=True)
     cortex = on_cortex(whole["src"])
@@ -407,7 +320,7 @@ def test_no_sources_on_the_medial_wall(bem, spacing):
 
 def test_medial_wall_is_no_bridge(bem):
     """Without triangles between sources, those on the two sides of the wall are not joined."""
-    info = _make_info("easycap-M1", ["C3", "C4", "Oz"])
+    info = montage_info("easycap-M1", ["C3", "C4", "Oz"])
     made = [make_template_forward(info, 12, medial_wall=wall) for wall in (False, True)]
     (without, whole), kept = (_edges(fwd["src"]) for fwd in made), on_cortex(made[1]["src"])
     names = [(side, v) for side, space in enumerate(made[1]["src"]) for v in space["vertno"]]
@@ -419,7 +332,7 @@ def test_medial_wall_is_no_bridge(bem):
 
 
 def test_wall_survives_a_file(bem, tmp_path):
-    fwd = make_template_forward(_make_info("easycap-M1", ["C3", "C4", "Oz"]), "ico2")
+    fwd = make_template_forward(montage_info("easycap-M1", ["C3", "C4", "Oz"]), "ico2")
     mne.write_forward_solution(tmp_path / "a-fwd.fif", fwd)
     again = mne.read_forward_solution(tmp_path / "a-fwd.fif")
     assert _edges(again["src"]) == _edges(fwd["src"])
@@ -488,21 +401,6 @@ def test_bem_comes_from_the_cache(bem, cache, monkeypatch):
     assert len(list(cache.rglob("*-bem-sol.fif"))) == 1
 
 
-def test_interrupted_bem_leaves_nothing(subjects_dir, tmp_path, monkeypatch):
-    monkeypatch.setenv("MNE_MMNET_CACHE", str(tmp_path))
-    monkeypatch.setenv("SUBJECTS_DIR", str(subjects_dir))
-
-    def fail(fname, bem):
-        Path(fname).write_bytes(b"half")
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(mne, "make_bem_solution", lambda surfs: None)
-    monkeypatch.setattr(mne, "write_bem_solution", fail)
-    with pytest.raises(KeyboardInterrupt):
-        make_template_bem()
-    assert list(tmp_path.rglob("*-bem-sol.fif")) == []
-
-
 @pytest.mark.parametrize(
     ("kwargs", "match"),
     [
@@ -511,6 +409,10 @@ def test_interrupted_bem_leaves_nothing(subjects_dir, tmp_path, monkeypatch):
         (dict(conductivity=(0.3, 0, 0.3)), "three positive"),
         (dict(conductivity=(0.3, np.nan, 0.3)), "three positive"),
         (dict(skull_thickness=0), "positive factor"),
+        *(
+            (dict(scales=scales), "scales must be three positive numbers")
+            for scales in (1.0, (1, 1), (1, 0, 1), (1, np.nan, 1), (1, -1, 1))
+        ),
     ],
 )
 def test_bem_bad_input(subjects_dir, kwargs, match):
@@ -569,44 +471,23 @@ def test_forward_resembles_the_sphere_model(info, fwd):
     assert_allclose(np.median(norms[0] / norms[1]), 1, atol=0.15)
 
 
-@pytest.mark.parametrize("hemi", [0, 1])
-def test_postcentral_topography(info, fwd, hemi):
-    fixed = mne.convert_forward_solution(fwd, surf_ori=True, force_fixed=True, use_cps=False)
-    to_mri = invert_transform(fwd["mri_head_t"])
-    rr = apply_trans(to_mri, fwd["source_rr"])
-    # crown of the postcentral gyrus, mm in fsaverage's coordinates
-    crown = np.array([-48 if hemi == 0 else 48, -22, 52]) / 1e3
-    source = np.argmin(np.linalg.norm(rr - crown, axis=1))
-    assert (source >= fwd["src"][0]["nuse"]) == bool(hemi)
-    topography = fixed["sol"]["data"][:, source]
-    topography = topography - topography.mean()
-    peak = np.argmax(np.abs(topography))
-    loc = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
-    assert (loc[peak, 0] < 0) == (hemi == 0)
-    assert np.linalg.norm(loc[peak] - fwd["source_rr"][source]) < 0.07
-
-
 def test_rows_follow_names(info, fwd):
     names = info["ch_names"][::-1]
-    reverse = make_template_forward(_make_info("biosemi32", names))
+    reverse = make_template_forward(montage_info("biosemi32", names))
     assert reverse["sol"]["row_names"] == names
     assert_allclose(reverse["sol"]["data"], fwd["sol"]["data"][::-1], rtol=1e-6, atol=1e-6)
 
 
-def test_second_call_is_the_same_and_info_unchanged(info, fwd):
-    before = copy.deepcopy(info)
-    again = make_template_forward(info)
-    assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
-    assert mne.utils.object_diff(info, before) == ""
-
-
 def test_forward_comes_from_the_cache(info, fwd, cache, monkeypatch):
+    before = copy.deepcopy(info)
     monkeypatch.setattr(mne, "make_forward_solution", lambda *a, **k: pytest.fail("not cached"))
     monkeypatch.setattr(mne, "setup_source_space", lambda *a, **k: pytest.fail("not cached"))
     again = make_template_forward(info)
+    assert mne.utils.object_diff(info, before) == ""
     assert again["sol"]["data"].dtype == again["_orig_sol"].dtype == np.float64
-    for hemi, before in zip(again["src"], fwd["src"], strict=True):
-        assert_array_equal(hemi["vertno"], before["vertno"])
+    assert_array_equal(again["sol"]["data"], fwd["sol"]["data"])
+    for ours, theirs in zip(again["src"], fwd["src"], strict=True):
+        assert_array_equal(ours["vertno"], theirs["vertno"])
     # it is whole: MNE can turn its sources
     assert_array_equal(
         mne.convert_forward_solution(again, surf_ori=True)["sol"]["data"],
@@ -711,14 +592,9 @@ def test_the_cache_of_forward_solutions_is_bounded(info, fwd, cache, monkeypatch
 
 @pytest.mark.parametrize(("spacing", "n_sources"), [("oct3", 121), ("ico2", 297), (12, None)])
 def test_spacing(bem, spacing, n_sources):
-    fwd = make_template_forward(_make_info("easycap-M1", ["C3", "C4", "Oz"]), spacing)
+    fwd = make_template_forward(montage_info("easycap-M1", ["C3", "C4", "Oz"]), spacing)
     assert n_sources is None or fwd["nsource"] == n_sources
     assert fwd["nsource"] == sum(space["nuse"] for space in fwd["src"])
-
-
-def test_spacing_too_fine(bem, info):
-    with pytest.raises(ValueError, match="'ico5' and 'oct6'"):
-        make_template_forward(info, "ico6")
 
 
 def test_given_source_space(bem, info, fwd, subjects_dir):
@@ -786,10 +662,8 @@ def test_standard_layouts():
     for name, picks in layouts.items():
         assert len(set(groups[picks].tolist())) == 1
         assert (np.diff(picks) > 0).all()
-        names = mne.channels.make_standard_montage(name).ch_names
-        assert 0.8 * len(names) <= len(picks) <= len(names)
-        wanted = mne.create_info(names, 1.0, "eeg").set_montage(name)
-        wanted = np.array([channel["loc"][:3] for channel in wanted["chs"]])
+        wanted = np.array([channel["loc"][:3] for channel in montage_info(name)["chs"]])
+        assert 0.8 * len(wanted) <= len(picks) <= len(wanted)
         gaps = np.linalg.norm(wanted[:, None] - positions[picks], axis=2).min(axis=1)
         assert np.median(gaps) < 0.016  # spherical layouts stand off the others
     # a layout that is among the electrodes is found as it is
@@ -799,7 +673,7 @@ def test_standard_layouts():
 
 @pytest.mark.parametrize("missing", [0.0, np.nan])
 def test_missing_positions(bem, missing):
-    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz", "Oz"])
+    info = montage_info("easycap-M1", ["Fz", "Cz", "Pz", "Oz"])
     for name in ("Cz", "Oz"):
         info["chs"][info["ch_names"].index(name)]["loc"][:3] = missing
     with pytest.raises(ValueError, match=r"Cz, Oz\) .*set_montage.*bad"):
@@ -810,7 +684,16 @@ def test_missing_positions(bem, missing):
     assert make_template_forward(info, "oct2")["sol"]["row_names"] == ["Fz", "Pz"]
 
 
-def test_no_positions_at_all():
+def test_bad_input(bem, info):
+    with pytest.raises(ValueError, match="'ico5' and 'oct6'"):
+        make_template_forward(info, "ico6")
+    with pytest.raises(TypeError, match="info must be"):
+        make_template_forward(info["ch_names"])
+    with pytest.raises(TypeError, match="bem must be"):
+        make_template_forward(info, bem="bem-sol.fif")
+    eyes = mne.create_info(["EOG", "STI"], 100.0, ["eog", "stim"])
+    with pytest.raises(ValueError, match=r"no EEG channels.*set_channel_types"):
+        make_template_forward(eyes)
     info = mne.create_info(["Fz", "Cz"], 100.0, "eeg")
     with pytest.raises(ValueError, match="Fz, Cz"):
         make_template_forward(info)
@@ -819,21 +702,8 @@ def test_no_positions_at_all():
         make_template_forward(info)
 
 
-def test_no_eeg():
-    info = mne.create_info(["EOG", "STI"], 100.0, ["eog", "stim"])
-    with pytest.raises(ValueError, match=r"no EEG channels.*set_channel_types"):
-        make_template_forward(info)
-
-
-def test_wrong_types(info, fwd):
-    with pytest.raises(TypeError, match="info must be"):
-        make_template_forward(info["ch_names"])
-    with pytest.raises(TypeError, match="bem must be"):
-        make_template_forward(info, bem="bem-sol.fif")
-
-
 def test_other_channel_types_are_ignored(bem):
-    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz"])
+    info = montage_info("easycap-M1", ["Fz", "Cz", "Pz"])
     both = mne.create_info(["EOG", "Fz", "Cz", "Pz"], 100.0, ["eog"] + ["eeg"] * 3)
     both.set_montage(mne.channels.make_standard_montage("easycap-M1"))
     fwd, fwd_both = (make_template_forward(i, "oct2") for i in (info, both))
@@ -842,7 +712,7 @@ def test_other_channel_types_are_ignored(bem):
 
 
 def test_electrodes_are_projected_onto_the_scalp(bem):
-    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz"])
+    info = montage_info("easycap-M1", ["Fz", "Cz", "Pz"])
     gain = make_template_forward(info, "oct2")["sol"]["data"]
     info["chs"][1]["loc"][:3] *= 1.02
     lifted = make_template_forward(info, "oct2")["sol"]["data"]
@@ -851,7 +721,7 @@ def test_electrodes_are_projected_onto_the_scalp(bem):
 
 
 def test_far_electrodes_warn(bem):
-    info = _make_info("easycap-M1", ["Fz", "Cz", "Pz"])
+    info = montage_info("easycap-M1", ["Fz", "Cz", "Pz"])
     info["chs"][1]["loc"][2] += 0.05
     with pytest.warns(RuntimeWarning, match=r"1 electrode.*Cz \(\d\d mm\).*units") as record:
         make_template_forward(info, "oct2")
@@ -861,7 +731,7 @@ def test_far_electrodes_warn(bem):
 
 @pytest.mark.parametrize("montage", ["easycap-M1", "biosemi128", "GSN-HydroCel-128"])
 def test_standard_montages_do_not_warn(bem, montage):
-    make_template_forward(_make_info(montage), "oct1")
+    make_template_forward(montage_info(montage), "oct1")
 
 
 def test_progress_and_verbosity(bem, info, capfd):

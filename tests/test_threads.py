@@ -9,7 +9,7 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from mne_cases import make_fwd, make_info
-from mne_mmnet import apply_mmnet_inverse, make_mmnet_operator
+from mne_mmnet import apply_mmnet_inverse
 from mne_mmnet.inverse import operator, routes, threads
 from mne_mmnet.inverse.threads import fitting_threads, numpy_on_one_thread
 
@@ -116,52 +116,31 @@ def test_errors_change_nothing(given):
 
 
 @can_be_asked
-def test_operators_are_prepared_with_numpy_on_one_thread(monkeypatch):
-    seen, prepare = [], operator.prepare_forward
-
-    def spy(*args, **kwargs):
-        seen.append(blas_threads())
-        return prepare(*args, **kwargs)
-
-    monkeypatch.setattr(operator, "prepare_forward", spy)
-    with threadpool_limits(limits=3, user_api="blas"):
-        before = blas_threads()
-        make_mmnet_operator(make_info(32), make_fwd())
-        assert blas_threads() == before
-    assert seen == [{1}]
-    assert before == {3}
-
-
-@can_be_asked
-def test_a_small_dictionary_is_built_on_one_thread(given, monkeypatch):
-    """Torch's threads wait busily, too: beside another process they took seconds."""
-    seen, build = [], routes.build_source_model
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # it is nothing but noise
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [
+        (operator, "prepare_forward"),
+        (routes, "build_source_model"),
+        (mne.minimum_norm, "prepare_inverse_operator"),
+    ],
+    ids=["operator", "small dictionary", "second opinion"],
+)
+def test_preparing_takes_one_thread(module, name, given, monkeypatch):
+    """NumPy's and, for a small dictionary, torch's: they wait busily beside another process."""
+    seen, prepare = [], getattr(module, name)
 
     def spy(*args, **kwargs):
         seen.append((torch.get_num_threads(), blas_threads()))
-        return build(*args, **kwargs)
-
-    monkeypatch.setattr(routes, "build_source_model", spy)
-    torch.set_num_threads(3)
-    with threadpool_limits(limits=3, user_api="blas"):
-        make_mmnet_operator(make_info(32), make_fwd())
-    assert seen == [(1, {1})]
-    assert torch.get_num_threads() == 3
-
-
-@can_be_asked
-@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # it is nothing but noise
-def test_the_second_opinion_is_prepared_on_one_thread(monkeypatch):
-    seen, prepare = [], mne.minimum_norm.prepare_inverse_operator
-
-    def spy(*args, **kwargs):
-        seen.append(blas_threads())
         return prepare(*args, **kwargs)
 
-    monkeypatch.setattr(mne.minimum_norm, "prepare_inverse_operator", spy)
+    monkeypatch.setattr(module, name, spy)
     data = 1e-6 * np.random.default_rng(0).standard_normal((32, 20))
-    evoked = mne.EvokedArray(data, make_info(32)).set_eeg_reference(projection=True)
+    evoked = mne.EvokedArray(data, make_info(32))
     with threadpool_limits(limits=3, user_api="blas"):
         apply_mmnet_inverse(evoked, make_fwd(), return_report=True)
         assert blas_threads() == {3}
-    assert seen == [{1}]
+    ((n_torch, n_numpy),) = seen
+    assert n_numpy == {1}
+    assert n_torch == 1 or name != "build_source_model"
+    assert torch.get_num_threads() == given

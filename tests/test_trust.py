@@ -1,14 +1,13 @@
 """Files may come from anyone: nothing in them is executed, and nothing is fetched."""
 
 import ast
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import mne_mmnet
 from mne_mmnet.weights import read_card, read_model
+from process_cases import run_python
 
 PACKAGE = Path(mne_mmnet.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -107,10 +106,7 @@ print(any(event == "open" for event, _ in seen), card.name)
 @pytest.mark.parametrize("name", ["mmnet-base", "mmnet-cosine"])
 def test_reading_opens_files_and_does_nothing_else(name):
     """No socket, no unpickling, no process while a model is read."""
-    out = subprocess.run(
-        [sys.executable, "-c", AUDIT, name], capture_output=True, text=True, check=True
-    ).stdout
-    assert out.split("\n")[:2] == ["[]", f"True {name}"]
+    assert run_python("-c", AUDIT, name).split("\n")[:2] == ["[]", f"True {name}"]
 
 
 def test_a_pickle_is_no_model(tmp_path):

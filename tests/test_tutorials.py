@@ -1,12 +1,12 @@
 """Every tutorial runs as a script, without a display (unless VTK needs one)."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from vtkmodules.vtkCommonCore import vtkVersion
+
+from process_cases import run_python
 
 TUTORIALS = Path(__file__).parents[1] / "tutorials"
 LIMIT = 120  # s
@@ -18,14 +18,5 @@ def test_tutorial(name, tmp_path):
     if (vtkVersion.GetVTKMajorVersion(), vtkVersion.GetVTKMinorVersion()) >= (9, 4):
         for display in ("DISPLAY", "WAYLAND_DISPLAY"):
             env.pop(display, None)
-    done = subprocess.run(
-        [sys.executable, str(TUTORIALS / name)],
-        cwd=tmp_path,
-        env=env,
-        capture_output=True,
-        text=True,
-        timeout=LIMIT,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
+    run_python(TUTORIALS / name, cwd=tmp_path, env=env, timeout=LIMIT)
     assert not list(tmp_path.iterdir()), "left files behind"

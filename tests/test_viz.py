@@ -14,7 +14,6 @@ SIZE = (600, 480)
 
 @pytest.fixture(scope="module")
 def directory():
-    """The template's subjects_dir."""
     return fetch_template()
 
 
@@ -78,7 +77,6 @@ def test_time(directory):
 
 
 def test_bad_input(directory, tmp_path):
-    """One clear error each."""
     stc = make_stc([1.0, 0, 0, 0, 0])
     with pytest.raises(TypeError, match="stc must be an instance of"):
         plot_sources(stc.data)

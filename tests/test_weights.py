@@ -42,6 +42,7 @@ def reseal(path):
 @pytest.mark.parametrize("suffix", ["", ".safetensors", ".json"])
 def test_round_trip(saved, suffix):
     """What is saved is loaded, by any of its names."""
+    assert sorted(p.name for p in saved.parent.iterdir()) == ["mine.json", "mine.safetensors"]
     network, card = read_model(str(saved) + suffix)
     assert network.config == SMALL
     assert card.name == "mine"
@@ -51,25 +52,6 @@ def test_round_trip(saved, suffix):
     for name, tensor in network.state_dict().items():
         assert torch.equal(tensor, expected[name])
     assert not any(parameter.requires_grad for parameter in network.parameters())
-
-
-def test_no_leftovers(saved):
-    """Writing leaves exactly two files."""
-    assert sorted(p.name for p in saved.parent.iterdir()) == ["mine.json", "mine.safetensors"]
-
-
-def test_failed_write_keeps_the_old(saved, monkeypatch):
-    """A write that fails half-way leaves the previous model whole and no debris."""
-    before = saved.with_suffix(".safetensors").read_bytes()
-
-    def fail(*args):
-        raise OSError("No space left on device")
-
-    monkeypatch.setattr("mne_mmnet._support.files.os.replace", fail)
-    with pytest.raises(OSError, match="No space"):
-        save_model(random_network(1, 0.1), saved, domain=DOMAIN, provenance={})
-    assert saved.with_suffix(".safetensors").read_bytes() == before
-    assert len(list(saved.parent.iterdir())) == 2
 
 
 def test_shipped_models():
@@ -82,17 +64,19 @@ def test_shipped_models():
     assert asdict(card)["format"] == FORMAT
 
 
-@pytest.mark.parametrize("name", ["mmnet-bas", "/nowhere/model.safetensors"])
+@pytest.mark.parametrize(
+    "name", ["mmnet-bas", "mmnet-base.pt", Path("/nowhere/model.safetensors")]
+)
 def test_unknown_model(name):
     """An unknown name lists the known ones."""
-    with pytest.raises(FileNotFoundError, match="mmnet-base"):
+    with pytest.raises(FileNotFoundError, match=r"no model .*\['mmnet-base'.*\.safetensors"):
         read_model(name)
 
 
 def test_weights_missing(saved):
     """A card without weights is said so."""
     saved.with_suffix(".safetensors").unlink()
-    with pytest.raises(FileNotFoundError, match="card of 'mine' is there"):
+    with pytest.raises(FileNotFoundError, match="card of 'mine' is there, but .*mine.safetensors"):
         read_model(saved)
 
 
@@ -101,29 +85,10 @@ def test_truncated_weights(saved, keep):
     """A truncated file fails its digest."""
     path = saved.with_suffix(".safetensors")
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(ValueError, match="damaged.*sha256"):
+    with pytest.raises(ValueError, match="mine.safetensors is damaged.*sha256.*Get the file aga"):
         read_model(saved)
     reseal(saved)
     with pytest.raises(ValueError, match="impossible header|does not hold"):
-        read_model(saved)
-
-
-def test_flipped_bits(saved):
-    """A single changed byte fails the digest."""
-    path = saved.with_suffix(".safetensors")
-    blob = bytearray(path.read_bytes())
-    blob[-3] ^= 1
-    path.write_bytes(blob)
-    with pytest.raises(ValueError, match="sha256"):
-        read_model(saved)
-
-
-def test_impossible_header(saved):
-    """A header that claims gigabytes is not believed."""
-    path = saved.with_suffix(".safetensors")
-    path.write_bytes((1 << 40).to_bytes(8, "little") + path.read_bytes()[8:])
-    reseal(saved)
-    with pytest.raises(ValueError, match="impossible header"):
         read_model(saved)
 
 
@@ -170,14 +135,22 @@ def test_wrong_card(saved, change, message):
 def test_card_is_no_card(saved, blob):
     """Anything that is not a JSON object is refused."""
     saved.with_suffix(".json").write_bytes(blob)
-    with pytest.raises(ValueError, match="model card|exactly the keys"):
+    with pytest.raises(ValueError, match="mine.json is no JSON model card.*Get the file again"):
         read_model(saved)
 
 
-@pytest.mark.parametrize("network", [{}, {"scales": [["point", 0.0]], "hidden": -1}])
-def test_card_describes_no_network(saved, network):
-    """A configuration that makes no network is refused."""
-    edit_card(saved, lambda card: card.update(network=network))
+@pytest.mark.parametrize(
+    "change",
+    [
+        dict(network={}),
+        dict(network={"scales": [["point", 0.0]], "hidden": -1}),
+        dict(kind="oracle"),
+    ],
+    ids=str,
+)
+def test_card_describes_no_network(saved, change):
+    """A configuration that makes no network, or of an unknown kind, is refused."""
+    edit_card(saved, lambda card: card.update(change))
     with pytest.raises(ValueError, match="describes no network"):
         read_model(saved)
 
@@ -279,17 +252,18 @@ def test_enormous_weights(saved):
         read_model(saved)
 
 
-def test_both_files_or_none(saved, monkeypatch):
-    """A card that can't be written leaves the earlier weights, too: they belong together."""
+@pytest.mark.parametrize("last", ["_support.files.os.replace", "weights.Path.write_text"])
+def test_both_files_or_none(saved, monkeypatch, last):
+    """What can't be written leaves the earlier files, both of them, whole and no debris."""
     before = {path.name: path.read_bytes() for path in saved.parent.iterdir()}
-    monkeypatch.setattr("mne_mmnet.weights.Path.write_text", _full_disk)
+
+    def fail(*args, **kwargs):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(f"mne_mmnet.{last}", fail)
     with pytest.raises(OSError, match="No space left"):
         save_model(random_network(1, 0.1), saved, domain=DOMAIN, provenance={})
     assert {path.name: path.read_bytes() for path in saved.parent.iterdir()} == before
-
-
-def _full_disk(*args, **kwargs):
-    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_cosine_kind(tmp_path):
@@ -311,13 +285,6 @@ def test_cosine_kind(tmp_path):
             assert found.state_dict()[key].dtype == torch.float32
             torch.testing.assert_close(found.state_dict()[key], tensor, rtol=1e-3 * half, atol=0)
     assert sizes["half"] < 0.6 * sizes["single"]
-
-
-def test_unknown_kind(saved):
-    """A card of a kind that this version does not know is refused."""
-    edit_card(saved, lambda card: card.update(kind="oracle"))
-    with pytest.raises(ValueError, match="describes no network"):
-        read_model(saved)
 
 
 def test_provenance_names_no_place():
