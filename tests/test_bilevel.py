@@ -65,21 +65,21 @@ def small(name, model):
     makers = {
         "mmnet": lambda: CosineMMNet(CosineConfig(**shape)),
         "mmnet-diagonal": lambda: CosineMMNet(CosineConfig.diagonal(**shape)),
-        "mmnet+": lambda: CosineMMNet(
+        "mmnet-anchored": lambda: CosineMMNet(
             CosineConfig(**shape, **wide, start_width=10, anchored=True)
         ),
-        "mmnet-anchored": lambda: makers["mmnet+"](),
         "mmnet-start": lambda: CosineMMNet(CosineConfig(**shape, **wide, start_width=10)),
         "mmnet-dilated": lambda: CosineMMNet(CosineConfig(**shape, **wide)),
         "unrolling": lambda: DeepUnrolling(model.start, width=8, n_steps=4),
-        "unrolling+": lambda: makers["unrolling"](),
         "4dvarnet": lambda: FourDVarNet(N_SOURCES, width=8, hidden=6, n_steps=4),
         "metacurvature": lambda: MetaCurvature(N_SOURCES, width=8, n_steps=4),
         "modgrad": lambda: ModGrad(N_SOURCES, width=8, hidden=8, n_steps=4),
         "cnn": lambda: ConvNet1D(N_ELECTRODES - 1, N_SOURCES, width=12),
         "lstm": lambda: LSTMNet(N_ELECTRODES - 1, N_SOURCES, hidden=8),
-        "lstm+": lambda: makers["lstm"](),
     }
+    # the same networks, trained otherwise
+    makers |= {"mmnet+": makers["mmnet-anchored"]}
+    makers |= {f"{peer}+": makers[peer] for peer in ("unrolling", "lstm")}
     torch.manual_seed(0)
     return makers[name]()
 

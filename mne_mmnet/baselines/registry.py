@@ -20,28 +20,40 @@ def _sizes(model):
 _CONTEXT = (1, 2, 4, 8, 16)
 _PLUS = dict(dilations=_CONTEXT, start_width=256)
 
+
+def _make_mmnet(model, **shape):
+    return CosineMMNet(CosineConfig(n_sources=_sizes(model)[1], **shape))
+
+
+def _make_anchored(model):
+    return _make_mmnet(model, **_PLUS, anchored=True)
+
+
+def _make_unrolling(model):
+    return DeepUnrolling(model.start)
+
+
+def _make_lstm(model):
+    return LSTMNet(*_sizes(model))
+
+
+# a "+" is how a network is trained (``AUGMENTED``), not another network
 _MAKERS = {
-    "mmnet": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1])),
+    "mmnet": _make_mmnet,
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
-    "mmnet+": lambda model: CosineMMNet(
-        CosineConfig(n_sources=_sizes(model)[1], **_PLUS, anchored=True)
-    ),
+    "mmnet+": _make_anchored,
     # what of it helps: some of its parts alone, and elsewhere what fits there
-    "mmnet-anchored": lambda model: CosineMMNet(
-        CosineConfig(n_sources=_sizes(model)[1], **_PLUS, anchored=True)
-    ),
-    "mmnet-start": lambda model: CosineMMNet(CosineConfig(n_sources=_sizes(model)[1], **_PLUS)),
-    "mmnet-dilated": lambda model: CosineMMNet(
-        CosineConfig(n_sources=_sizes(model)[1], dilations=_CONTEXT)
-    ),
-    "unrolling": lambda model: DeepUnrolling(model.start),
-    "unrolling+": lambda model: DeepUnrolling(model.start),
+    "mmnet-anchored": _make_anchored,
+    "mmnet-start": lambda model: _make_mmnet(model, **_PLUS),
+    "mmnet-dilated": lambda model: _make_mmnet(model, dilations=_CONTEXT),
+    "unrolling": _make_unrolling,
+    "unrolling+": _make_unrolling,
     "4dvarnet": lambda model: FourDVarNet(_sizes(model)[1]),
     "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),
     "modgrad": lambda model: ModGrad(_sizes(model)[1]),
     "cnn": lambda model: ConvNet1D(*_sizes(model)),
-    "lstm": lambda model: LSTMNet(*_sizes(model)),
-    "lstm+": lambda model: LSTMNet(*_sizes(model)),
+    "lstm": _make_lstm,
+    "lstm+": _make_lstm,
 }
 ESTIMATORS = tuple(_MAKERS)
 # those that are compared after training with ``training.AugmentedStream``

@@ -166,5 +166,5 @@ def find_conductivities(fwd):
     Empty where there are none.
     """
     noted = str(fwd["info"].get("command_line", ""))
-    found = re.search(r"conductivity=\((.+?), (.+?), (.+?)\)", noted)
+    found = re.search(r"conductivity=\(([^,)]+), ([^,)]+), ([^,)]+)\)", noted)
     return "brain {}, skull {}, scalp {} S/m".format(*found.groups()) if found else ""
