@@ -206,7 +206,7 @@ def train_one(
     if name in AUGMENTED:
         stream = AugmentedStream(stream)
     validation = SampleStream(held_out, *options)
-    estimator = make_estimator(name, stream.model, config.seed, config.n_steps)
+    estimator = make_estimator(name, validation.model, config.seed, config.n_steps)
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
     for part, dataset in (("training", training), ("validation", held_out)):
@@ -216,4 +216,4 @@ def train_one(
     history = train_bilevel(
         estimator, stream, validation, config, directory, device=device, progress=progress
     )
-    return estimator, stream.model, history
+    return estimator, validation.model, history

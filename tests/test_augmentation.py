@@ -49,7 +49,6 @@ def test_sums_of_two(archive):
 def test_it_depends_on_the_batch_and_the_seed_only(archive):
     stream, _ = clean(archive)
     one, other, third = (AugmentedStream(stream, seed) for seed in (0, 0, 1))
-    assert one.model is stream.model
     assert torch.equal(one.batch(1).data, other.batch(1).data)
     assert not torch.equal(one.batch(1).data, third.batch(1).data)
     assert not torch.equal(one.batch(1).data, stream.batch(1).data)

@@ -25,7 +25,13 @@ from mne_mmnet.baselines import (
 )
 from mne_mmnet.network import CosineConfig
 from mne_mmnet.simulation import Dataset, SereegaConfig, average_reference_basis
-from mne_mmnet.training import BilevelConfig, SampleStream, bilevel, train_bilevel
+from mne_mmnet.training import (
+    AugmentedStream,
+    BilevelConfig,
+    SampleStream,
+    bilevel,
+    train_bilevel,
+)
 from mne_mmnet.training.bilevel import cosine, denoising_loss, upper_loss
 from mne_mmnet.training.gradient import Gradient
 from mne_mmnet.training.samples import AlternatingStream, MontageStream
@@ -477,6 +483,22 @@ def test_command_line(options, tmp_path, capsys):
     start = ["--dilations", "1", "--initial", str(tmp_path / "run" / "tiny")]
     assert main(["train-cosine", *options, *start]) == 2
     assert "The weights of tiny belong to another network." in capsys.readouterr().err
+
+
+def test_sums_of_two(options, monkeypatch):
+    """The command trains on them if asked to, and says so; validation recordings stay."""
+    from mne_mmnet.training import cosine_command as command
+
+    train, seen = command.train_bilevel, []
+
+    def watched(estimator, *streams, **options):
+        seen.append([isinstance(stream, AugmentedStream) for stream in streams[:2]])
+        return train(estimator, *streams, **options)
+
+    monkeypatch.setattr(command, "train_bilevel", watched)
+    assert command.main([*options, "--superpose"]).domain["sums_of_two"] is True
+    assert command.main([*options, "--name", "other"]).domain["sums_of_two"] is False
+    assert seen == [[True, False], [False, False]]
 
 
 @pytest.mark.parametrize(

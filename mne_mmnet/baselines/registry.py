@@ -33,6 +33,10 @@ def _make_unrolling(model):
     return DeepUnrolling(model.start)
 
 
+def _make_fourdvarnet(model):
+    return FourDVarNet(_sizes(model)[1])
+
+
 def _make_lstm(model):
     return LSTMNet(*_sizes(model))
 
@@ -48,7 +52,8 @@ _MAKERS = {
     "mmnet-dilated": lambda model: _make_mmnet(model, dilations=_CONTEXT),
     "unrolling": _make_unrolling,
     "unrolling+": _make_unrolling,
-    "4dvarnet": lambda model: FourDVarNet(_sizes(model)[1]),
+    "4dvarnet": _make_fourdvarnet,
+    "4dvarnet+": _make_fourdvarnet,
     "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),
     "modgrad": lambda model: ModGrad(_sizes(model)[1]),
     "cnn": lambda model: ConvNet1D(*_sizes(model)),

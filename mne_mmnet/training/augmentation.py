@@ -16,7 +16,7 @@ class AugmentedStream:
 
     Parameters
     ----------
-    stream : SampleStream
+    stream : SampleStream | AlternatingStream
         Training batches; validation recordings are to stay as they are.
     seed : int
         Of the choice, which depends on it and on the batch's number only.
@@ -24,7 +24,6 @@ class AugmentedStream:
 
     def __init__(self, stream, seed=0):
         self.stream, self.seed = stream, seed
-        self.model = stream.model
 
     def batch(self, k):
         """Make one batch (see :meth:`SampleStream.batch`)."""

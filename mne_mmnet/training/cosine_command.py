@@ -20,6 +20,7 @@ from ..simulation import (
 )
 from ..weights import read_model, save_model
 from .ahead import AheadStream
+from .augmentation import AugmentedStream
 from .bilevel import train_bilevel
 from .bilevel_config import BilevelConfig
 from .command import VALIDATION_PEOPLE, VALIDATION_SEED, read_people
@@ -84,6 +85,9 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
     parser.add_argument("--metric", choices=("structured", "diagonal"), default="structured")
     parser.add_argument(
         "--sources", nargs="+", choices=tuple(_SOURCES), default=list(_SOURCES), help="simulators"
+    )
+    parser.add_argument(
+        "--superpose", action="store_true", help="half of the training recordings are sums of two"
     )
     group = parser.add_argument_group("schedule", "changes to the paper's or the budget's")
     for field in fields(BilevelConfig):
@@ -214,6 +218,8 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     # processes that simulate ahead do so without the device
     place = "cpu" if args.workers else args.device
     stream = _make_stream(args, archive, config, _SEED, _CHUNK * _N_CHUNKS, place)
+    if args.superpose:
+        stream = AugmentedStream(stream, _SEED)
     validation = _make_stream(
         args, others, replace(config, seed=1), _VALIDATION_SEED, 10 * _CHUNK, args.device
     )
@@ -238,6 +244,7 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
         "n_channels": list(args.n_channels),
         "snr_db": list(args.snr_db),
         "sources": list(args.sources),
+        "sums_of_two": args.superpose,
         "max_times": config.crop or None,
         **_describe_heads(args, archive),
     }
