@@ -271,7 +271,9 @@ def read_model(model="mmnet-base", device="cpu"):
     from safetensors.torch import load
 
     if isinstance(model, Model):
-        network = copy.deepcopy(model.network).to(device).eval().requires_grad_(False)
+        # what is made in inference mode cannot be trained outside of it
+        with torch.inference_mode(False):
+            network = copy.deepcopy(model.network).to(device).eval().requires_grad_(False)
         return Model(network, model.card)
     card = read_card(model)
     path = _locate(model).with_suffix(".safetensors")
@@ -294,9 +296,10 @@ def read_model(model="mmnet-base", device="cpu"):
     broken = [name for name, tensor in tensors.items() if not torch.isfinite(tensor).all()]
     if broken:
         raise ValueError(f"{path} holds values that are not finite, in {broken}. {_REMEDY}")
-    network = network_class(config)
-    network.load_state_dict(tensors)
-    return Model(network.to(device).eval().requires_grad_(False), card)
+    with torch.inference_mode(False):
+        network = network_class(config)
+        network.load_state_dict(tensors)
+        return Model(network.to(device).eval().requires_grad_(False), card)
 
 
 def save_model(model, path, *, domain=None, provenance=None, half=False):

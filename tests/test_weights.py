@@ -336,3 +336,15 @@ def test_weights_that_could_not_be_read_again(tmp_path, monkeypatch):
     assert not (tmp_path / "whole.safetensors").exists()
     save_model(network, tmp_path / "again", half=True, **options)
     read_model(tmp_path / "again")
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_read_in_inference_mode(again):
+    """What is read there can be trained outside of it, a copy too."""
+    with torch.inference_mode():
+        model = read_model("mmnet-base")
+        if again:
+            model = read_model(model)
+    parameters = list(model.network.requires_grad_(True).parameters())
+    sum(p.square().sum() for p in parameters).backward()
+    assert all(p.grad is not None for p in parameters)
