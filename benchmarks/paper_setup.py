@@ -92,10 +92,10 @@ def validation_set(kind, n_samples):
     return _held_out(kind, VALIDATION_SEED, n_samples, VALIDATION_HEADS)
 
 
-def conditions():
-    """Every test set: kind of data, heads and noise."""
+def conditions(wanted=HEADS):
+    """Every test set, or those of some heads: kind of data, heads and noise."""
     several = [(heads, "white") for heads in HEADS] + [("people", "brain")]
-    return [(kind, *one) for kind in KINDS for one in several]
+    return [(kind, *one) for kind in KINDS for one in several if one[0] in wanted]
 
 
 def evaluation_set(kind, n_samples, heads="same", noise="white"):
