@@ -32,6 +32,7 @@ RUNS = {
     "one_model": (["--n-samples", "2"], "one_model"),
     "amplitude": (["--n-dipoles", "2"], "amplitude"),
     "meg": (["--n-recordings", "2"], "meg"),
+    "faults": ("--n-each 1 --n-pairs 1 --n-clean 2 --people 1".split(), "faults"),
     "finetune": (["--minutes", "0.02", "--n-batches", "2", "--cases", "child"], "finetune"),
 }
 
@@ -47,6 +48,7 @@ def folder(tmp_path_factory):
 
 def _shorten(patch, folder):
     """Take two levels of a source space, one recording a person, and few steps."""
+    import faults
     import filters_accuracy
     import finetune
     import limits_suite
@@ -68,6 +70,8 @@ def _shorten(patch, folder):
     patch.setattr(transfer_suite, "MONTAGES", ("10-20", "biosemi64"))
     # one source of a grid of 40 mm is near, at least
     patch.setattr(transfer_suite, "_TOLERANCE", 30.0)
+    head = faults.TemplateHead
+    patch.setattr(faults, "TemplateHead", lambda _, *cap: head("ico2", *cap))
     patch.setattr(filters_accuracy, "MONTAGE", "10-20")
     patch.setattr(filters_accuracy, "N_RECORDINGS", 1)
     for suite in (transfer_suite, limits_suite, one_model):
@@ -95,6 +99,8 @@ def options(name, folder, out):
     """Where this run's files are, as the benchmark's own options."""
     if name in ("amplitude", "meg", "finetune"):
         return ["--out", str(out / f"{name}.csv")]
+    if name == "faults":
+        return ["--out", str(out)]
     words = ["--out", str(out), "--work", str(folder / name)]
     on_people = name in ("people", "calibration", "ablation", "majorant", "filters_accuracy")
     return [*words, "--folder", str(folder / "people")] if on_people else words

@@ -68,6 +68,8 @@ def args(heads):
 def test_conditions(paper, args):
     """People are other heads than the standard one, which inverts; noise has the ratio it says."""
     assert ("sereega", "people", "brain") in paper.setup.conditions()
+    kinds = paper.setup.KINDS
+    assert paper.setup.conditions(["unseen"]) == [(kind, "unseen", "white") for kind in kinds]
     people = paper.setup.archive_of("people", args)
     np.testing.assert_array_equal(people.gains[0], paper.archive.gains[0])
     assert not np.allclose(people.gains[1], paper.archive.gains[1])
