@@ -10,6 +10,7 @@ import torch
 from core_cases import heads_of, make_people, ring
 from mne_mmnet.simulation import Dataset, PeopleArchive, SereegaConfig, SimulationConfig
 from mne_mmnet.training.ahead import AheadStream
+from mne_mmnet.training.augmentation import superpose
 from mne_mmnet.training.people_samples import PeopleStream
 
 N_SOURCES, N_ELECTRODES = 40, 30
@@ -52,9 +53,13 @@ def test_batches(people):
         assert torch.equal(again.batch(k).data, batch.data)
         sizes.add(batch.data.shape[1])
     assert len(sizes) > 1
-    # the sources are those of the data set
+    # the sources are those of the data set, in another unit
     _, sources, _ = replace(DATA, heads=(0,)).chunk(0, heads_of(people))
-    np.testing.assert_array_equal(stream.batch(1).currents.numpy(), sources.currents[4:])
+    found, expected = (
+        one / np.abs(one).max((1, 2), keepdims=True)
+        for one in (stream.batch(1).currents.numpy(), sources.currents[4:])
+    )
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
 
 
 @pytest.mark.parametrize("heads", ["exact", "template"])
@@ -67,6 +72,14 @@ def test_who_inverts(heads, people):
         seen, data = batch.model.leadfield @ batch.currents, batch.data
         cosine = torch.nn.functional.cosine_similarity(seen.flatten(1), data.flatten(1))
         assert (cosine > 0.99).all() if heads == "exact" else (cosine < 0.9).all()
+
+
+def test_recordings_can_be_added_up(people):
+    """Data and currents are in one unit: a sum of two recordings is a recording, too."""
+    config = replace(PLAIN, heads=(0, 0, 0, 1), ideal=1.0, snr_db=(120.0, 120.0))
+    batch = superpose(PeopleStream(DATA, 4, people, config).batch(1), np.random.default_rng(0))
+    seen = batch.model.leadfield @ batch.currents
+    torch.testing.assert_close(seen, batch.data, rtol=0, atol=1e-3 * float(batch.data.max()))
 
 
 @pytest.mark.parametrize("snr_db", [0.0, 20.0])

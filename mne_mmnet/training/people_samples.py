@@ -80,7 +80,7 @@ class PeopleStream(SampleStream):
         rng = np.random.default_rng([self.seed, k, 1])
         model, field, whitener, noise_of, level = self._session(rng)
         currents = self._cut(k, self.sources(k))
-        data = []
+        data, scales = [], []
         for one in currents:
             signal = field @ one
             signal -= signal.mean(axis=0)
@@ -89,4 +89,6 @@ class PeopleStream(SampleStream):
             ratio = 10.0 ** (rng.uniform(*self.config.snr_db) / 20.0)
             scale = max(np.sqrt(np.mean(signal**2)), 1e-300) / ratio / level
             data.append(whitener @ (signal / scale + noise))
-        return self._finish(model, np.stack(data), currents)
+            scales.append(scale)
+        # in the unit of the data, so that recordings can be added up
+        return self._finish(model, np.stack(data), currents / np.reshape(scales, (-1, 1, 1)))
