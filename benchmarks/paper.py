@@ -14,8 +14,8 @@ budget (for a GPU); ``--test-only`` evaluates what was trained, methods without 
 
     python benchmarks/paper.py --test-only --root paper-runs --jobs 2   # paper.rst, resumable
 
-A part of it (some methods, ``--lead-fields unseen``) is told to go to a folder of its own, ``--out
-benchmarks/results/paper_sums``; figures are drawn where mmnet is among the methods.
+``--methods`` are those to train; tested is all that has weights in ``--root``. A part of the tests
+(``--lead-fields unseen``) goes to a folder of its own with ``--out``. mmnet is what figures need.
 
 90 electrodes of the 10–10 system, template source space ico3 (1284 sources), noise at
 5 dB (mean signal power over mean noise power, over channels and samples). Training heads: the

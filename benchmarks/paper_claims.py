@@ -233,7 +233,7 @@ _CERTIFIED = (
     "mmnet-anchored",
     "mmnet+",
 )
-_WITH_OBJECTIVE = (*_CERTIFIED, "4dvarnet", "metacurvature", "modgrad")
+_WITH_OBJECTIVE = (*_CERTIFIED, "4dvarnet", "4dvarnet+", "metacurvature", "modgrad")
 # what is measured, and of which methods
 CLAIMS = dict(
     stability=(stability, (*ESTIMATORS, "mmnet-none")),

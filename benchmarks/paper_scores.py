@@ -171,7 +171,7 @@ def read_scores(args):
     """Yield (method, trained_on or None, condition, scores) of all that were evaluated."""
     for name in (*ESTIMATORS, *CLASSICAL):
         for trained_on in KINDS if name in ESTIMATORS else (None,):
-            for condition in conditions():
+            for condition in conditions(args.lead_fields):
                 path = scores_path(args, name, trained_on, condition)
                 if path is not None and path.exists():
                     yield name, trained_on, condition, json.loads(path.read_text())

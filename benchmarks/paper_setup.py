@@ -167,7 +167,7 @@ def best_run(root, name, kind, missing_ok=False):
 
 
 def load_one(name, kind, archive, root):
-    """Load the best weights of the best training; as many steps as were trained, where free."""
+    """Load the best weights of the best training, with λ and K of ``AT_USE`` or of training."""
     return load_run(best_run(root, name, kind), name, archive)
 
 

@@ -1,10 +1,9 @@
-"""The peer methods of ``transfer.py`` and ``people.py`` under one signature.
+"""The peer methods of ``transfer.py``, ``people.py`` and ``speed.py`` under one signature.
 
 Every method is a function of (evoked, noise_cov, setup) that returns currents (n_sources, n_times)
 along the normals of ``setup.fwd``, or vectors (n_sources, 3, n_times); it raises where it has no
-answer. All get the same data, covariance and forward solution. invertmeeg is GPL: imported here,
-where a
-solver of it is called, only.
+answer. All get the same data, covariance and forward solution. invertmeeg is GPL, so it is
+imported only where one of its solvers is called.
 """
 
 import importlib.util

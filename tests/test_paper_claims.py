@@ -60,6 +60,7 @@ def args(heads):
         root=heads / "runs",
         heads=heads / "heads.npz",
         people=heads / "people.npz",
+        lead_fields=("people",),
         n_samples=8,
         n_others=None,
     )

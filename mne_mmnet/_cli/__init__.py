@@ -1,4 +1,4 @@
-"""The command ``mne-mmnet``. Each subcommand has a file of its own."""
+"""The command ``mne-mmnet``: a file for each subcommand; those that train are in ``training``."""
 
 import argparse
 import sys

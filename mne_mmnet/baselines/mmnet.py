@@ -38,7 +38,8 @@ class CosineMMNet(CurvatureEstimator):
     ----------
     config : CosineConfig
         Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations``,
-        ``start_width`` and ``anchored``, which are not the paper's, it is compared as "mmnet+".
+        ``start_width`` and ``anchored``, which are not the paper's, it is compared as
+        "mmnet-anchored" and, trained with sums, as "mmnet+".
     """
 
     def objective(self, model, data):

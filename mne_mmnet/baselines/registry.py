@@ -41,7 +41,7 @@ def _make_lstm(model):
     return LSTMNet(*_sizes(model))
 
 
-# a "+" is how a network is trained (``AUGMENTED``), not another network
+# a "+" is another training of a network (``AUGMENTED``); that of mmnet+ is mmnet-anchored
 _MAKERS = {
     "mmnet": _make_mmnet,
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),

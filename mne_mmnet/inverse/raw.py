@@ -98,7 +98,7 @@ def apply_mmnet_inverse_raw(
     FileNotFoundError
         If there is no such model.
     MemoryError
-        If the memory is not enough for a single one, on the CPU either.
+        If the memory is not enough for a single window, not even on the CPU.
 
     Warns
     -----

@@ -81,7 +81,7 @@ class SolverReport:
         Why the answer should not be trusted, in words; empty where nothing speaks against it.
     domain_score : float
         0 inside the model's training domain. Outside, how far the farthest quantity lies beyond
-        its range: in octaves (channels, samples) or in units of 10 dB (signal-to-noise ratio).
+        its range: in octaves (channels) or in units of 10 dB (signal-to-noise ratio).
     ch_names : tuple of str
         The channels that were localised; empty where they were not noted.
     """

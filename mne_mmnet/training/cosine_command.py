@@ -13,9 +13,7 @@ from ..network import CosineConfig
 from ..simulation import (
     Dataset,
     HeadArchive,
-    NeuralMassConfig,
     PeopleVariety,
-    SereegaConfig,
     SimulationConfig,
 )
 from ..weights import read_model, save_model
@@ -26,10 +24,8 @@ from .bilevel_config import BilevelConfig
 from .command import VALIDATION_PEOPLE, VALIDATION_SEED, read_people
 from .people_samples import PeopleStream
 from .provenance import list_versions, name_of, write_command
-from .samples import AlternatingStream, MontageStream
+from .samples import CHUNK, N_CHUNKS, SOURCES, AlternatingStream, mix_montages
 
-_SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
-_CHUNK, _N_CHUNKS = 64, 15_000
 _SEED, _VALIDATION_SEED = 21, 22
 
 
@@ -47,8 +43,8 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
     parser = argparse.ArgumentParser(
         prog=prog,
         description="Train the cosine route's network with random montages. Interrupted runs "
-        "resume: start the same command again. Without --budget the schedule is the paper's, for "
-        "a GPU.",
+        "resume: start the same command again. Without --budget or --gpu-budget the schedule is "
+        "the paper's, for a GPU.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     parser.add_argument("--out", type=Path, default=Path("checkpoints"), help="run directory")
@@ -84,7 +80,7 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
     )
     parser.add_argument("--metric", choices=("structured", "diagonal"), default="structured")
     parser.add_argument(
-        "--sources", nargs="+", choices=tuple(_SOURCES), default=list(_SOURCES), help="simulators"
+        "--sources", nargs="+", choices=tuple(SOURCES), default=list(SOURCES), help="simulators"
     )
     parser.add_argument(
         "--superpose", action="store_true", help="half of the training recordings are sums of two"
@@ -155,7 +151,7 @@ def _make_stream(args, archive, config, seed, n_samples, device):
     if args.people is not None:
         streams = [
             PeopleStream(
-                Dataset(kind, _SOURCES[kind], seed, n_samples, _CHUNK),
+                Dataset(kind, SOURCES[kind], seed, n_samples, CHUNK),
                 config.batch_size,
                 archive,
                 _simulation(args),
@@ -166,21 +162,9 @@ def _make_stream(args, archive, config, seed, n_samples, device):
             for kind in args.sources
         ]
         return AlternatingStream(streams)
-    heads = tuple(range(len(archive.gains)))
-    streams = [
-        MontageStream(
-            Dataset(kind, _SOURCES[kind], seed, n_samples, _CHUNK, max(args.snr_db), heads),
-            config.batch_size,
-            archive,
-            n_channels=tuple(args.n_channels),
-            snr_db=tuple(args.snr_db),
-            crop=config.crop,
-            seed=seed,
-            device=device,
-        )
-        for kind in args.sources
-    ]
-    return AlternatingStream(streams)
+    options = dict(n_channels=tuple(args.n_channels), snr_db=tuple(args.snr_db))
+    options |= dict(crop=config.crop, device=device)
+    return mix_montages(args.sources, seed, n_samples, config.batch_size, archive, **options)
 
 
 def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progress=None):
@@ -217,11 +201,11 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
     torch.set_num_threads(1 if args.budget else torch.get_num_threads())
     # processes that simulate ahead do so without the device
     place = "cpu" if args.workers else args.device
-    stream = _make_stream(args, archive, config, _SEED, _CHUNK * _N_CHUNKS, place)
+    stream = _make_stream(args, archive, config, _SEED, CHUNK * N_CHUNKS, place)
     if args.superpose:
         stream = AugmentedStream(stream, _SEED)
     validation = _make_stream(
-        args, others, replace(config, seed=1), _VALIDATION_SEED, 10 * _CHUNK, args.device
+        args, others, replace(config, seed=1), _VALIDATION_SEED, 10 * CHUNK, args.device
     )
     run = partial(train_bilevel, device=args.device, progress=progress)
     if args.workers:

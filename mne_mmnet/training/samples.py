@@ -5,8 +5,19 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from ..simulation import SimulatedSources, average_reference_basis, draw_montage
+from ..simulation import (
+    Dataset,
+    NeuralMassConfig,
+    SereegaConfig,
+    SimulatedSources,
+    average_reference_basis,
+    draw_montage,
+)
 from ..solver import CosineModel
+
+# of the recordings that weights for any montage are trained on
+SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
+CHUNK, N_CHUNKS = 64, 15_000
 
 
 class Batch(NamedTuple):
@@ -15,9 +26,9 @@ class Batch(NamedTuple):
     Parameters
     ----------
     model : CosineModel
-        Of the standard head, whatever head made the data.
+        To invert with: of the standard head, or for people of one drawn for the batch.
     data : torch.Tensor of shape (n_batch, n_channels − 1, n_times)
-        Noisy recordings, average-referenced.
+        Noisy recordings, average-referenced, whitened where a covariance is known.
     currents : torch.Tensor of shape (n_batch, n_sources, n_times)
         What made them.
     """
@@ -175,3 +186,30 @@ class AlternatingStream:
         """Make one batch (see :meth:`SampleStream.batch`)."""
         which = k % len(self.streams)
         return self.streams[which].batch(k // len(self.streams))
+
+
+def mix_montages(kinds, seed, n_samples, batch_size, archive, *, snr_db, **options):
+    """Make a stream of several kinds of sources in turn, with random electrodes.
+
+    Parameters
+    ----------
+    kinds : iterable of str
+        Keys of ``SOURCES``.
+    seed, n_samples : int
+        Of each kind's recordings, and of the montages.
+    batch_size, archive
+        As for :class:`SampleStream`.
+    snr_db : tuple of float
+        Range of signal-to-noise ratios.
+    **options
+        As for :class:`MontageStream`.
+
+    Returns
+    -------
+    stream : AlternatingStream
+        Batches.
+    """
+    heads = tuple(range(len(archive.gains)))
+    sets = [Dataset(k, SOURCES[k], seed, n_samples, CHUNK, max(snr_db), heads) for k in kinds]
+    options |= dict(snr_db=snr_db, seed=seed)
+    return AlternatingStream([MontageStream(one, batch_size, archive, **options) for one in sets])

@@ -8,13 +8,11 @@ import numpy as np
 import torch
 
 from ...baselines import CosineMMNet
-from ...simulation import Dataset, NeuralMassConfig, SereegaConfig, perturb_heads
+from ...simulation import perturb_heads
 from ..bilevel import train_bilevel
 from ..bilevel_config import BilevelConfig
-from ..samples import AlternatingStream, MontageStream
+from ..samples import CHUNK, N_CHUNKS, SOURCES, mix_montages
 
-_SOURCES = {"sereega": SereegaConfig(), "neural_mass": NeuralMassConfig()}
-_CHUNK, _N_CHUNKS = 64, 15_000
 _SNR_DB = (0.0, 15.0)
 _N_HEADS = 8
 
@@ -58,28 +56,14 @@ def tune_cosine(network, archive, minutes, directory, *, seed=0, device="cpu", p
 
     def stream(purpose, n_samples):
         heads = perturb_heads(archive, _N_HEADS, np.random.default_rng([seed, purpose]))
-        return AlternatingStream(
-            [
-                MontageStream(
-                    Dataset(
-                        kind, source, purpose, n_samples, _CHUNK, max(_SNR_DB), range(_N_HEADS)
-                    ),
-                    config.batch_size,
-                    heads,
-                    n_channels=(min(16, n_channels), n_channels),
-                    snr_db=_SNR_DB,
-                    crop=config.crop,
-                    seed=purpose,
-                    device=device,
-                )
-                for kind, source in _SOURCES.items()
-            ]
-        )
+        options = dict(n_channels=(min(16, n_channels), n_channels), snr_db=_SNR_DB)
+        options |= dict(crop=config.crop, device=device)
+        return mix_montages(SOURCES, purpose, n_samples, config.batch_size, heads, **options)
 
     history = train_bilevel(
         estimator,
-        stream(2 * seed + 1, _CHUNK * _N_CHUNKS),
-        stream(2 * seed + 2, 10 * _CHUNK),
+        stream(2 * seed + 1, CHUNK * N_CHUNKS),
+        stream(2 * seed + 2, 10 * CHUNK),
         config,
         directory,
         device=device,

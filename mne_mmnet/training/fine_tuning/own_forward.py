@@ -42,7 +42,8 @@ def fine_tune(
     Recordings are simulated on perturbations of the lead field (electrodes, skull, source places
     and gains, smoothly) and inverted with the lead field itself, as real ones will be. Other
     perturbations are held out: to stop early, and, others again, to compare old and new weights.
-    If the new ones are not better there for certain (95 %% interval), the old ones are returned.
+    If the new ones are not better there for certain (95 %% interval), the old ones are returned;
+    new ones of ``mmnet-cosine`` are not compared.
 
     Parameters
     ----------
