@@ -8,6 +8,7 @@ import numpy as np
 
 import mne_mmnet
 from mne_cases import montage_info, normal_gain
+from mne_mmnet._mne import COLIN27_1005
 
 NAMES = (
     "Fp1 Fp2 F7 F3 Fz F4 F8 FC5 FC1 FC2 FC6 T7 C3 Cz C4 T8 CP5 CP1 CP2 CP6 P7 P3 Pz P4 P8 PO3 "
@@ -17,7 +18,7 @@ LEFT = 45
 
 
 @functools.cache
-def head(montage="colin27_1005", names=tuple(NAMES)):
+def head(montage=COLIN27_1005, names=tuple(NAMES)):
     """Info, forward solution and lead field along the normals; cached, so copy before changes."""
     info = montage_info(montage, names, 500.0)
     fwd = mne_mmnet.make_template_forward(info, verbose="error")

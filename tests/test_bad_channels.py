@@ -12,6 +12,7 @@ import template_cases as cases
 from mne_cases import montage_info, normal_gain
 from mne_mmnet import make_template_forward
 from mne_mmnet.inverse.neighbours import ChannelModel
+from mne_mmnet.simulation.electrodes import TEN_TEN
 
 
 def _spoil(what, data, row, rng):
@@ -397,12 +398,12 @@ def test_names_in_another_case_are_said():
 
 def test_eight_electrodes():
     names = "Fp1 Fp2 C3 C4 P7 P8 O1 O2".split()
-    info = montage_info("colin27_1020", names)
+    info = montage_info(TEN_TEN, names)
     evoked = cases.referenced(np.eye(8) * 1e-6, info)
     fwd = make_template_forward(info, "oct3", verbose="error")
     with pytest.raises(ValueError, match="8 EEG channels are 7 with the average reference; at l"):
         mne_mmnet.apply_mmnet_inverse(evoked, fwd)
-    info = montage_info("colin27_1020", [*names, "Cz"])
+    info = montage_info(TEN_TEN, [*names, "Cz"])
     fwd = make_template_forward(info, "oct3", verbose="error")
     assert mne_mmnet.make_mmnet_operator(info, fwd, verbose="error").prepared.n_rank == 8
 

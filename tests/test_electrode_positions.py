@@ -15,6 +15,7 @@ import template_cases as cases
 from mne_cases import montage_info
 from mne_mmnet import make_template_forward
 from mne_mmnet._mne import (
+    COLIN27_1005,
     doubt_electrodes,
     doubt_positions,
     electrode_positions,
@@ -72,7 +73,7 @@ def _moved(info, move):
     return info
 
 
-@pytest.mark.parametrize("montage", ["colin27_1005", "biosemi64", "GSN-HydroCel-128", "mgh60"])
+@pytest.mark.parametrize("montage", [COLIN27_1005, "biosemi64", "GSN-HydroCel-128", "mgh60"])
 @pytest.mark.parametrize("jitter", [0.0, 2e-3])
 @pytest.mark.parametrize(("kind", "name"), ALL_MOVES)
 def test_kinds_are_told_apart(kind, name, jitter, montage, rng):

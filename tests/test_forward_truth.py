@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 import mne_mmnet
 import template_cases as cases
 from benchmark_cases import benchmark_modules
+from mne_mmnet._mne import COLIN27_1005
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.template import make_template_bem
 
@@ -84,13 +85,13 @@ def test_conductivities_are_the_templates(truth):
 
 
 @pytest.mark.parametrize("loose", [None, 0.0, 1.0])
-@pytest.mark.parametrize("montage", ["colin27_1005", "biosemi64", "GSN-HydroCel-128"])
+@pytest.mark.parametrize("montage", [COLIN27_1005, "biosemi64", "GSN-HydroCel-128"])
 def test_single_sources_without_noise(montage, loose):
     """From the crowns of gyri to the insula: mostly the place itself, and always its region.
 
     Where it is not the place, it is a neighbour at 5 to 9 mm, or across a sulcus.
     """
-    names = tuple(cases.NAMES) if montage == "colin27_1005" else None
+    names = tuple(cases.NAMES) if montage == COLIN27_1005 else None
     info, fwd, lead = cases.head(montage, names)
     places = 1e3 * fwd["source_rr"]
     electrodes = np.array([channel["loc"][:3] for channel in fwd["info"]["chs"]])
@@ -105,7 +106,7 @@ def test_single_sources_without_noise(montage, loose):
         strongest = regions.strongest(np.sqrt(np.mean(stc.data**2, axis=1))[:, np.newaxis])[0]
         centres.append(np.linalg.norm(places[strongest] - places[source]))
     # 30 electrodes and any orientation: less is known than is asked for
-    least = 0.6 if montage == "colin27_1005" else 0.75
+    least = 0.6 if montage == COLIN27_1005 else 0.75
     assert np.mean(np.array(peaks) == 0) >= least, peaks
     assert max(peaks) < 25
     assert max(centres) <= regions.radius, centres

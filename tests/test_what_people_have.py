@@ -20,7 +20,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 import mne_mmnet
 import template_cases as cases
 from mne_mmnet._cli import main
-from mne_mmnet._mne import find_other_types
+from mne_mmnet._mne import COLIN27_1005, FSAVERAGE_1005, find_other_types
 from mne_mmnet.recordings.averages import Averaging, name_places, read_average
 from mne_mmnet.recordings.files import read_file
 from mne_mmnet.report.places import Places
@@ -175,9 +175,9 @@ def test_other_formats(kind, raw, tmp_path, capsys):
     assert evoked.nave == 6
     with pytest.raises(ValueError, match="raw recording"):
         read_average(path)
-    options = ["--events", event, "--montage", "fsaverage_1005", "--out", str(tmp_path)]
+    options = ["--events", event, "--montage", FSAVERAGE_1005, "--out", str(tmp_path)]
     assert main(["localize", str(path), *options]) == 0
-    assert "Electrode positions of fsaverage_1005 for 30 channels" in capsys.readouterr().out
+    assert f"Electrode positions of {FSAVERAGE_1005} for 30 channels" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["x.edf", "x.set", "x.avr", "x.mff", "x.fif", "x.txt", "x.EEG"])
@@ -235,7 +235,7 @@ def test_a_batch_goes_by_all_files_of_a_recording(raw, tmp_path, capsys):
     signals = path.with_suffix(".eeg")
     whole = signals.read_bytes()
     signals.write_bytes(whole[: len(whole) // 2])
-    command = ["batch", str(path), "--events", "left", "--montage", "fsaverage_1005"]
+    command = ["batch", str(path), "--events", "left", "--montage", FSAVERAGE_1005]
     command += ["--tmin", "0", "--tmax", "0.1", "--out", str(tmp_path / "out")]
     main(command)
     said = capsys.readouterr().out
@@ -262,8 +262,8 @@ def test_no_positions_in_the_file(raw, tmp_path, capsys):
     epochs.save(tmp_path / "x-epo.fif", verbose="error")
     command = ["localize", str(tmp_path / "x-epo.fif"), "--out", str(tmp_path)]
     assert main(command) == 2
-    assert "--montage fsaverage_1005" in capsys.readouterr().err
-    assert main([*command, "--montage", "colin27_1005"]) == 0
+    assert f"--montage {FSAVERAGE_1005}" in capsys.readouterr().err
+    assert main([*command, "--montage", COLIN27_1005]) == 0
     capsys.readouterr()
     assert main([*command, "--montage", "no-such"]) == 2
     assert "There is no montage 'no-such'" in capsys.readouterr().err
@@ -486,7 +486,7 @@ def test_clean_simulations_raise_no_concern():
     """40 of the 200 of ``benchmarks/faults.py``: at most 2 % may."""
     n_concerns = 0
     for number in range(40):
-        montage, names = (("biosemi64", None), ("colin27_1005", tuple(cases.NAMES)))[number % 2]
+        montage, names = (("biosemi64", None), (COLIN27_1005, tuple(cases.NAMES)))[number % 2]
         info, fwd, lead = cases.head(montage, names)
         evoked = cases.make_response(info, lead, (31 * number) % lead.shape[1], seed=number)
         with warnings.catch_warnings():

@@ -37,6 +37,8 @@ from .head import HeadKind as HeadKind
 from .head import describe_head as describe_head
 from .head import resolve_head as resolve_head
 from .head import template_scales as template_scales
+from .landmarks import COLIN27_1005 as COLIN27_1005
+from .landmarks import FSAVERAGE_1005 as FSAVERAGE_1005
 from .landmarks import head_to_template as head_to_template
 from .landmarks import plain_name as plain_name
 from .landmarks import template_scalp as template_scalp

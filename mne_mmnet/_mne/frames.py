@@ -12,7 +12,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from .electrodes import MIN_ELECTRODES, find_copied, fit_similarity, montages_of
-from .landmarks import known_places, scalp_tree
+from .landmarks import FSAVERAGE_1005, known_places, scalp_tree
 from .words import summarize_names
 
 # m: half of the electrodes of any cap lie between these distances from the origin of the head
@@ -35,9 +35,8 @@ _LEAST_NAMED, _LEAST_NAMELESS = 5, 16
 # a turned cloud must fit the scalp so much better, and the cloud itself fit as badly (m)
 _TURNED_GAIN, _TURNED_LEAST = 1.3, 0.008
 _REMEDY = (
-    "Set positions by name, with set_montage('colin27_1005') or 'fsaverage_1005' for 10-20 and "
-    "10-05 names, or digitise nasion and ears with the electrodes and read them with their "
-    "fiducials"
+    f"Set positions by name, with set_montage({FSAVERAGE_1005!r}) for 10-20 and 10-05 names, or "
+    "digitise nasion and ears with the electrodes and read them with their fiducials"
 )
 
 

@@ -48,6 +48,12 @@ def scalp_tree():
     return cKDTree(template_scalp()[0])
 
 
+_KNOWN = mne.channels.get_builtin_montages()
+# MNE 1.13 put the 10-05 system on fsaverage's scalp, and renamed that on colin27's
+COLIN27_1005 = "colin27_1005" if "colin27_1005" in _KNOWN else "standard_1005"
+FSAVERAGE_1005 = "fsaverage_1005" if "fsaverage_1005" in _KNOWN else COLIN27_1005
+
+
 @functools.cache
 def ten_five_places():
     """Find the electrodes of the 10-05 system on the template.
@@ -60,8 +66,8 @@ def ten_five_places():
         Whether they were placed on this very scalp (MNE 1.13 on); else they are colin27's, a
         centimetre off.
     """
-    exact = "fsaverage_1005" in mne.channels.get_builtin_montages()
-    montage = mne.channels.make_standard_montage("fsaverage_1005" if exact else "standard_1005")
+    exact = FSAVERAGE_1005 != COLIN27_1005
+    montage = mne.channels.make_standard_montage(FSAVERAGE_1005)
     found = montage.get_positions()["ch_pos"]
     if exact:  # its coordinates are fsaverage's own, so that fiducials play no part
         names = list(found)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import mne
 
 from .._mne import (
+    FSAVERAGE_1005,
     check_reference,
     electrode_positions,
     find_other_types,
@@ -388,6 +389,6 @@ def say_unplaced(evoked):
         return ""
     return (
         f"No EEG channel has a position ({summarize_names(names)}). Give them those of a "
-        "montage: --montage fsaverage_1005 for 10-20 and 10-05 names, --montage with a cap's "
+        f"montage: --montage {FSAVERAGE_1005} for 10-20 and 10-05 names, --montage with a cap's "
         "name or a file of positions else; or set_montage before saving."
     )

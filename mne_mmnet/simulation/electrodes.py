@@ -4,15 +4,10 @@ import mne
 import numpy as np
 from scipy.spatial import cKDTree
 
-# MNE 1.13 renamed the first one
-_MONTAGES = (
-    "colin27_1005" if "colin27_1005" in mne.channels.get_builtin_montages() else "standard_1005",
-    "biosemi256",
-    "GSN-HydroCel-256",
-)
-TEN_TEN = (
-    "colin27_1020" if "colin27_1020" in mne.channels.get_builtin_montages() else "standard_1020"
-)
+from .._mne import COLIN27_1005
+
+_MONTAGES = (COLIN27_1005, "biosemi256", "GSN-HydroCel-256")
+TEN_TEN = COLIN27_1005.replace("1005", "1020")
 # older names of T7, T8, P7 and P8: the same places
 _ALIASES = ("T3", "T4", "T5", "T6")
 
