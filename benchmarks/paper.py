@@ -247,6 +247,9 @@ def main():
     parser.add_argument("--n-samples", type=int, default=512, help="recordings a test set")
     parser.add_argument("--n-others", type=int, help="of those that are not of unseen heads")
     parser.add_argument("--lead-fields", nargs="+", default=HEADS, choices=HEADS, help="tested on")
+    parser.add_argument(
+        "--other-data", action="store_true", help="test on other data than in training only"
+    )
     parser.add_argument("--root", type=Path, default=Path("paper-runs"), help="weights, scores")
     parser.add_argument("--heads", type=Path, help="lead fields (default: in the cache)")
     parser.add_argument("--people", type=Path, help="other people's (default: in the cache)")
@@ -269,6 +272,7 @@ def main():
         for condition in conditions(args.lead_fields)
         for name in (*ESTIMATORS, *CLASSICAL)
         for kind in (KINDS if name in ESTIMATORS else (None,))
+        if not (args.other_data and kind == condition[0])
     ]
     plans = (training,) if args.train_only else (testing,) if args.test_only else None
     if not args.train_only and "people" in args.lead_fields:
@@ -291,6 +295,7 @@ def main():
     others = f" --n-others {args.n_others}" if args.n_others else ""
     if tuple(args.lead_fields) != HEADS:
         others += f" --lead-fields {' '.join(args.lead_fields)}"
+    others += " --other-data" * args.other_data
     comment = (
         f"python benchmarks/paper.py {plan} --n-samples {args.n_samples}{others}; "
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores of {platform.machine()}, "
