@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose
 from scipy.spatial.transform import Rotation
 
 import mne_cases as cases
+import mne_mmnet
 from mne_mmnet import fetch_template
 from mne_mmnet._mne import (
     HeadKind,
@@ -228,3 +229,15 @@ def test_resolve(template_src):
             resolve_head(wrong, info, fwd)
     with pytest.raises(TypeError, match="fwd must be"):
         describe_head(info, info)
+
+
+def test_a_fitted_drawing_with_channels_gone_or_in_another_order():
+    """What a cap was copied from is seen by names, of whatever channels there are."""
+    montage = "mgh60"
+    info = cases.montage_info(montage)
+    fwd = mne_mmnet.make_template_forward(info, "ico2")
+    assert describe_head(info, fwd).montage == montage
+    some = np.random.default_rng(0).permutation(len(info["ch_names"]))[:-9]
+    fewer = cases.montage_info(montage, [info["ch_names"][k] for k in some])
+    found = describe_head(fewer, fwd)
+    assert (found.kind, found.electrodes, found.montage) == ("template", "nominal", montage)

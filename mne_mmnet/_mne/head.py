@@ -7,7 +7,7 @@ import numpy as np
 from mne.utils import _check_option, _validate_type
 
 from .electrodes import electrode_positions, find_nominal
-from .placement import head_positions, place_electrodes
+from .placement import head_positions
 from .spaces import TEMPLATES
 
 HEADS = ("auto", "own", "template")
@@ -115,13 +115,19 @@ def describe_head(info, fwd):
 
 
 def _drawing(info, names, positions):
-    """Montage that a cap was copied from before it was fitted to the template's scalp."""
+    """Montage that a cap was copied from before it was fitted to the template's scalp.
+
+    The fit is affine, and was made with all electrodes: some may be gone since, or reordered.
+    """
     own_names, own, _ = head_positions(info, set(names))
-    if own_names != names:
+    montage = find_nominal(own_names, own)
+    if montage in (None, "few"):
         return None
-    placed = place_electrodes(own_names, own)
-    near = np.linalg.norm(placed.positions - positions, axis=1).max() < _SAME_PLACE
-    return placed.montage if placed.how == "fitted" and near else None
+    placed = positions[[names.index(name) for name in own_names]]
+    design = np.column_stack([own, np.ones(len(own))])
+    affine, *_ = np.linalg.lstsq(design, placed, rcond=None)
+    near = np.linalg.norm(design @ affine - placed, axis=1).max() < _SAME_PLACE
+    return montage if near else None
 
 
 def template_scales(src):
