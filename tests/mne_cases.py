@@ -12,6 +12,10 @@ SPHERE = mne.make_sphere_model(
     (0.0, 0.0, 0.04), 0.095, relative_radii=(0.9, 0.92, 0.97, 1.0), verbose=False
 )
 SUBJECT = "twoballs"
+# names of montages, sources outside of spheres, keywords and MEG helmets
+needs_mne_113 = pytest.mark.skipif(
+    "fsaverage_1005" not in mne.channels.get_builtin_montages(), reason="needs MNE 1.13"
+)
 # of each kind of source space the classes of estimates: one number a source, and vectors
 CLASSES = {
     "surface": (mne.SourceEstimate, mne.VectorSourceEstimate),

@@ -8,6 +8,7 @@ import pytest
 
 import mne_mmnet
 from benchmark_cases import FOLDER, benchmark_modules, coarse_heads, optional
+from mne_cases import needs_mne_113
 
 pytestmark = pytest.mark.xdist_group("benchmarks")
 PEOPLE = ["--people", "2", "--montages", "10-20"]
@@ -106,6 +107,7 @@ def options(name, folder, out):
     return [*words, "--folder", str(folder / "people")] if on_people else words
 
 
+@needs_mne_113
 @pytest.mark.parametrize("name", RUNS)
 @pytest.mark.filterwarnings("ignore")
 def test_runs(name, folder, tmp_path, monkeypatch, capsys):

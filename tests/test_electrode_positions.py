@@ -12,7 +12,7 @@ from numpy.testing import assert_allclose
 
 import mne_mmnet
 import template_cases as cases
-from mne_cases import montage_info
+from mne_cases import montage_info, needs_mne_113
 from mne_mmnet import make_template_forward
 from mne_mmnet._mne import (
     COLIN27_1005,
@@ -23,9 +23,6 @@ from mne_mmnet._mne import (
     place_electrodes,
 )
 
-needs_places = pytest.mark.skipif(
-    "fsaverage_1005" not in mne.channels.get_builtin_montages(), reason="needs MNE 1.13"
-)
 MONTAGES = mne.channels.get_builtin_montages()
 
 
@@ -231,7 +228,7 @@ def test_right_input_has_no_concern():
     assert cases.miss(stc, fwd) < 10
 
 
-@needs_places
+@needs_mne_113
 @pytest.mark.parametrize("montage", ["biosemi64", "easycap-M1", "brainproducts-RNP-BA-128"])
 def test_names_are_placed_on_the_template(montage):
     """Dipoles at the places of fsaverage_1005, inverted with a drawing's positions."""
@@ -274,7 +271,7 @@ def test_digitised_electrodes_are_kept(rng):
     assert_allclose(electrode_positions(fwd["info"])[1], electrode_positions(info)[1])
 
 
-@needs_places
+@needs_mne_113
 @pytest.mark.filterwarnings("ignore:Fiducial point nasion not found")
 @pytest.mark.parametrize("frame", ["mri", "mni_tal"])
 def test_positions_in_template_coordinates(frame):
@@ -314,6 +311,7 @@ def test_forward_solution_of_another_cap(rng):
     assert "12 mm (median)" in concern
 
 
+@needs_mne_113
 def test_sphere_keeps_the_occipital_cortex():
     info, fwd, _ = cases.head()
     sphere = mne.make_sphere_model((0, 0, 0.04), 0.095, verbose="error")
