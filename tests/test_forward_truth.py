@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 import mne_mmnet
 import template_cases as cases
 from benchmark_cases import benchmark_modules
+from mne_cases import needs_mne_113
 from mne_mmnet._mne import COLIN27_1005
 from mne_mmnet.dictionary.regions import Regions
 from mne_mmnet.template import make_template_bem
@@ -84,6 +85,7 @@ def test_conductivities_are_the_templates(truth):
     assert_allclose([found[1], found[3], found[4]], truth.SIGMAS, rtol=1e-6)
 
 
+@needs_mne_113
 @pytest.mark.parametrize("loose", [None, 0.0, 1.0])
 @pytest.mark.parametrize("montage", [COLIN27_1005, "biosemi64", "GSN-HydroCel-128"])
 def test_single_sources_without_noise(montage, loose):

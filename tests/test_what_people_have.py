@@ -19,6 +19,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 
 import mne_mmnet
 import template_cases as cases
+from mne_cases import needs_mne_113
 from mne_mmnet._cli import main
 from mne_mmnet._mne import COLIN27_1005, FSAVERAGE_1005, find_other_types
 from mne_mmnet.recordings.averages import Averaging, name_places, read_average
@@ -269,6 +270,7 @@ def test_no_positions_in_the_file(raw, tmp_path, capsys):
     assert "There is no montage 'no-such'" in capsys.readouterr().err
 
 
+@needs_mne_113
 def test_a_batch_keeps_what_is_said_of_a_montage(tmp_path, capsys):
     info, _, lead = cases.head()
     info = info.copy()
