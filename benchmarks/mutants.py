@@ -83,8 +83,7 @@ def find_mutants(folder):
     """State of every mutant."""
     lines = call("mutmut", "results", "--all", "true", cwd=folder).splitlines()
     pairs = (line.strip().rsplit(": ", 1) for line in lines if ": " in line)
-    found = {name: state for name, state in pairs if "__mutmut_" in name}
-    return {name: state for name, state in found.items() if state != "not checked"}
+    return {name: state for name, state in pairs if "__mutmut_" in name and state != "not checked"}
 
 
 def show(folder, name):

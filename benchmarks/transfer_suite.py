@@ -31,6 +31,7 @@ import mne_mmnet
 from mne_mmnet._mne import source_graph
 from mne_mmnet._support.files import whole_file
 from mne_mmnet.dictionary.patches import PatchScale
+from mne_mmnet.simulation.electrodes import TEN_TEN
 from mne_mmnet.simulation.grids import gather_matrix, join_grids
 from mne_mmnet.template.surfaces import distance_to_surface
 
@@ -83,11 +84,8 @@ def montage_info(montage, sfreq=SFREQ):
     """Electrodes of a montage; ``"10-20"`` has 19."""
     if montage != "10-20":
         return make_info(montage, sfreq)
-    # renamed in MNE 1.13; the places are the same
-    known = mne.channels.get_builtin_montages()
-    name = "colin27_1020" if "colin27_1020" in known else "standard_1020"
     info = mne.create_info(list(_TEN_TWENTY), sfreq, "eeg")
-    info.set_montage(mne.channels.make_standard_montage(name))
+    info.set_montage(mne.channels.make_standard_montage(TEN_TEN))
     return info
 
 

@@ -50,3 +50,12 @@ def coarse_heads():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(surfaces, "reshape_skull", lambda surfs, _, t: reshape(surfs, 2, t))
         yield patch
+
+
+def check_table(path, name):
+    """First line and header of a table that a benchmark wrote: how it was made, and no path."""
+    first, header, *rows = path.read_text(encoding="utf-8").splitlines()
+    assert first.startswith(f"# python benchmarks/{name}.py ")
+    assert str(path.parent.parent) not in first  # no path of a machine
+    assert rows
+    return first, header

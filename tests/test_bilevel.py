@@ -119,8 +119,9 @@ def test_every_estimator(name, archive):
         alone = estimator(batch.model, batch.data[2:3])
         # the unit of the data changes the estimate's direction for none of them
         louder = estimator(batch.model, 1e3 * batch.data)
-    # of order one; what rounding does to twenty steps differs from processor to processor
-    torch.testing.assert_close(alone[0], together[2], rtol=1e-3, atol=2e-3)
+    # of order one; what rounding does to a learned start's steps differs between processors
+    loss = 2e-3 if name in ("mmnet+", "mmnet-anchored") else 1e-4
+    torch.testing.assert_close(alone[0], together[2], rtol=1e-3, atol=loss)
     assert cosine(louder, together).min() > 0.999
 
 
