@@ -33,7 +33,8 @@ NOISES = {"white": 0.0, "brain": 0.5}
 HEADS = ("same", "unseen", "people")
 # other λ and K at use than in training, as validation recordings of the own kind have it: cosine
 # of mmnet-anchored with λ = 1, K = 4: SEREEGA 0.8040, neural masses 0.7364; here 0.8048, 0.7379
-AT_USE = {name: dict(weight=0.1, n_steps=20) for name in ("mmnet-anchored", "mmnet+")}
+_ANCHORED = ("mmnet-anchored", "mmnet+", "mmnet-recurrent+")
+AT_USE = {name: dict(weight=0.1, n_steps=20) for name in _ANCHORED}
 # files with a run's weights: of training itself, and what paper_export.py makes of it
 _WEIGHTS = ("checkpoint.pt", "best.pt")
 N_TRAINING = 15_000 * CHUNK_SIZE  # made on the fly: no run reaches the end

@@ -74,6 +74,9 @@ def small(name, model):
         "mmnet-anchored": lambda: CosineMMNet(
             CosineConfig(**shape, **wide, start_width=10, anchored=True)
         ),
+        "mmnet-recurrent+": lambda: CosineMMNet(
+            CosineConfig(**shape, **wide, start_width=10, recurrent_start=True, anchored=True)
+        ),
         "mmnet-start": lambda: CosineMMNet(CosineConfig(**shape, **wide, start_width=10)),
         "mmnet-dilated": lambda: CosineMMNet(CosineConfig(**shape, **wide)),
         "unrolling": lambda: DeepUnrolling(model.start, width=8, n_steps=4),
@@ -85,7 +88,8 @@ def small(name, model):
     }
     # the same networks, trained otherwise
     makers |= {"mmnet+": makers["mmnet-anchored"]}
-    makers |= {f"{peer}+": makers[peer] for peer in ("unrolling", "4dvarnet", "lstm")}
+    peers = ("unrolling", "4dvarnet", "metacurvature", "modgrad", "lstm")
+    makers |= {f"{peer}+": makers[peer] for peer in peers}
     torch.manual_seed(0)
     return makers[name]()
 
@@ -116,12 +120,12 @@ def test_every_estimator(name, archive):
     with torch.no_grad():
         together = estimator(batch.model, batch.data)
         torch.testing.assert_close(estimator.estimate(batch.model, batch.data)[0], together)
-        alone = estimator(batch.model, batch.data[2:3])
+        # two steps: where Φ has kinks, what rounding does to more differs between processors
+        few = estimator(batch.model, batch.data, 2)
+        alone = estimator(batch.model, batch.data[2:3], 2)
         # the unit of the data changes the estimate's direction for none of them
         louder = estimator(batch.model, 1e3 * batch.data)
-    # of order one; what rounding does to a learned start's steps differs between processors
-    loss = 2e-3 if name in ("mmnet+", "mmnet-anchored") else 1e-4
-    torch.testing.assert_close(alone[0], together[2], rtol=1e-3, atol=loss)
+    torch.testing.assert_close(alone[0], few[2], rtol=1e-3, atol=1e-4)
     assert cosine(louder, together).min() > 0.999
 
 

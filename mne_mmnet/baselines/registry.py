@@ -16,9 +16,10 @@ def _sizes(model):
 
 
 # not the paper's: residual layers give Φ the context in time that direct networks have, a second
-# network of its kind improves the start, and the regulariser expects that start
+# network (of its kind, or recurrent) improves the start, and the regulariser expects that start
 _CONTEXT = (1, 2, 4, 8, 16)
 _PLUS = dict(dilations=_CONTEXT, start_width=256)
+_RECURRENT = dict(dilations=_CONTEXT, start_width=192, recurrent_start=True, anchored=True)
 
 
 def _make_mmnet(model, **shape):
@@ -37,6 +38,14 @@ def _make_fourdvarnet(model):
     return FourDVarNet(_sizes(model)[1])
 
 
+def _make_metacurvature(model):
+    return MetaCurvature(_sizes(model)[1])
+
+
+def _make_modgrad(model):
+    return ModGrad(_sizes(model)[1])
+
+
 def _make_lstm(model):
     return LSTMNet(*_sizes(model))
 
@@ -46,6 +55,7 @@ _MAKERS = {
     "mmnet": _make_mmnet,
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
     "mmnet+": _make_anchored,
+    "mmnet-recurrent+": lambda model: _make_mmnet(model, **_RECURRENT),
     # what of it helps: some of its parts alone, and elsewhere what fits there
     "mmnet-anchored": _make_anchored,
     "mmnet-start": lambda model: _make_mmnet(model, **_PLUS),
@@ -54,8 +64,10 @@ _MAKERS = {
     "unrolling+": _make_unrolling,
     "4dvarnet": _make_fourdvarnet,
     "4dvarnet+": _make_fourdvarnet,
-    "metacurvature": lambda model: MetaCurvature(_sizes(model)[1]),
-    "modgrad": lambda model: ModGrad(_sizes(model)[1]),
+    "metacurvature": _make_metacurvature,
+    "metacurvature+": _make_metacurvature,
+    "modgrad": _make_modgrad,
+    "modgrad+": _make_modgrad,
     "cnn": lambda model: ConvNet1D(*_sizes(model)),
     "lstm": _make_lstm,
     "lstm+": _make_lstm,
