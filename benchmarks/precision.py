@@ -46,6 +46,8 @@ from mne_mmnet.training import TrainingConfig, train
 REAL = Path(__file__).resolve().parents[2] / "shared" / "data"
 THREADS = (1, 2, 4)
 CONDITIONS = (1e2, 1e6, 1e8, 1e10, 1e12, 1e14)
+# montages of the estimates across threads, and windows of a batch so large that several are used
+GROUPS = (("biosemi32", 0), ("biosemi64", 32), ("biosemi128", 16))
 _N_CASES = 2  # a montage and SNR; of every other kind four times as many
 
 
@@ -216,9 +218,9 @@ def run_process(task, n_threads, path):
 
 
 def task_estimates():
-    """Estimates of single recordings, and of a batch so large that several threads are used."""
+    """Estimates of single recordings, and of batches."""
     found = []
-    for montage, n_batch in (("biosemi32", 0), ("biosemi64", 32), ("biosemi128", 16)):
+    for montage, n_batch in GROUPS:
         setup = Bench(montage, HEADS)
         cases = [draw_case(setup, snr_db, 0) for snr_db in SNRS_DB]
         found += [estimate(case.evoked, setup.fwd, case.noise_cov)[0] for case in cases]

@@ -55,7 +55,7 @@ def coarse_heads():
 def check_table(path, name):
     """First line and header of a table that a benchmark wrote: how it was made, and no path."""
     first, header, *rows = path.read_text(encoding="utf-8").splitlines()
-    assert first.startswith(f"# python benchmarks/{name}.py ")
+    assert first.startswith((f"# python benchmarks/{name}.py ", f"# python benchmarks/{name}.py;"))
     assert str(path.parent.parent) not in first  # no path of a machine
     assert rows
     return first, header

@@ -34,6 +34,7 @@ RUNS = {
     "amplitude": (["--n-dipoles", "2"], "amplitude"),
     "meg": (["--n-recordings", "2"], "meg"),
     "faults": ("--n-each 1 --n-pairs 1 --n-clean 2 --people 1".split(), "faults"),
+    "precision": (["--n-cases", "1"], "precision"),
     "finetune": (["--minutes", "0.02", "--n-batches", "2", "--cases", "child"], "finetune"),
 }
 
@@ -61,6 +62,7 @@ def _shorten(patch, folder):
     import one_model
     import people_run
     import people_suite
+    import precision
     import transfer_suite
 
     make = functools.partial(people_suite.People, fine="ico3", coarse="ico2", montages=["10-20"])
@@ -80,6 +82,14 @@ def _shorten(patch, folder):
     patch.setattr(filters_accuracy, "N_RECORDINGS", 1)
     for suite in (transfer_suite, limits_suite, one_model):
         patch.setattr(suite, "N_HEADS", 1)
+    patch.setattr(precision, "HEADS", folder / "transfer" / "heads")
+    patch.setattr(precision, "MONTAGES", ("biosemi64",))
+    patch.setattr(precision, "SNRS_DB", (5,))
+    patch.setattr(precision, "CONDITIONS", (1e14,))
+    patch.setattr(precision, "REAL", folder)  # none
+    # what other processes would answer, in which heads are those of the real run
+    patch.setattr(precision, "run_process", lambda task, *_: precision.TASKS[task]())
+    patch.setattr(precision, "GROUPS", (("biosemi64", 2),))
     patch.setattr(majorant, "SHOWN", (1, 2, 4))
     patch.setattr(majorant, "TARGETS", {"analytic": 4})
     patch.setattr(majorant, "_REFERENCE", 8)
@@ -101,8 +111,9 @@ def _shorten(patch, folder):
 
 def options(name, folder, out):
     """Where this run's files are, as the benchmark's own options."""
-    if name in ("amplitude", "meg", "finetune"):
-        return ["--out", str(out / f"{name}.csv")]
+    if name in ("amplitude", "meg", "finetune", "precision"):
+        suffix = "txt" if name == "precision" else "csv"
+        return ["--out", str(out / f"{name}.{suffix}")]
     if name == "faults":
         return ["--out", str(out)]
     words = ["--out", str(out), "--work", str(folder / name)]
