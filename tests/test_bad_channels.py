@@ -11,7 +11,7 @@ import mne_mmnet
 import template_cases as cases
 from mne_cases import montage_info, normal_gain
 from mne_mmnet import make_template_forward
-from mne_mmnet.inverse.neighbours import ChannelModel
+from mne_mmnet.inverse.check_neighbours import ChannelModel
 from mne_mmnet.simulation.electrodes import TEN_TEN
 
 
@@ -189,7 +189,7 @@ def test_two_exchanged_channels_are_named(pair, rng):
 
 def test_exchange_is_found_as_a_loop_would(rng):
     """The gain in closed form is that of data with two rows exchanged."""
-    from mne_mmnet.inverse.neighbours import _of_differences
+    from mne_mmnet.inverse.check_neighbours import _of_differences
 
     n = 7
     data, root = rng.standard_normal((n, 5)), rng.standard_normal((n, n))

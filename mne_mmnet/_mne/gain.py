@@ -9,18 +9,19 @@ from scipy import sparse
 
 from ..dictionary.lead_errors import deep_fields
 from .ch_types import doubt_types, refuse_other_types, units_of
-from .channels import count_channels, doubt_left_out, make_whitener, select_channels
-from .checks import (
+from .channels import count_channels, doubt_left_out, select_channels
+from .check_electrodes import doubt_electrodes
+from .check_input import (
     _KINDS,
     check_channel_axis,
     check_compensation,
     check_finite,
     resolve_loose,
 )
-from .doubts import doubt_electrodes
 from .graph import source_graph
 from .leadfield import check_gain, complete_forward
 from .match import match_channels
+from .whitener import make_whitener
 
 # whitened data whose squares can still be added up
 _LARGEST_DATA = 1e100
@@ -163,7 +164,7 @@ def prepare_forward(info, fwd, noise_cov=None, *, loose=None, rank=None, use_cps
         The noise covariance; MEG needs one. With None, EEG channels are only re-referenced and
         brought to one scale, and the noise level is left to the solver.
     loose : None | float | "evidence" | "auto" | dict
-        As in :func:`mne_mmnet._mne.checks.resolve_loose`.
+        As in :func:`mne_mmnet._mne.check_input.resolve_loose`.
     rank : None | "info" | "full" | dict
         Rank of the noise covariance, as in :func:`mne.cov.compute_whitener`.
     use_cps : bool

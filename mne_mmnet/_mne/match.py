@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from .checks import check_finite, check_reference, is_average_reference
+from .check_input import check_finite, check_reference, is_average_reference
 from .words import summarize_names
 
 # part of a projector's vector that may be left of it: MNE drops directions below 1 %

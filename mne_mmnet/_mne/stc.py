@@ -5,7 +5,7 @@ import numpy as np
 from mne.utils import _validate_type
 
 from .ch_types import units_of
-from .checks import check_finite, check_pick_ori
+from .check_input import check_finite, check_pick_ori
 from .spaces import TEMPLATES
 
 # (scalar, vector)

@@ -6,7 +6,7 @@ import numpy as np
 from mne.utils import logger
 
 from .._mne import warn
-from .channel_data import doubt_channels, doubt_rank
+from .check_channels import doubt_channels, doubt_rank
 
 # no cortical patch carries more; scalp potentials in µV taken for V give a million times too much
 _LARGEST_CURRENT = 5e-6  # A·m

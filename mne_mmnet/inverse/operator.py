@@ -22,9 +22,9 @@ from .._mne import (
     warn,
 )
 from ..weights import Model, ModelCard, read_model
+from .check_neighbours import ChannelModel
 from .concerns import outside, say_foreign, say_outside
 from .fallback import Fallback, prepare_route
-from .neighbours import ChannelModel
 from .routes import ROUTES, CosineRoute, EvidenceRoute
 from .solver_report import make_reports
 from .threads import fitting_threads, numpy_on_one_thread

@@ -12,7 +12,7 @@ from .._mne import (
 )
 from ..filters.channels import fit_filters
 from ..filters.readout import Readout
-from ..inverse.channel_data import doubt_channels
+from ..inverse.check_channels import doubt_channels
 from ..inverse.concerns import doubt_amplitude
 
 
