@@ -3,18 +3,17 @@
 import torch
 from torch import nn
 
-from ..network import Autoencoder, ConvLSTMCell
-from ..solver import unit_rms
-from .base import Estimator
+from ..network import ConvLSTMCell
+from .gradient import GradientDescent
 
 
-class FourDVarNet(Estimator):
+class FourDVarNet(GradientDescent):
     """Gradient solver whose steps come from a convolutional LSTM.
 
-        x ← x − [D ∗ ConvLSTM(ĝ)/(k + 1) + η (k + 1)/K · ĝ],   ĝ = ∇F(x)/rms ∇F(x), one sample each
+        x ← x − [D ∗ ConvLSTM(ĝ)/(k + 1) + η (k + 1)/K · ĝ]
 
     Fablet et al. 2021 (doi 10.1029/2021MS002572), with the step weights of their published solver
-    as DESIGN §7 gives them; F is the cosine objective.
+    as DESIGN §7 gives them; ĝ is the normalised gradient.
 
     Parameters
     ----------
@@ -33,28 +32,18 @@ class FourDVarNet(Estimator):
     def __init__(
         self, n_sources, width=128, hidden=96, kernel=3, dropout=0.1, rate=0.1, n_steps=10
     ):
-        super().__init__()
-        self.regulariser_ = Autoencoder(n_sources, width, kernel)
+        super().__init__(n_sources, width, kernel, n_steps)
         self.cell = ConvLSTMCell(n_sources, hidden, kernel)
         self.decode = nn.Conv1d(hidden, n_sources, 1)
         self.dropout = nn.Dropout(dropout)
         self.rate = nn.Parameter(torch.tensor(float(rate)))
-        self.n_steps = n_steps
 
-    @property
-    def regulariser(self):
-        """Φ."""
-        return self.regulariser_
+    def begin(self, x):
+        """Return the LSTM's first state."""
+        return self.cell.initial_state(x)
 
-    def iterates(self, model, data, n_steps=None):
-        """Yield the iterates (see :class:`Estimator`)."""
-        n_steps = self.n_steps if n_steps is None else n_steps
-        objective, x = self.objective(model, data)
-        state = self.cell.initial_state(x)
-        yield x
-        for k in range(n_steps):
-            gradient = unit_rms(objective.gradient(objective.evaluate(x)))
-            state = self.cell(gradient, state)
-            learned = self.decode(self.dropout(state[0]))
-            x = x - (learned / (k + 1) + self.rate * (k + 1) / n_steps * gradient)
-            yield x
+    def step(self, gradient, k, n_steps, state):
+        """Answer a gradient (see :class:`GradientDescent`)."""
+        state = self.cell(gradient, state)
+        learned = self.decode(self.dropout(state[0]))
+        return learned / (k + 1) + self.rate * (k + 1) / n_steps * gradient, state

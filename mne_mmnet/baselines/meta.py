@@ -4,12 +4,10 @@ import torch
 from torch import nn
 from torch.nn.functional import conv1d
 
-from ..network import Autoencoder
-from ..solver import unit_rms
-from .base import Estimator
+from .gradient import GradientDescent
 
 
-class _MetaDescent(Estimator):
+class _MetaDescent(GradientDescent):
     """Gradient descent on the cosine objective with a learned transform of the gradient.
 
     Parameters
@@ -25,30 +23,17 @@ class _MetaDescent(Estimator):
     """
 
     def __init__(self, n_sources, width=128, kernel=3, rate=0.3, n_steps=10):
-        super().__init__()
-        self.regulariser_ = Autoencoder(n_sources, width, kernel)
+        super().__init__(n_sources, width, kernel, n_steps)
         self.log_rate = nn.Parameter(torch.full((n_steps,), float(rate)).log())
-        self.n_steps = n_steps
-
-    @property
-    def regulariser(self):
-        """Φ."""
-        return self.regulariser_
 
     def transform(self, gradient):
         """Return the direction of the step, of the gradient's shape."""
         raise NotImplementedError
 
-    def iterates(self, model, data, n_steps=None):
-        """Yield the iterates (see :class:`Estimator`)."""
-        n_steps = self.n_steps if n_steps is None else n_steps
-        objective, x = self.objective(model, data)
-        yield x
-        for k in range(n_steps):
-            gradient = unit_rms(objective.gradient(objective.evaluate(x)))
-            rate = self.log_rate[min(k, self.n_steps - 1)].exp()
-            x = x - rate * self.transform(gradient)
-            yield x
+    def step(self, gradient, k, n_steps, state):
+        """Answer a gradient (see :class:`GradientDescent`)."""
+        rate = self.log_rate[min(k, self.n_steps - 1)].exp()
+        return rate * self.transform(gradient), state
 
 
 class MetaCurvature(_MetaDescent):
