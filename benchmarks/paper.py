@@ -14,7 +14,8 @@ budget (for a GPU); ``--test-only`` evaluates what was trained, methods without 
 
     python benchmarks/paper.py --test-only --root paper-runs --jobs 2   # paper.rst, resumable
 
-``--methods`` are those to train; tested is all that has weights in ``--root``. A part of the tests
+``--methods`` are those to train; tested is all that has weights in ``--root``, and what mmnet+'s
+descent makes of some peers' answers ("lstm+, then mmnet+"). A part of the tests
 (``--lead-fields unseen``) goes to a folder of its own with ``--out``. mmnet is what figures need.
 
 90 electrodes of the 10–10 system, template source space ico3 (1284 sources), noise at
@@ -56,10 +57,11 @@ from paper_scores import (
 from paper_setup import (
     HEADS,
     KINDS,
+    LEARNED,
     archive_of,
-    best_run,
     conditions,
     evaluation_set,
+    is_trained,
     load_one,
     read_heads,
     read_people,
@@ -114,7 +116,7 @@ def work(task):
 
 def trained(args, kind="sereega"):
     """Learned methods that have weights."""
-    return [name for name in ESTIMATORS if best_run(args.root, name, kind, missing_ok=True)]
+    return [name for name in LEARNED if is_trained(args.root, name, kind)]
 
 
 def measure_times(args):
@@ -270,8 +272,8 @@ def main():
     testing = [
         ("evaluate", name, kind, condition, args)
         for condition in conditions(args.lead_fields)
-        for name in (*ESTIMATORS, *CLASSICAL)
-        for kind in (KINDS if name in ESTIMATORS else (None,))
+        for name in (*LEARNED, *CLASSICAL)
+        for kind in (KINDS if name in LEARNED else (None,))
         if not (args.other_data and kind == condition[0])
     ]
     plans = (training,) if args.train_only else (testing,) if args.test_only else None

@@ -10,18 +10,21 @@ import numpy as np
 import torch
 from paper_setup import (
     KINDS,
+    LEARNED,
+    REFINED,
     SNR_DB,
     archive_of,
     best_run,
     conditions,
     evaluation_set,
+    is_trained,
     load_one,
     make_fwd,
     read_config,
     read_run,
+    run_directory,
 )
 
-from mne_mmnet.baselines import ESTIMATORS
 from mne_mmnet.metrics import confidence_interval, score
 from mne_mmnet.simulation import average_reference_basis
 from mne_mmnet.training import SampleStream
@@ -130,8 +133,11 @@ def scores_path(args, name, trained_on, condition):
     label = f"{'-'.join(condition)}-{n_recordings(args, condition)}.json"
     if trained_on is None:
         return args.root / f"{name}-scores" / label
-    directory = best_run(args.root, name, trained_on, missing_ok=True)
-    return None if directory is None else directory / "scores" / label
+    if not is_trained(args.root, name, trained_on):
+        return None
+    if name in REFINED:
+        return run_directory(args.root, name, trained_on) / "scores" / label
+    return best_run(args.root, name, trained_on) / "scores" / label
 
 
 def evaluate_one(name, trained_on, condition, args):
@@ -169,8 +175,8 @@ def evaluate_one(name, trained_on, condition, args):
 
 def read_scores(args):
     """Yield (method, trained_on or None, condition, scores) of all that were evaluated."""
-    for name in (*ESTIMATORS, *CLASSICAL):
-        for trained_on in KINDS if name in ESTIMATORS else (None,):
+    for name in (*LEARNED, *CLASSICAL):
+        for trained_on in KINDS if name in LEARNED else (None,):
             for condition in conditions(args.lead_fields):
                 path = scores_path(args, name, trained_on, condition)
                 if path is not None and path.exists():
@@ -190,13 +196,15 @@ def _where(name, trained_on, condition):
 
 def _training(args, name, trained_on):
     """How much a method was trained, for the table: recordings, and minutes of core or GPU."""
-    directory = trained_on and best_run(args.root, name, trained_on, missing_ok=True)
-    if not directory:
+    if trained_on is None:
         return dict(recordings_seen="", minutes_of_training="")
-    state = read_run(directory)
-    last = state["history"][-1]
-    seen = last["batch"] * read_config(state)["batch_size"]
-    return dict(recordings_seen=seen, minutes_of_training=f"{last['seconds'] / 60:.3g}")
+    seen = seconds = 0
+    for one in REFINED.get(name, (name,)):
+        state = read_run(best_run(args.root, one, trained_on))
+        last = state["history"][-1]
+        seen += last["batch"] * read_config(state)["batch_size"]
+        seconds += last["seconds"]
+    return dict(recordings_seen=seen, minutes_of_training=f"{seconds / 60:.3g}")
 
 
 def _interval(row, metric, values):
@@ -228,13 +236,14 @@ def collect(args, times):
 def collect_differences(args):
     """Every method's scores minus a reference's on the same recordings, with paired intervals.
 
-    Methods that are not trained are compared with the reference of each kind of training data.
+    Methods that are not trained are compared with the reference of each kind of training data; a
+    refined answer with itself before, too.
     """
     everything = {(n, t, c): found for n, t, c, found in read_scores(args)}
     rows = []
     for (name, trained_on, condition), found in everything.items():
         kinds = KINDS if trained_on is None else (trained_on,)
-        for whose, kind in product(COMPARED_WITH, kinds):
+        for whose, kind in product((*COMPARED_WITH, *REFINED.get(name, ())[:1]), kinds):
             reference = everything.get((whose, kind, condition))
             if name == whose or reference is None:
                 continue

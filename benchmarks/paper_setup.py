@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from mne_mmnet.baselines import AUGMENTED, make_estimator
+from mne_mmnet.baselines import AUGMENTED, ESTIMATORS, Refined, make_estimator
 from mne_mmnet.simulation import (
     Dataset,
     HeadArchive,
@@ -33,10 +33,15 @@ NOISES = {"white": 0.0, "brain": 0.5}
 HEADS = ("same", "unseen", "people")
 # other λ and K at use than in training, as validation recordings of the own kind have it: cosine
 # of mmnet-anchored with λ = 1, K = 4: SEREEGA 0.8040, neural masses 0.7364; here 0.8048, 0.7379
-_ANCHORED = ("mmnet-anchored", "mmnet+", "mmnet-recurrent+")
-AT_USE = {name: dict(weight=0.1, n_steps=20) for name in _ANCHORED}
+AT_USE = {name: dict(weight=0.1, n_steps=20) for name in ("mmnet-anchored", "mmnet+")}
 # files with a run's weights: of training itself, and what paper_export.py makes of it
 _WEIGHTS = ("checkpoint.pt", "best.pt")
+# a peer's answer, and from there the descent of the network that was trained with sums as it was
+REFINED = {
+    f"{peer}, then mmnet+": (peer, "mmnet+") for peer in ("lstm+", "unrolling+", "4dvarnet+")
+}
+# all that can be tested with weights
+LEARNED = (*ESTIMATORS, *REFINED)
 N_TRAINING = 15_000 * CHUNK_SIZE  # made on the fly: no run reaches the end
 
 
@@ -167,8 +172,17 @@ def best_run(root, name, kind, missing_ok=False):
     return max(runs, key=agreement) if runs else None
 
 
+def is_trained(root, name, kind):
+    """Whether there are weights of a method, of both where it is one after the other."""
+    needed = REFINED.get(name, (name,))
+    return all(runs_of(root, one, kind) for one in needed)
+
+
 def load_one(name, kind, archive, root):
     """Load the best weights of the best training, with λ and K of ``AT_USE`` or of training."""
+    if name in REFINED:
+        first, descent = (load_one(one, kind, archive, root) for one in REFINED[name])
+        return Refined(descent, first).eval().requires_grad_(False)
     return load_run(best_run(root, name, kind), name, archive)
 
 

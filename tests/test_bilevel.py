@@ -21,10 +21,12 @@ from mne_mmnet.baselines import (
     LSTMNet,
     MetaCurvature,
     ModGrad,
+    Refined,
     make_estimator,
 )
 from mne_mmnet.network import CosineConfig
 from mne_mmnet.simulation import Dataset, SereegaConfig, average_reference_basis
+from mne_mmnet.solver import unit_rms
 from mne_mmnet.training import (
     AugmentedStream,
     BilevelConfig,
@@ -73,9 +75,6 @@ def small(name, model):
         "mmnet-diagonal": lambda: CosineMMNet(CosineConfig.diagonal(**shape)),
         "mmnet-anchored": lambda: CosineMMNet(
             CosineConfig(**shape, **wide, start_width=10, anchored=True)
-        ),
-        "mmnet-recurrent+": lambda: CosineMMNet(
-            CosineConfig(**shape, **wide, start_width=10, recurrent_start=True, anchored=True)
         ),
         "mmnet-start": lambda: CosineMMNet(CosineConfig(**shape, **wide, start_width=10)),
         "mmnet-dilated": lambda: CosineMMNet(CosineConfig(**shape, **wide)),
@@ -167,6 +166,33 @@ def test_pretraining_of_a_learned_start(archive, name):
     )
     for found, wanted in zip(gradients, alone, strict=True):
         torch.testing.assert_close(found, wanted)
+
+
+def test_refined(archive):
+    """Certified from anybody's answer, which is the anchor; nobody's weights are others'."""
+    stream, _ = streams(archive)
+    batch = stream.batch(0)
+    first, descent = (small(name, batch.model).eval() for name in ("lstm", "mmnet-anchored"))
+    refined = Refined(descent, first)
+    assert refined.network is descent.network
+    with torch.no_grad():
+        iterates = list(refined.certified_iterates(batch.model, batch.data))
+        objective, start = refined.objective(batch.model, batch.data)
+        torch.testing.assert_close(start, unit_rms(first(batch.model, batch.data)))
+        assert torch.equal(objective.regulariser.anchor, start)
+        assert torch.equal(iterates[0].point.x, start)
+        values = torch.stack([iterate.point.value for iterate in iterates], 1)
+        assert (values.diff(dim=1) <= 0).all()
+        assert (values[:, -1] < values[:, 0]).all()
+        # who answers nothing is passed over
+        for parameter in first.parameters():
+            parameter.zero_()
+        torch.testing.assert_close(
+            refined.objective(batch.model, batch.data)[1],
+            small("mmnet", batch.model).objective(batch.model, batch.data)[1],
+        )
+    with pytest.raises(ValueError, match="anchored"):
+        Refined(small("mmnet-start", batch.model), first)
 
 
 def test_four_d_var_net_is_its_equation(archive):

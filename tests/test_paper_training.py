@@ -1,6 +1,7 @@
 """Training of ``benchmarks/paper.py``: without MNE, on shared windows, by trials."""
 
 import os
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -110,3 +111,33 @@ def test_best_trial_is_chosen_by_the_cosine(paper, tmp_path):
     assert setup.best_run(tmp_path, "cnn", "sereega", missing_ok=True) is None
     with pytest.raises(FileNotFoundError, match="train it first"):
         setup.best_run(tmp_path, "cnn", "sereega")
+
+
+def test_scores_of_a_refined_answer(heads, paper, tmp_path):
+    """It is tested where both are trained, and compared with the answer that it refines."""
+    setup, _ = paper
+    import paper_scores
+
+    archive = setup.read_heads(heads)
+    plan = dict(n_batches=2, validate_every=1, n_validation=8, pretraining=0.5)
+    config = setup.BilevelConfig.budget(0.0, **plan)
+    args = SimpleNamespace(
+        root=tmp_path, heads=heads, people=None, n_samples=8, n_others=None, lead_fields=["unseen"]
+    )
+    name, condition = "lstm+, then mmnet+", ("sereega", "unseen", "white")
+    for method in ("lstm+", "mmnet+"):
+        assert not paper_scores.evaluate_one(name, "sereega", condition, args)
+        setup.train_one(
+            method, "sereega", config, archive, setup.run_directory(tmp_path, method, "sereega")
+        )
+    for method in ("lstm+", name):
+        assert paper_scores.evaluate_one(method, "sereega", condition, args)
+    rows = {row["method"]: row for row in paper_scores.collect(args, {name: 1.0})}
+    assert rows.keys() == {"lstm+", name}
+    assert rows[name]["recordings_seen"] == 2 * rows["lstm+"]["recordings_seen"] > 0
+    (difference,) = paper_scores.collect_differences(args)
+    assert (difference["method"], difference["reference"]) == (name, "lstm+, sereega")
+    gain = float(rows[name]["space_time_cosine"]) - float(rows["lstm+"]["space_time_cosine"])
+    assert float(difference["space_time_cosine"]) == pytest.approx(gain, abs=2e-3)
+    (descent,) = paper_scores.collect_descent(args)
+    assert descent["rising_steps_percent"] == "0.00"

@@ -38,17 +38,8 @@ def test_kernel_is_the_method(method):
         (dict(factor_min=0.0), "factor_min < factor_max"),
         (dict(hidden=0), "hidden must be > 0"),
         (dict(dropout=-0.1), "dropout must be >= 0"),
-        *(
-            (options, message)
-            for name in ("anchored", "recurrent_start")
-            for options, message in (
-                ({name: True}, f"{name} needs a start that is learned: set start_width"),
-                *(
-                    ({name: x, "start_width": 9}, f"{name} must be True or False")
-                    for x in ("false", 0, None)
-                ),
-            )
-        ),
+        (dict(anchored=True), "start_width"),
+        *((dict(start_width=9, anchored=x), "must be True or False") for x in ("false", 0, None)),
     ],
 )
 def test_cosine_config(options, message):

@@ -13,6 +13,7 @@ from .fourdvarnet import FourDVarNet as FourDVarNet
 from .meta import MetaCurvature as MetaCurvature
 from .meta import ModGrad as ModGrad
 from .mmnet import CosineMMNet as CosineMMNet
+from .refined import Refined as Refined
 from .registry import AUGMENTED as AUGMENTED
 from .registry import ESTIMATORS as ESTIMATORS
 from .registry import VARIANTS as VARIANTS

@@ -16,10 +16,9 @@ def _sizes(model):
 
 
 # not the paper's: residual layers give Φ the context in time that direct networks have, a second
-# network (of its kind, or recurrent) improves the start, and the regulariser expects that start
+# network of its kind improves the start, and the regulariser expects that start
 _CONTEXT = (1, 2, 4, 8, 16)
 _PLUS = dict(dilations=_CONTEXT, start_width=256)
-_RECURRENT = dict(dilations=_CONTEXT, start_width=192, recurrent_start=True, anchored=True)
 
 
 def _make_mmnet(model, **shape):
@@ -55,7 +54,6 @@ _MAKERS = {
     "mmnet": _make_mmnet,
     "mmnet-diagonal": lambda model: CosineMMNet(CosineConfig.diagonal(n_sources=_sizes(model)[1])),
     "mmnet+": _make_anchored,
-    "mmnet-recurrent+": lambda model: _make_mmnet(model, **_RECURRENT),
     # what of it helps: some of its parts alone, and elsewhere what fits there
     "mmnet-anchored": _make_anchored,
     "mmnet-start": lambda model: _make_mmnet(model, **_PLUS),

@@ -137,6 +137,24 @@ class Autoencoder(nn.Module):
             hidden = hidden + self.activation(tape[-1])
         return conv1d(hidden, decode, padding=self.padding), *tape
 
+    def denoise(self, x):
+        """Return Φ(x) of unit mean square; x itself where Φ(x) is zero or not finite.
+
+        Parameters
+        ----------
+        x : torch.Tensor of shape (n_batch, n_sources, n_times)
+            Currents, of unit mean square.
+
+        Returns
+        -------
+        better : torch.Tensor of shape (n_batch, n_sources, n_times)
+            If Φ was trained for that.
+        """
+        image, *_ = self(x)
+        size = image.square().mean((1, 2), keepdim=True).sqrt()
+        sound = (size > 0) & size.isfinite()
+        return torch.where(sound, image / torch.where(sound, size, 1.0), x)
+
     def select(self, index):
         """Return the regulariser of some samples: one for all."""
         return self

@@ -9,7 +9,6 @@ from torch import nn
 from .anchored import Anchored
 from .autoencoder import Autoencoder
 from .conv_lstm import ConvLSTMCell
-from .recurrent_start import RecurrentStart
 
 METRICS = ("structured", "diagonal")
 # Axis along which a tensor's entries belong to sources; hidden channels may follow them there.
@@ -25,9 +24,6 @@ _SOURCE_AXIS = {
     "curvature.decode_iterate.bias": 0,
     "first.kernels.0": 1,
     "first.kernels.2": 0,
-    "first.encode.weight": 1,
-    "first.decode.weight": 0,
-    "first.decode.bias": 0,
 }
 # what the untrained network answers
 _FACTOR_START = {"structured": 0.3, "diagonal": 30.0}
@@ -63,9 +59,8 @@ class CosineConfig:
     dilations : tuple of int
         Of the autoencoder's residual layers; the paper's has none.
     start_width : int
-        Hidden channels of a second network, which improves the start; 0 is none, as in the paper.
-    recurrent_start : bool
-        Whether that is a :class:`RecurrentStart` instead of one of Φ's kind.
+        Hidden channels of a second network of Φ's kind, which improves the start; 0 is none, as
+        in the paper.
     anchored : bool
         Whether Φ(x) + x₀ stands where the paper has Φ(x), x₀ being that start.
     """
@@ -83,7 +78,6 @@ class CosineConfig:
     n_steps: int = 10
     dilations: tuple[int, ...] = ()
     start_width: int = 0
-    recurrent_start: bool = False
     anchored: bool = False
 
     def __post_init__(self):
@@ -103,12 +97,10 @@ class CosineConfig:
         for name in ("dropout", "smoothing", "weight", "start_width"):
             if not getattr(self, name) >= 0:
                 raise ValueError(f"{name} must be >= 0, got {getattr(self, name)}.")
-        for name in ("recurrent_start", "anchored"):
-            given = getattr(self, name)
-            if not isinstance(given, bool):  # a card's "false" would be true
-                raise ValueError(f"{name} must be True or False, got {given!r}.")
-            if given and not self.start_width:
-                raise ValueError(f"{name} needs a start that is learned: set start_width > 0.")
+        if not isinstance(self.anchored, bool):  # a card's "false" would be true
+            raise ValueError(f"anchored must be True or False, got {self.anchored!r}.")
+        if self.anchored and not self.start_width:
+            raise ValueError("anchored needs a start that is learned: set start_width > 0.")
 
     @classmethod
     def diagonal(cls, **changes):
@@ -193,13 +185,14 @@ class CosineNetwork(nn.Module):
             self.config.dilations,
         )
         self.curvature = CurvatureLSTM(self.config)
-        self.first = self._make_first() if self.config.start_width else None
-
-    def _make_first(self):
-        n_sources, width = self.config.n_sources, self.config.start_width
-        if self.config.recurrent_start:
-            return RecurrentStart(n_sources, width)
-        return Autoencoder(n_sources, width, self.config.kernel, dilations=self.config.dilations)
+        self.first = None
+        if self.config.start_width:
+            self.first = Autoencoder(
+                self.config.n_sources,
+                self.config.start_width,
+                self.config.kernel,
+                dilations=self.config.dilations,
+            )
 
     def start(self, x):
         """Improve the start: the descent is proved from wherever it begins.
@@ -212,15 +205,10 @@ class CosineNetwork(nn.Module):
         Returns
         -------
         start : torch.Tensor of shape (n_batch, n_sources, n_times)
-            Of unit mean square; x itself where there is no network for it, or it answers zero or
-            what is not finite.
+            Of unit mean square; x itself where there is no network for it (see
+            :meth:`Autoencoder.denoise`).
         """
-        if self.first is None:
-            return x
-        image, *_ = self.first(x)
-        size = image.square().mean((1, 2), keepdim=True).sqrt()
-        sound = (size > 0) & size.isfinite()
-        return torch.where(sound, image / torch.where(sound, size, 1.0), x)
+        return x if self.first is None else self.first.denoise(x)
 
     def prior(self, start):
         """Return the regulariser of the objective: Φ, or Φ(x) + x₀ from that start."""

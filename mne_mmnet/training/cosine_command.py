@@ -76,9 +76,6 @@ def make_parser(prog="python -m mne_mmnet.training.cosine_command"):
         "--start-width", type=int, default=0, help="channels of the network that starts it"
     )
     parser.add_argument(
-        "--recurrent-start", action="store_true", help="that one is an LSTM, in both directions"
-    )
-    parser.add_argument(
         "--anchored", action="store_true", help="the regulariser expects that start: Φ(x) + x₀"
     )
     parser.add_argument("--metric", choices=("structured", "diagonal"), default="structured")
@@ -193,7 +190,6 @@ def main(argv=None, *, prog="python -m mne_mmnet.training.cosine_command", progr
         n_steps=config.n_steps,
         dilations=args.dilations,
         start_width=args.start_width,
-        recurrent_start=args.recurrent_start,
         anchored=args.anchored,
     )
     estimator = CosineMMNet(make_config(n_sources=n_sources, **shape))
