@@ -26,10 +26,10 @@ by the definitions in :mod:`mne_mmnet.metrics`.
 
 Every data set is a manifest (seed, distribution, digests): the test sets' are written to
 ``benchmarks/results/paper_data/``, those of training and validation beside each run's weights.
-Writes ``paper.csv``, ``paper_differences.csv`` (every method minus mmnet, and minus mmnet+, on the
-same recordings, with paired intervals), ``paper.rst``, ``paper_descent.csv``,
-``paper_majorants.csv``, ``paper_estimates.png``, ``paper_descent.png`` and
-``paper_majorants.png`` to ``benchmarks/results/``.
+Writes ``paper.csv``, ``paper_differences.csv`` (every method minus mmnet, and minus mmnet+, a
+refined answer minus that it began at, on the same recordings, with paired intervals),
+``paper.rst``, ``paper_descent.csv``, ``paper_majorants.csv``, ``paper_estimates.png``,
+``paper_descent.png`` and ``paper_majorants.png`` to ``benchmarks/results/``.
 """
 
 import os
@@ -162,7 +162,8 @@ def draw(args):
     first = next(k for k in range(args.n_samples) if (stream.sources(k).seeds[0] >= 0).sum() == 2)
     batch, sources = stream.batch(first), stream.sources(first)
     estimates = {
-        name: method(batch.model, batch.data)[0].numpy() for name, method in learned.items()
+        name.replace(", ", ",\n"): method(batch.model, batch.data)[0].numpy()
+        for name, method in learned.items()
     }
     for name in CLASSICAL:
         estimates[name] = (classical_matrix(name, archive) @ batch.data)[0].numpy()

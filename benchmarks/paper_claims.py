@@ -233,7 +233,8 @@ _CERTIFIED = (
     "mmnet-anchored",
     "mmnet+",
 )
-_WITH_OBJECTIVE = (*_CERTIFIED, "4dvarnet", "4dvarnet+", "metacurvature", "modgrad")
+_DESCENDING = ("4dvarnet", "metacurvature", "modgrad")
+_WITH_OBJECTIVE = (*_CERTIFIED, *_DESCENDING, *(f"{name}+" for name in _DESCENDING))
 # what is measured, and of which methods
 CLAIMS = dict(
     stability=(stability, (*ESTIMATORS, "mmnet-none")),

@@ -22,7 +22,6 @@ from paper_setup import (
     make_fwd,
     read_config,
     read_run,
-    run_directory,
 )
 
 from mne_mmnet.metrics import confidence_interval, score
@@ -59,7 +58,7 @@ def run_learned(estimator, judge, batch):
         for estimate in estimator.iterates(batch.model, batch.data):
             values.append(objective.evaluate(estimate).value)
         values, counts = torch.stack(values, 1), {}
-    rises = values.diff(dim=1) > 0
+    rises = ~(values.diff(dim=1) <= 0)  # what is no number counts as a rise
     counts.update(
         samples=len(values),
         monotone=int((~rises).all(dim=1).sum()),
@@ -135,9 +134,11 @@ def scores_path(args, name, trained_on, condition):
         return args.root / f"{name}-scores" / label
     if not is_trained(args.root, name, trained_on):
         return None
-    if name in REFINED:
-        return run_directory(args.root, name, trained_on) / "scores" / label
-    return best_run(args.root, name, trained_on) / "scores" / label
+    peers, own = REFINED.get(name, (name,))[:-1], REFINED.get(name, (name,))[-1]
+    folder = best_run(args.root, own, trained_on) / "scores"
+    for peer in peers:  # whose other run would have another answer
+        folder = folder / f"after {best_run(args.root, peer, trained_on).name}"
+    return folder / label
 
 
 def evaluate_one(name, trained_on, condition, args):
@@ -237,7 +238,7 @@ def collect_differences(args):
     """Every method's scores minus a reference's on the same recordings, with paired intervals.
 
     Methods that are not trained are compared with the reference of each kind of training data; a
-    refined answer with itself before, too.
+    refined answer also with the answer that it began at.
     """
     everything = {(n, t, c): found for n, t, c, found in read_scores(args)}
     rows = []

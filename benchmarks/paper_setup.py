@@ -36,7 +36,7 @@ HEADS = ("same", "unseen", "people")
 AT_USE = {name: dict(weight=0.1, n_steps=20) for name in ("mmnet-anchored", "mmnet+")}
 # files with a run's weights: of training itself, and what paper_export.py makes of it
 _WEIGHTS = ("checkpoint.pt", "best.pt")
-# a peer's answer, and from there the descent of the network that was trained with sums as it was
+# a peer's answer, then the descent of mmnet+, which was trained with sums, too
 REFINED = {
     f"{peer}, then mmnet+": (peer, "mmnet+") for peer in ("lstm+", "unrolling+", "4dvarnet+")
 }
@@ -181,8 +181,9 @@ def is_trained(root, name, kind):
 def load_one(name, kind, archive, root):
     """Load the best weights of the best training, with λ and K of ``AT_USE`` or of training."""
     if name in REFINED:
-        first, descent = (load_one(one, kind, archive, root) for one in REFINED[name])
-        return Refined(descent, first).eval().requires_grad_(False)
+        peer, descent = (load_one(one, kind, archive, root) for one in REFINED[name])
+        descent.network.first = None  # its own start is not used
+        return Refined(descent, peer).eval().requires_grad_(False)
     return load_run(best_run(root, name, kind), name, archive)
 
 

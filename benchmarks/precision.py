@@ -186,7 +186,7 @@ def compare(kinds):
             try:
                 found.append(differ(call))
             except (ValueError, FloatingPointError, np.linalg.LinAlgError) as error:
-                lines.append(f"{kind}: {type(error).__name__}: {error}")
+                lines.append(f"FAILED: {kind}: {type(error).__name__}: {error}")
         if found:
             everything += found
             lines.append(_line(kind, found))

@@ -169,7 +169,7 @@ def test_pretraining_of_a_learned_start(archive, name):
 
 
 def test_refined(archive):
-    """Certified from anybody's answer, which is the anchor; nobody's weights are others'."""
+    """Certified from anybody's answer, which is the anchor; the descent's network is shared."""
     stream, _ = streams(archive)
     batch = stream.batch(0)
     first, descent = (small(name, batch.model).eval() for name in ("lstm", "mmnet-anchored"))
@@ -184,13 +184,12 @@ def test_refined(archive):
         values = torch.stack([iterate.point.value for iterate in iterates], 1)
         assert (values.diff(dim=1) <= 0).all()
         assert (values[:, -1] < values[:, 0]).all()
-        # who answers nothing is passed over
-        for parameter in first.parameters():
-            parameter.zero_()
-        torch.testing.assert_close(
-            refined.objective(batch.model, batch.data)[1],
-            small("mmnet", batch.model).objective(batch.model, batch.data)[1],
-        )
+        # who answers nothing, or no number, is passed over
+        _, minimum_norm = small("mmnet", batch.model).objective(batch.model, batch.data)
+        for value in (0.0, np.nan, np.inf):
+            for parameter in first.parameters():
+                parameter.fill_(value)
+            torch.testing.assert_close(refined.objective(batch.model, batch.data)[1], minimum_norm)
     with pytest.raises(ValueError, match="anchored"):
         Refined(small("mmnet-start", batch.model), first)
 

@@ -141,3 +141,11 @@ def test_scores_of_a_refined_answer(heads, paper, tmp_path):
     assert float(difference["space_time_cosine"]) == pytest.approx(gain, abs=2e-3)
     (descent,) = paper_scores.collect_descent(args)
     assert descent["rising_steps_percent"] == "0.00"
+    # another run of the peer has another answer
+    before = paper_scores.scores_path(args, name, "sereega", condition)
+    trial = setup.run_directory(tmp_path, "lstm+", "sereega", 0.5, 0.5)
+    setup.train_one("lstm+", "sereega", config, archive, trial)
+    state = torch.load(trial / "checkpoint.pt", weights_only=True)
+    state["history"] = [entry | dict(cosine=1.0) for entry in state["history"]]
+    torch.save(state, trial / "checkpoint.pt")
+    assert paper_scores.scores_path(args, name, "sereega", condition) != before

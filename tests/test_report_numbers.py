@@ -282,7 +282,7 @@ def test_nothing_but_zeros(last):
 
 
 def test_floats_of_a_table_have_four_digits():
-    from mne_mmnet.report.words import table
+    from mne_mmnet.report.html import table
 
     html = table({"coverage": {"0.5": 0.5149999856948853}, "n": 5500, "rate": 1.5e-3})
     assert re.findall(r"<td>([^<]*)<", html) == ["0.515", "5500", "0.0015"]

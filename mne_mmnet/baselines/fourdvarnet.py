@@ -13,7 +13,7 @@ class FourDVarNet(GradientDescent):
         x ← x − [D ∗ ConvLSTM(ĝ)/(k + 1) + η (k + 1)/K · ĝ]
 
     Fablet et al. 2021 (doi 10.1029/2021MS002572), with the step weights of their published solver
-    as DESIGN §7 gives them; ĝ is the normalised gradient.
+    as DESIGN §7 gives them; ĝ is the normalised gradient of the cosine objective.
 
     Parameters
     ----------

@@ -8,7 +8,9 @@ from .base import Estimator
 
 
 class GradientDescent(Estimator):
-    """x ← x − d_k with d_k of ĝ = ∇F(x)/rms ∇F(x), one sample each; F is the cosine objective.
+    """x ← x − d_k, d_k made of ĝ = ∇F(x)/rms ∇F(x), each sample normalised alone.
+
+    F is the cosine objective.
 
     Parameters
     ----------

@@ -1,5 +1,7 @@
 """Meta-learned gradient descent: the gradient is transformed, the transform is learned."""
 
+from abc import abstractmethod
+
 import torch
 from torch import nn
 from torch.nn.functional import conv1d
@@ -26,9 +28,9 @@ class _MetaDescent(GradientDescent):
         super().__init__(n_sources, width, kernel, n_steps)
         self.log_rate = nn.Parameter(torch.full((n_steps,), float(rate)).log())
 
+    @abstractmethod
     def transform(self, gradient):
         """Return the direction of the step, of the gradient's shape."""
-        raise NotImplementedError
 
     def step(self, gradient, k, n_steps, state):
         """Answer a gradient (see :class:`GradientDescent`)."""

@@ -12,9 +12,9 @@ class CurvatureEstimator(Estimator):
 
     any_steps = True
 
-    def __init__(self, config: CosineConfig | None = None):
+    def __init__(self, config: CosineConfig | None = None, network: CosineNetwork | None = None):
         super().__init__()
-        self.network = CosineNetwork(config)
+        self.network = CosineNetwork(config) if network is None else network
 
     @property
     def weight(self):
@@ -40,6 +40,8 @@ class CosineMMNet(CurvatureEstimator):
         Shape of the networks; ``metric="diagonal"`` is the paper's. With ``dilations``,
         ``start_width`` and ``anchored``, which are not the paper's, it is compared as
         "mmnet-anchored" and, trained with sums, as "mmnet+".
+    network : CosineNetwork | None
+        To be shared, in place of a new one of that shape.
     """
 
     def objective(self, model, data):

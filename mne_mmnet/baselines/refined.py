@@ -1,8 +1,6 @@
 """Anybody's answer, improved by a descent that is certified."""
 
-from dataclasses import replace
-
-from ..solver import pose_cosine, unit_rms
+from ..solver import pose_network
 from .base import Estimator
 from .mmnet import CosineMMNet
 
@@ -17,9 +15,9 @@ class Refined(CosineMMNet):
     Parameters
     ----------
     descent : CosineMMNet
-        Trained, with an anchored network, which is shared.
-    first : Estimator
-        Whose answer is improved.
+        Trained, with an anchored network; that network, steps included, is shared.
+    peer : Estimator
+        Whose answer is improved; the minimum norm where it has none (zero, or not finite).
 
     Raises
     ------
@@ -27,16 +25,12 @@ class Refined(CosineMMNet):
         If the regulariser expects no start.
     """
 
-    def __init__(self, descent: CosineMMNet, first: Estimator):
-        super().__init__(descent.network.config)
+    def __init__(self, descent: CosineMMNet, peer: Estimator):
         if not descent.network.config.anchored:
             raise ValueError("A descent from another answer needs a network that is anchored.")
-        self.network, self.first = descent.network, first
+        super().__init__(network=descent.network)
+        self.peer = peer
 
     def objective(self, model, data):
         """Return the objective, and the other method's answer, of unit mean square."""
-        objective, minimum_norm = pose_cosine(self.regulariser, self.weight, model, data)
-        answer = unit_rms(self.first(model, data))
-        # F is not defined at zero
-        start = answer.where((answer != 0).any((1, 2), keepdim=True), minimum_norm)
-        return replace(objective, regulariser=self.network.prior(start)), start
+        return pose_network(self.network, model, data, self.peer(model, data))

@@ -17,7 +17,7 @@ from ..viz.projection import draw_projection
 from ..viz.surfaces import find_surfaces
 from ..viz.values import check_region, find_sample
 from ..weights import ModelCard, read_card
-from . import words
+from . import html
 from .extent import area_of_source, find_rise, source_areas
 from .figures import draw_butterfly, draw_fit, draw_sensors, draw_time_courses, draw_topomaps
 from .pages import INTERPRETATION, Pages, intended_use
@@ -130,7 +130,7 @@ def make_report(
     page = Pages(title or f"{name}: {card.name}")
 
     logger.info("Writing a report ...")
-    page.say("Summary", "Reasons to doubt", words.verdict(report.concerns))
+    page.say("Summary", "Reasons to doubt", html.verdict(report.concerns))
     regions = Regions(1e3 * positions)
     areas = source_areas(fwd["src"])
     layout = lay_out(stc, fwd)
@@ -153,9 +153,9 @@ def make_report(
     page.show("Sources", "Time courses of the strongest sources", figure, caption)
     caption = "Share of the whitened data's power that the sources explain, sample by sample."
     page.show("Fit", "Goodness of fit", draw_fit(report, stc, times), caption)
-    page.say("Fit", "Agreement with a second method", words.paragraph(_say_agreement(report)))
+    page.say("Fit", "Agreement with a second method", html.paragraph(_say_agreement(report)))
     page.show("Certificate", "The objective", plot_objective(report, verbose="error"))
-    page.say("Certificate", "The numbers", words.lines(f"{report}\n\n{report.describe()}"))
+    page.say("Certificate", "The numbers", html.lines(f"{report}\n\n{report.describe()}"))
     if uncertainty is not None:
         _add_uncertainty(page, uncertainty, places, level, areas)
     page.say("Interpretation", "To be filled in by the reader", INTERPRETATION)
@@ -203,7 +203,7 @@ def _add_summary(page, stc, report, card, sources, region):
         + ("never increasing" if report.descended else "NOT MONOTONE"),
         "mne_mmnet": __version__,
     }
-    page.say("Summary", "Summary", words.table(rows))
+    page.say("Summary", "Summary", html.table(rows))
 
 
 def _say_window(stc):
@@ -215,8 +215,8 @@ def _say_window(stc):
 
 def _add_recording(page, evoked, seen, fwd, window):
     rows = describe_recording(evoked, seen, fwd, window)
-    page.say("Recording", "Recording", words.table(rows))
-    page.say("Head model", "Head model", words.table(describe_head_model(seen, fwd)))
+    page.say("Recording", "Recording", html.table(rows))
+    page.say("Head model", "Head model", html.table(describe_head_model(seen, fwd)))
     if "eeg" in seen and electrode_positions(fwd["info"])[0]:
         image = plot_alignment(evoked.info, fwd=fwd, verbose="error")
         caption = (
@@ -268,7 +268,7 @@ def _say_strongest(sources):
 
 def _add_sources(page, stc, sources, samples, about):
     if len(sources) == 0:
-        page.say("Sources", "Table of sources", words.paragraph(str(sources)))
+        page.say("Sources", "Table of sources", html.paragraph(str(sources)))
         return
     radius = sources.radius
     text = (
@@ -296,7 +296,7 @@ def _add_sources(page, stc, sources, samples, about):
     order = [*_FIRST, *(name for name in columns if name not in _FIRST)]
     columns = {name: columns[name] for name in order if name in columns}
     rows = [list(columns), *map(list, zip(*columns.values(), strict=True))]
-    page.say("Sources", "Table of sources", words.grid(rows) + words.paragraph(text))
+    page.say("Sources", "Table of sources", html.grid(rows) + html.paragraph(text))
     page.say("Sources", "Rise and peak", _tell_rises(stc, samples, about))
 
 
@@ -328,7 +328,7 @@ def _tell_rises(stc, samples, about):
         "lies where at the peak, if the two differ. Places on two sides of the head, or more than "
         f"{2 * about['regions'].radius:g} mm apart, are two sources rather than one on its way."
     )
-    return words.grid(rows) + words.paragraph(text)
+    return html.grid(rows) + html.paragraph(text)
 
 
 def _add_response(page, evoked, window, times):
@@ -340,7 +340,7 @@ def _add_response(page, evoked, window, times):
             page.show("Sensors", f"Sensors, {kind}", draw_sensors(placed[kind], kind), caption)
         else:
             text = f"The {kind} channels have no positions: they cannot be drawn on a head."
-            page.say("Sensors", f"Sensors, {kind}", words.paragraph(text))
+            page.say("Sensors", f"Sensors, {kind}", html.paragraph(text))
     if len(evoked.times) > 1:
         figure = draw_butterfly(evoked, kinds, window, times)
         caption = (
@@ -350,7 +350,7 @@ def _add_response(page, evoked, window, times):
         page.show("Response", "Butterfly", figure, caption)
     else:
         text = "The response has one sample: there is no curve to draw."
-        page.say("Response", "Butterfly", words.paragraph(text))
+        page.say("Response", "Butterfly", html.paragraph(text))
     for kind in kinds:
         if placed[kind] is not None:
             caption = (
@@ -376,7 +376,7 @@ def _add_maps(page, fwd, stc, surfaces, samples, sources):
     positions = places.positions
     inside, label = check_region(uncertainty, stc, level)
     if surfaces.missing is not None:
-        page.say("Sources", "No cortex", words.paragraph(surfaces.missing))
+        page.say("Sources", "No cortex", html.paragraph(surfaces.missing))
     sensors = np.array([ch["loc"][:3] for ch in fwd["info"]["chs"]])
     same_frame = fwd["coord_frame"] == mne.io.constants.FIFF.FIFFV_COORD_HEAD
     for sample in samples:
@@ -444,11 +444,11 @@ def _add_uncertainty(page, uncertainty, places, level, areas):
         "Where the strongest source over the window lies. The probabilities are right on average "
         "over recordings like the simulations that the model was trained on."
     )
-    page.say("Uncertainty", "Uncertainty", words.paragraph(text) + words.table(rows))
+    page.say("Uncertainty", "Uncertainty", html.paragraph(text) + html.table(rows))
 
 
 def _add_card(page, card):
     rows = {"name": card.name, "kind": card.kind, "sha256": card.sha256 or "(not saved)"}
-    page.say("Model", "Model card", words.table(rows))
-    page.say("Model", "Training domain", words.small(words.table(card.domain)))
-    page.say("Model", "Provenance", words.small(words.table(card.provenance)))
+    page.say("Model", "Model card", html.table(rows))
+    page.say("Model", "Training domain", html.small(html.table(card.domain)))
+    page.say("Model", "Provenance", html.small(html.table(card.provenance)))

@@ -7,7 +7,7 @@ from html import escape
 import mne
 
 from .._support.files import whole_file
-from .words import paragraph
+from .html import paragraph
 
 # the sheet is 21 cm wide; pictures are no higher than lets two of them stand on one page
 _STYLE = (

@@ -125,13 +125,18 @@ def pose_cosine(regulariser, weight, model: CosineModel, data):
     return CosineObjective(model.leadfield, one, data, regulariser, weight), start
 
 
-def pose_network(network: CosineNetwork, model: CosineModel, data):
+def pose_network(network: CosineNetwork, model: CosineModel, data, start=None):
     """State the problem as a network poses it: with its regulariser, from its start.
 
-    See :func:`pose_cosine`, whose start is improved if the network does that.
+    See :func:`pose_cosine`, whose start is improved if the network does that. ``start`` is another
+    one, currents of any size; samples of it that are zero or not finite are passed over.
     """
-    objective, start = pose_cosine(network.regulariser, network.config.weight, model, data)
-    start = network.start(start)
+    objective, minimum_norm = pose_cosine(network.regulariser, network.config.weight, model, data)
+    if start is None:
+        start = network.start(minimum_norm)
+    else:
+        sound = start.isfinite().all(2).all(1) & (start != 0).any(2).any(1)
+        start = unit_rms(torch.where(sound[:, None, None], start, minimum_norm))
     return replace(objective, regulariser=network.prior(start)), start
 
 
