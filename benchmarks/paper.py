@@ -26,8 +26,9 @@ by the definitions in :mod:`mne_mmnet.metrics`.
 
 Every data set is a manifest (seed, distribution, digests): the test sets' are written to
 ``benchmarks/results/paper_data/``, those of training and validation beside each run's weights.
-Writes ``paper.csv``, ``paper_differences.csv`` (every method minus mmnet, and minus mmnet+, a
-refined answer minus that it began at, on the same recordings, with paired intervals),
+Writes ``paper.csv``, ``paper_differences.csv`` (every method minus mmnet, mmnet+, and
+"lstm+, then mmnet+", a refined answer minus that it began at, on the same recordings, with paired
+intervals),
 ``paper.rst``, ``paper_descent.csv``, ``paper_majorants.csv``, ``paper_estimates.png``,
 ``paper_descent.png`` and ``paper_majorants.png`` to ``benchmarks/results/``.
 """

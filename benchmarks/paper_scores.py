@@ -33,7 +33,7 @@ BATCH = 8
 # who judges methods without an objective
 REFERENCE = "mmnet"
 # whom all others are compared with, recording by recording
-COMPARED_WITH = (REFERENCE, "mmnet+")
+COMPARED_WITH = (REFERENCE, "mmnet+", "lstm+, then mmnet+")
 
 
 def run_learned(estimator, judge, batch):
