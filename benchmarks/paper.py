@@ -12,7 +12,7 @@ of other sizes and shapes, with other folds, caps that sit askew), these also wi
 which is background activity of the brain. ``--full`` trains with the paper's schedule instead of a
 budget (for a GPU); ``--test-only`` evaluates what was trained, methods without weights left out:
 
-    python benchmarks/paper.py --test-only --root paper-runs --jobs 2   # paper.rst, resumable
+    python benchmarks/paper.py --test-only --root paper-runs --jobs 2   # resumable
 
 ``--methods`` are those to train; tested is all that has weights in ``--root``, and what mmnet+'s
 descent makes of some peers' answers ("lstm+, then mmnet+"). A part of the tests
@@ -28,9 +28,9 @@ Every data set is a manifest (seed, distribution, digests): the test sets' are w
 ``benchmarks/results/paper_data/``, those of training and validation beside each run's weights.
 Writes ``paper.csv``, ``paper_differences.csv`` (every method minus mmnet, mmnet+, and
 "lstm+, then mmnet+", a refined answer minus that it began at, on the same recordings, with paired
-intervals),
-``paper.rst``, ``paper_descent.csv``, ``paper_majorants.csv``, ``paper_estimates.png``,
-``paper_descent.png`` and ``paper_majorants.png`` to ``benchmarks/results/``.
+intervals), ``paper_descent.csv``, ``paper_majorants.csv``, ``paper_estimates.png``,
+``paper_descent.png`` and ``paper_majorants.png`` to ``benchmarks/results/``. The site's page
+``tutorials/site/paper.rst`` makes its tables of these when it is built.
 """
 
 import os
@@ -70,7 +70,6 @@ from paper_setup import (
     train_one,
     validation_set,
 )
-from paper_tables import write_rst
 from runner import make_parser
 
 from mne_mmnet.baselines import ESTIMATORS, VARIANTS
@@ -305,12 +304,9 @@ def main():
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores of {platform.machine()}, "
         f"device {args.device}; 95 % bootstrap intervals; 5 dB"
     )
-    rows = collect(args, times)
-    write_rows(args.out / "paper.csv", comment, rows)
+    write_rows(args.out / "paper.csv", comment, collect(args, times))
     write_rows(args.out / "paper_descent.csv", comment, collect_descent(args))
-    differences = collect_differences(args)
-    write_rows(args.out / "paper_differences.csv", comment, differences)
-    write_rst(args.out / "paper.rst", comment, rows, differences)
+    write_rows(args.out / "paper_differences.csv", comment, collect_differences(args))
     if "mmnet" in trained(args):
         write_rows(args.out / "paper_majorants.csv", comment, draw(args))
 
