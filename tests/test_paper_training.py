@@ -135,7 +135,8 @@ def test_scores_of_a_refined_answer(heads, paper, tmp_path):
     rows = {row["method"]: row for row in paper_scores.collect(args, {name: 1.0})}
     assert rows.keys() == {"lstm+", name}
     assert rows[name]["recordings_seen"] == 2 * rows["lstm+"]["recordings_seen"] > 0
-    (difference,) = paper_scores.collect_differences(args)
+    back, difference = paper_scores.collect_differences(args)
+    assert (back["method"], back["reference"]) == ("lstm+", f"{name}, sereega")
     assert (difference["method"], difference["reference"]) == (name, "lstm+, sereega")
     gain = float(rows[name]["space_time_cosine"]) - float(rows["lstm+"]["space_time_cosine"])
     assert float(difference["space_time_cosine"]) == pytest.approx(gain, abs=2e-3)
