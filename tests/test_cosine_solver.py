@@ -17,7 +17,9 @@ from mne_mmnet.solver import (
     certify,
     cosine_iterates,
     pose_cosine,
+    pose_network,
     shrink_singular_values,
+    unit_rms,
 )
 from mne_mmnet.solver.cosine import CosineProposer
 from mne_mmnet.solver.descent import certified_step, descend
@@ -136,6 +138,23 @@ def test_certificate_of_a_learned_start(spread, data_kind, anchored, rng):
     else:
         torch.testing.assert_close(start.square().mean((1, 2)), torch.ones(2))
     assert untrained().start(x) is x
+
+
+def test_start_from_elsewhere(rng):
+    """It is the start and the anchor, of unit size; without an answer it is the minimum norm."""
+    network = random_network(4, 0.3, make_config(start_width=9, anchored=True))
+    model, data = draw_problem(rng)
+    answer = 3.0 * torch.as_tensor(rng.standard_normal((len(data), N_SOURCES, data.shape[2])))
+    answer = answer.to(torch.float32)
+    answer[0] = 0.0
+    answer[1, 2, 1] = math.nan
+    answer[2, :, 1:] = 0.0
+    objective, start = pose_network(network, model, data, answer)
+    _, minimum_norm = pose_cosine(network.regulariser, 1.0, model, data)
+    torch.testing.assert_close(start[:2], minimum_norm[:2])
+    torch.testing.assert_close(start[2:], unit_rms(answer[2:]))
+    assert objective.regulariser.anchor is start
+    assert objective.regulariser.network is network.regulariser
 
 
 def test_restricted_network_keeps_its_start(rng):

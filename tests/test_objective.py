@@ -38,15 +38,21 @@ def naive_errors(model, variances):
     return np.einsum("i,inm->nm", variances, error_covariances(model))
 
 
+def naive_inside(model, v):
+    """Covariance of the data in the basis, term by term."""
+    inside = naive_noise(model, v)
+    for variance, part in zip(np.exp(v.numpy()), atom_covariances(model), strict=False):
+        inside = inside + variance * part
+    return inside
+
+
 def naive_value(objective, v, k):
     """J of sample k in the whole sensor space, term by term."""
     model = objective.model
-    n_rank, n_atoms = model.n_rank, model.n_atoms
+    n_rank = model.n_rank
     outside = ((0, n_rank - model.n_kept), (0, 0))
     variances = np.exp(v[k].numpy())
-    inside = naive_noise(model, v[k])
-    for variance, part in zip(variances[:n_atoms], atom_covariances(model), strict=True):
-        inside = inside + variance * part
+    inside = naive_inside(model, v[k])
     sigma = variances[-N_NOISE] * np.eye(n_rank)
     sigma[: model.n_kept, : model.n_kept] = inside
     data = np.pad(objective.data[k].numpy(), outside)
@@ -66,6 +72,19 @@ def test_value(orient, rng):
     value = objective.evaluate(v).value
     for k in range(len(v)):
         np.testing.assert_allclose(value[k], naive_value(objective, v, k), rtol=1e-10)
+
+
+@ORIENT
+def test_data_covariance(orient, rng):
+    """In whitened sensors, the dictionary's part along the basis, white noise elsewhere."""
+    objective, v = random_objective(rng, orient=orient)
+    model = objective.model
+    basis = model.basis[0].numpy()
+    beyond = np.eye(model.n_rank) - basis.T @ basis
+    for k, found in enumerate(objective.data_covariance(objective.evaluate(v)).numpy()):
+        white = np.exp(v[k, model.n_atoms].item())
+        expected = basis.T @ naive_inside(model, v[k]) @ basis + white * beyond
+        np.testing.assert_allclose(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @ORIENT
