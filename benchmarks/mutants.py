@@ -5,7 +5,8 @@ cores). mutmut changes the code of ``objective``, ``majorant`` and ``solver`` in
 at a time, and runs the tests that reach it (``[tool.mutmut]`` of ``pyproject.toml``). Mutants that
 survive are shown in ``results/mutants.txt``, sorted by the reasons below. ``--folder`` keeps the
 clone: a run that was cut off goes on there, and ``--report`` only sorts what is found.
-``--digits 3 7`` takes a sample: the mutants of a function whose numbers end in these digits.
+``--digits 3 7`` takes a sample, the mutants of a function whose numbers end in these digits, to
+``results/mutants_sample.txt``.
 """
 
 import argparse
@@ -129,7 +130,7 @@ def report(folder, options):
         out += ["", f"{reason}: {len(found)}"]
         for name, lines in found:
             out += [f"    {name}", *(f"        {line}" for line in lines)]
-    with whole_file(RESULTS) as path:
+    with whole_file(RESULTS.with_stem("mutants_sample") if options else RESULTS) as path:
         path.write_text("\n".join(out) + "\n", encoding="utf-8")
 
 
