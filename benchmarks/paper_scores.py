@@ -11,7 +11,6 @@ import torch
 from paper_setup import (
     KINDS,
     LEARNED,
-    REFINED,
     SNR_DB,
     archive_of,
     best_run,
@@ -20,6 +19,7 @@ from paper_setup import (
     is_trained,
     load_one,
     make_fwd,
+    parts_of,
     read_config,
     read_run,
 )
@@ -134,7 +134,7 @@ def scores_path(args, name, trained_on, condition):
         return args.root / f"{name}-scores" / label
     if not is_trained(args.root, name, trained_on):
         return None
-    peers, own = REFINED.get(name, (name,))[:-1], REFINED.get(name, (name,))[-1]
+    *peers, own = parts_of(name)
     folder = best_run(args.root, own, trained_on) / "scores"
     for peer in peers:  # whose other run would have another answer
         folder = folder / f"after {best_run(args.root, peer, trained_on).name}"
@@ -200,7 +200,7 @@ def _training(args, name, trained_on):
     if trained_on is None:
         return dict(recordings_seen="", minutes_of_training="")
     seen = seconds = 0
-    for one in REFINED.get(name, (name,)):
+    for one in parts_of(name):
         state = read_run(best_run(args.root, one, trained_on))
         last = state["history"][-1]
         seen += last["batch"] * read_config(state)["batch_size"]
@@ -244,7 +244,7 @@ def collect_differences(args):
     rows = []
     for (name, trained_on, condition), found in everything.items():
         kinds = KINDS if trained_on is None else (trained_on,)
-        for whose, kind in product((*COMPARED_WITH, *REFINED.get(name, ())[:1]), kinds):
+        for whose, kind in product((*COMPARED_WITH, *parts_of(name)[:-1]), kinds):
             reference = everything.get((whose, kind, condition))
             if name == whose or reference is None:
                 continue

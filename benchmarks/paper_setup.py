@@ -169,13 +169,19 @@ def best_run(root, name, kind, missing_ok=False):
     runs = runs_of(root, name, kind)
     if not runs and not missing_ok:
         raise FileNotFoundError(f"There is no run of {name} on {kind} in {root}: train it first.")
-    return max(runs, key=agreement) if runs else None
+    if len(runs) < 2:  # nothing to choose, nor to read
+        return runs[0] if runs else None
+    return max(runs, key=agreement)
+
+
+def parts_of(name):
+    """Return what has weights: the method itself, or the peer and whose descent comes after it."""
+    return REFINED.get(name, (name,))
 
 
 def is_trained(root, name, kind):
     """Whether there are weights of a method, of both where it is one after the other."""
-    needed = REFINED.get(name, (name,))
-    return all(runs_of(root, one, kind) for one in needed)
+    return all(runs_of(root, one, kind) for one in parts_of(name))
 
 
 def load_one(name, kind, archive, root):

@@ -52,6 +52,12 @@ def coarse_heads():
         yield patch
 
 
+def quoted_columns(name):
+    """Columns of a table in ``benchmarks/results``."""
+    lines = (FOLDER / "results" / name).read_text(encoding="utf-8").splitlines()
+    return next(line for line in lines if not line.startswith("#")).split(",")
+
+
 def check_table(path, name):
     """First line and header of a table that a benchmark wrote: how it was made, and no path."""
     first, header, *rows = path.read_text(encoding="utf-8").splitlines()

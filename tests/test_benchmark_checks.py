@@ -5,6 +5,7 @@ import functools
 import importlib
 import signal
 import sys
+from dataclasses import replace
 from importlib.util import find_spec
 
 import mne
@@ -13,7 +14,7 @@ import pytest
 import torch
 
 import mne_mmnet
-from benchmark_cases import FOLDER, benchmark_modules, check_table, coarse_heads, optional
+from benchmark_cases import benchmark_modules, check_table, coarse_heads, optional, quoted_columns
 from core_cases import make_people, ring
 from mne_cases import montage_info
 
@@ -36,8 +37,7 @@ def run(monkeypatch):
         monkeypatch.setattr(sys, "argv", [f"{name}.py", *map(str, words)])
         module.main()
         _, header = check_table(path, name)
-        quoted = (FOLDER / "results" / path.name).read_text(encoding="utf-8").splitlines()
-        assert set(quoted[1].split(",")) <= set(header.split(","))
+        assert set(quoted_columns(path.name)) <= set(header.split(","))
         with open(path, newline="", encoding="utf-8") as file:
             next(file)
             return list(csv.DictReader(file))
@@ -94,11 +94,10 @@ def test_design(run, tmp_path, rng):
 
     def change(module):
         module.read_spaces = lambda *_: ((people,), (people,))
-        module.RECORDINGS = module.replace(module.RECORDINGS, n_channels=(32, 40))
-        plain = module.Variant(simulation=dict(n_channels=(32, 40), layouts=0.0))
+        module.RECORDINGS = replace(module.RECORDINGS, n_channels=(32, 40))
+        few = dict(n_channels=(32, 40), layouts=0.0)
         for name, variant in module.VARIANTS.items():
-            simulation = plain.simulation | variant.simulation
-            module.VARIANTS[name] = module.replace(variant, simulation=simulation)
+            module.VARIANTS[name] = replace(variant, simulation=few | variant.simulation)
 
     words = ["--work", tmp_path / "work", "--batches", 2, "--evaluated", 1, "--out", tmp_path]
     words += ["--variants", "no error columns"]

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import mne_mmnet
-from benchmark_cases import FOLDER, benchmark_modules, check_table, coarse_heads, optional
+from benchmark_cases import benchmark_modules, check_table, coarse_heads, optional, quoted_columns
 from mne_cases import needs_mne_113
 
 pytestmark = pytest.mark.xdist_group("benchmarks")
@@ -147,9 +147,7 @@ def test_runs(name, folder, tmp_path, monkeypatch, capsys):
         first, header = check_table(path, name)
         assert "FAILED" not in (first if path.suffix == ".csv" else path.read_text())
         if path.suffix == ".csv":
-            quoted = (FOLDER / "results" / path.name).read_text(encoding="utf-8").splitlines()
-            named = next(line for line in quoted if not line.startswith("#"))
-            assert set(named.split(",")) <= set(header.split(","))
+            assert set(quoted_columns(path.name)) <= set(header.split(","))
     if name in ("people", "calibration", "ablation", "majorant", "transfer", "one_model"):
         # all is kept: nothing is computed again
         module.main()

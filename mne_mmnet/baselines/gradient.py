@@ -22,7 +22,7 @@ class GradientDescent(Estimator):
         Number of steps.
     """
 
-    def __init__(self, n_sources, width, kernel, n_steps):
+    def __init__(self, n_sources, width=128, kernel=3, n_steps=10):
         super().__init__()
         self.regulariser_ = Autoencoder(n_sources, width, kernel)
         self.n_steps = n_steps

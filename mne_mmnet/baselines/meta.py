@@ -12,21 +12,12 @@ from .gradient import GradientDescent
 class _MetaDescent(GradientDescent):
     """Gradient descent on the cosine objective with a learned transform of the gradient.
 
-    Parameters
-    ----------
-    n_sources : int
-        Sources.
-    width, kernel : int
-        Of the autoencoder.
-    rate : float
-        Step size at first; it is learned, one a step.
-    n_steps : int
-        Number of steps.
+    ``rate`` is the step size at first; it is learned, one a step.
     """
 
-    def __init__(self, n_sources, width=128, kernel=3, rate=0.3, n_steps=10):
-        super().__init__(n_sources, width, kernel, n_steps)
-        self.log_rate = nn.Parameter(torch.full((n_steps,), float(rate)).log())
+    def __init__(self, n_sources, rate=0.3, **options):
+        super().__init__(n_sources, **options)
+        self.log_rate = nn.Parameter(torch.full((self.n_steps,), float(rate)).log())
 
     @abstractmethod
     def transform(self, gradient):

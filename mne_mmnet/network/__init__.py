@@ -6,6 +6,7 @@ regulariser and the paper's recurrent curvature network.
 
 from .anchored import Anchored as Anchored
 from .autoencoder import Autoencoder as Autoencoder
+from .autoencoder import unit_or as unit_or
 from .confidence import ConfidenceHead as ConfidenceHead
 from .confidence import confidence_levels as confidence_levels
 from .config import NetworkConfig as NetworkConfig

@@ -77,6 +77,13 @@ def _draw(n_out, n_in, length):
     return kernel.normal_() * math.sqrt(2.0 / (n_in * length))
 
 
+def unit_or(x, otherwise):
+    """Divide each sample by its root mean square; another's where that is zero or not finite."""
+    size = x.square().mean((1, 2), keepdim=True).sqrt()
+    sound = (size > 0) & size.isfinite()
+    return torch.where(sound, x / torch.where(sound, size, 1.0), otherwise)
+
+
 class Autoencoder(nn.Module):
     """Φ(x) = W₃ ∗ σ(W₂ ∗ σ(W₁ ∗ x)), ∗ along time, sources as channels, no bias.
 
@@ -151,9 +158,7 @@ class Autoencoder(nn.Module):
             If Φ was trained for that.
         """
         image, *_ = self(x)
-        size = image.square().mean((1, 2), keepdim=True).sqrt()
-        sound = (size > 0) & size.isfinite()
-        return torch.where(sound, image / torch.where(sound, size, 1.0), x)
+        return unit_or(image, x)
 
     def select(self, index):
         """Return the regulariser of some samples: one for all."""

@@ -14,7 +14,7 @@ from ..majorant import (
 )
 from ..majorant.analytic import data_weight
 from ..majorant.base import per_sample
-from ..network import CosineNetwork
+from ..network import CosineNetwork, unit_or
 from ..objective import CosineObjective, factor_dtype
 from .descent import Proposal, descend
 from .low_rank import shrink_singular_values
@@ -135,8 +135,7 @@ def pose_network(network: CosineNetwork, model: CosineModel, data, start=None):
     if start is None:
         start = network.start(minimum_norm)
     else:
-        sound = start.isfinite().all(2).all(1) & (start != 0).any(2).any(1)
-        start = unit_rms(torch.where(sound[:, None, None], start, minimum_norm))
+        start = unit_or(start, minimum_norm)
     return replace(objective, regulariser=network.prior(start)), start
 
 
