@@ -4,6 +4,8 @@
     python benchmarks/people.py --methods peers     # hours on one core: --people 8 for a part
     python benchmarks/people.py --methods ours old
     python benchmarks/people.py --methods           # tables alone, of what there is
+    python benchmarks/people.py --methods mmnet-cosine sLORETA eLORETA --heads template \
+        --montages biosemi64 --n-recordings 16 --out benchmarks/results/people_cosine
     python benchmarks/people.py --population        # how much these people differ
 
 **Different lead fields** for simulation and inversion in every row; what is simulated and inverted

@@ -85,7 +85,7 @@ def _n_failed(records, keys):
 
 
 def _cells(montages):
-    return [*[(m,) for m in montages], tuple(montages)]
+    return list(dict.fromkeys([*[(m,) for m in montages], tuple(montages)]))
 
 
 def _place(where):
@@ -261,7 +261,7 @@ def report(stores, args, names, comparisons):
     """
     comment = made_by(
         args,
-        "model",
+        "model heads montages n_recordings" if args.n_recordings else "model",
         f"seeds {SEED} and {POPULATION}",
         "different lead fields for simulation and inversion, other people's heads",
         "SNR: mean power of signal over noise, average reference, -5 to 10 dB",
@@ -282,9 +282,10 @@ def report(stores, args, names, comparisons):
             write_rows(args.out / f"{stem}_lead.csv", comment, rows)
         if part != "main":
             continue
-        draw(args.out / f"{stem}.png", found, args.montages)
+        if len(args.montages) > 1:  # curves over montages
+            draw(args.out / f"{stem}.png", found, args.montages)
         for row in rows:
-            if row["montage"] == "all":
+            if row["montage"] == _place(args.montages):
                 print(
                     "{head}: {method} {metric} {mean}, {other} {its_mean} "
                     "({low} to {high}, {verdict}; n = {n})".format(**row)

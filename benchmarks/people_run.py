@@ -51,6 +51,9 @@ def add_options(parser, people=N_PEOPLE, montages=MONTAGES):
     parser.add_argument("--heads", nargs="+", choices=HEADS, default=list(HEADS))
     parser.add_argument("--covariance", choices=COVARIANCES, default=COVARIANCES[0])
     parser.add_argument("--folder", type=Path, default=FOLDER, help="of lead fields")
+    parser.add_argument(
+        "--n-recordings", type=int, help="of a person in a montage (default: the suite's)"
+    )
 
 
 def addresses(args, part="main"):
@@ -59,7 +62,7 @@ def addresses(args, part="main"):
         (part, args.covariance, montage, person, number)
         for person in range(args.people)
         for montage in args.montages
-        for number in range(N_RECORDINGS[part])
+        for number in range(args.n_recordings or N_RECORDINGS[part])
     ]
 
 

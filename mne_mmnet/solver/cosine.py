@@ -119,8 +119,7 @@ def pose_cosine(regulariser, weight, model: CosineModel, data):
     data = _unit(data).to(model.leadfield.dtype)
     data = _unit(shrink_singular_values(data))
     start = model.start @ data
-    size = start.square().mean((1, 2), keepdim=True).sqrt()
-    start = torch.where(size > 0, start / torch.where(size > 0, size, 1.0), 1.0)
+    start = unit_or(start, torch.ones_like(start))
     one = torch.ones(1, dtype=factor_dtype(data.device), device=data.device)
     return CosineObjective(model.leadfield, one, data, regulariser, weight), start
 

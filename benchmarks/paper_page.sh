@@ -1,0 +1,36 @@
+#!/bin/sh
+# All tables and figures of tutorials/site/paper.rst, from nothing; goes on where it was interrupted.
+# From the root of a checkout: sh benchmarks/paper_page.sh. A GPU for an hour, then days of one core.
+set -e
+
+# without sums: the paper's methods on a GPU, what is beyond the paper on a CPU
+python benchmarks/paper.py --train-only --trial --config gpu --minutes 2.3
+python benchmarks/paper.py --train-only --trial --minutes 25 --pretraining 0.85 --methods mmnet+
+python benchmarks/paper.py --train-only --trial --minutes 20 --methods mmnet-start
+python benchmarks/paper.py --test-only --n-samples 256 --n-others 64
+python benchmarks/paper_curves.py
+python benchmarks/paper_claims.py
+python benchmarks/paper_bounds.py --model mmnet-cosine --n-samples 16
+
+# with sums for all
+python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
+    --methods unrolling+ 4dvarnet+ metacurvature+ modgrad+ lstm+
+python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
+    --methods unrolling+ --learning-rate-factor 0.5
+python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
+    --methods mmnet+ --pretraining 0.85
+python benchmarks/paper.py --test-only --n-samples 256 --lead-fields unseen --other-data \
+    --root paper-sums --out benchmarks/results/paper_sums
+python benchmarks/paper_curves.py --root paper-sums --out benchmarks/results/paper_sums
+python benchmarks/paper_claims.py --claims stability --n-samples 16 \
+    --methods mmnet+ 4dvarnet+ metacurvature+ modgrad+ \
+    --root paper-sums --out benchmarks/results/paper_sums
+
+# the nearest two for longer
+python benchmarks/paper.py --train-only --trial --minutes 45 --root paper-long \
+    --methods unrolling+ --learning-rate-factor 0.5
+python benchmarks/paper.py --train-only --trial --minutes 45 --root paper-long \
+    --methods mmnet+ --pretraining 0.85
+python benchmarks/paper.py --test-only --n-samples 512 --lead-fields unseen --other-data \
+    --root paper-long --out benchmarks/results/paper_long
+python benchmarks/paper_curves.py --root paper-long --out benchmarks/results/paper_long
