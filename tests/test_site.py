@@ -139,7 +139,13 @@ def test_site_builds(tmp_path):
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(TUTORIALS.parent / "mne_mmnet", tmp_path / "mne_mmnet", ignore=ignored)
     (tmp_path / "pretrained").mkdir()
-    for name in ("CHANGES.rst", "pretrained/TRAINING.rst", "pyproject.toml"):
+    files = (
+        "CHANGES.rst",
+        "pretrained/TRAINING.rst",
+        "pyproject.toml",
+        "benchmarks/paper_page.sh",
+    )
+    for name in files:
         shutil.copy(TUTORIALS.parent / name, tmp_path / name)
     command = "-m sphinx -W --keep-going -q -b html -D plot_gallery=0 site html".split()
     env = os.environ | {"PYTHONPATH": str(TUTORIALS.parent)}
