@@ -12,6 +12,10 @@ python benchmarks/paper_curves.py
 python benchmarks/paper_claims.py
 python benchmarks/paper_bounds.py --model mmnet-cosine --n-samples 16
 
+# the network for use
+python benchmarks/people.py --methods mmnet-cosine sLORETA eLORETA --heads template --montages biosemi64 \
+    --n-recordings 16 --out benchmarks/results/people_cosine
+
 # with sums for all
 python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
     --methods unrolling+ 4dvarnet+ metacurvature+ modgrad+ lstm+

@@ -261,7 +261,7 @@ def report(stores, args, names, comparisons):
     """
     comment = made_by(
         args,
-        "model heads montages n_recordings" if args.n_recordings else "model",
+        "methods heads montages n_recordings" if args.n_recordings else "model",
         f"seeds {SEED} and {POPULATION}",
         "different lead fields for simulation and inversion, other people's heads",
         "SNR: mean power of signal over noise, average reference, -5 to 10 dB",
