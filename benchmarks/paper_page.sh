@@ -1,28 +1,36 @@
 #!/bin/sh
 # All tables and figures of tutorials/site/paper.rst, from nothing; goes on where it was interrupted.
-# From the root of a checkout: sh benchmarks/paper_page.sh. A GPU for an hour, then days of one core.
+# From the root of a checkout: sh benchmarks/paper_page.sh. Half an hour of a GPU, days of one core.
 set -e
 
 # without sums: the paper's methods on a GPU, what is beyond the paper on a CPU
-python benchmarks/paper.py --train-only --trial --config gpu --minutes 2.3
-python benchmarks/paper.py --train-only --trial --minutes 25 --pretraining 0.85 --methods mmnet+
+python benchmarks/paper.py --train-only --trial --config gpu --minutes 2.3 \
+    --methods mmnet mmnet-diagonal mmnet-dilated unrolling 4dvarnet metacurvature modgrad cnn lstm
 python benchmarks/paper.py --train-only --trial --minutes 20 --methods mmnet-start
+python benchmarks/paper.py --train-only --trial --minutes 25 --methods mmnet-anchored mmnet+ \
+    --pretraining 0.85
 python benchmarks/paper.py --test-only --n-samples 256 --n-others 64
 python benchmarks/paper_curves.py
-python benchmarks/paper_claims.py
-python benchmarks/paper_bounds.py --model mmnet-cosine --n-samples 16
-
-# the network for use
-python benchmarks/people.py --methods mmnet-cosine sLORETA eLORETA --heads template --montages biosemi64 \
-    --n-recordings 16 --out benchmarks/results/people_cosine
+python benchmarks/paper_claims.py --claims bounds --n-samples 64
+python benchmarks/paper_claims.py --claims slopes --n-samples 64 \
+    --methods mmnet mmnet-diagonal mmnet-anchored mmnet-dilated mmnet-start
+python benchmarks/paper_claims.py --claims stability --n-samples 16 \
+    --methods mmnet mmnet-diagonal mmnet+ unrolling 4dvarnet metacurvature modgrad
+python benchmarks/paper_claims.py --claims curvature --n-samples 16 --methods mmnet
+python benchmarks/paper_claims.py --claims truth --n-samples 16 \
+    --methods mmnet mmnet-diagonal mmnet-dilated mmnet-start mmnet-anchored
 
 # with sums for all
 python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
-    --methods unrolling+ 4dvarnet+ metacurvature+ modgrad+ lstm+
+    --methods unrolling+ 4dvarnet+ metacurvature+ modgrad+
 python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
     --methods unrolling+ --learning-rate-factor 0.5
 python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
     --methods mmnet+ --pretraining 0.85
+python benchmarks/paper.py --train-only --trial --minutes 16 --root paper-sums \
+    --methods lstm+ --kinds neural_mass
+python benchmarks/paper.py --train-only --trial --minutes 8 --root paper-sums \
+    --methods lstm+ --kinds sereega
 python benchmarks/paper.py --test-only --n-samples 256 --lead-fields unseen --other-data \
     --root paper-sums --out benchmarks/results/paper_sums
 python benchmarks/paper_curves.py --root paper-sums --out benchmarks/results/paper_sums
@@ -38,3 +46,7 @@ python benchmarks/paper.py --train-only --trial --minutes 45 --root paper-long \
 python benchmarks/paper.py --test-only --n-samples 512 --lead-fields unseen --other-data \
     --root paper-long --out benchmarks/results/paper_long
 python benchmarks/paper_curves.py --root paper-long --out benchmarks/results/paper_long
+
+# the network for use (its first table is of benchmarks/people.py without options, as on that page)
+python benchmarks/people.py --methods mmnet-cosine sLORETA eLORETA --heads template \
+    --montages biosemi64 --n-recordings 16 --out benchmarks/results/people_cosine

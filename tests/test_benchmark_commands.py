@@ -44,23 +44,26 @@ def _all_commands():
 
 
 class _Understood(Exception):
-    """The options were parsed: nothing else is to run."""
+    """The options were parsed, they are what it holds: nothing else is to run."""
 
 
 def understand(name, options, monkeypatch):
-    """Parse the options of a benchmark as it does when it runs; SystemExit where it can't."""
+    """Parse the options of a benchmark as it does when it runs; SystemExit where it can't.
+
+    Returns the module and what it made of the options.
+    """
     parse = argparse.ArgumentParser.parse_args
 
     def parse_only(parser, *args, **kwargs):
-        parse(parser, *args, **kwargs)
-        raise _Understood
+        raise _Understood(parse(parser, *args, **kwargs))
 
     monkeypatch.setattr(argparse.ArgumentParser, "parse_args", parse_only)
     monkeypatch.setattr(sys, "argv", [f"{name}.py", *options])
     with benchmark_modules(), optional(name):
         module = importlib.import_module(name)
-        with pytest.raises(_Understood):
+        with pytest.raises(_Understood) as understood:
             module.main()
+    return module, understood.value.args[0]
 
 
 @pytest.mark.parametrize(("name", "options"), _all_commands())
@@ -83,3 +86,22 @@ def test_commands_are_found():
     """Of documents, modules, scripts and tables."""
     kinds = {path.suffix for path, text in _texts() if any(find_commands(text))}
     assert kinds == {".rst", ".py", ".sh", ".csv"}
+
+
+def test_trainings_of_the_page_do_not_meet(monkeypatch):
+    """One folder holds one run: another configuration there would end the page's command."""
+    script = (FOLDER / "paper_page.sh").read_text(encoding="utf-8")
+    runs = {}
+    for name, options in find_commands(script):
+        with monkeypatch.context() as patch:
+            paper, args = understand(name, options, patch)
+        if not getattr(args, "train_only", False):
+            continue
+        config = paper.make_config(args)
+        trial = (args.learning_rate_factor, config.pretraining)
+        for method in args.methods:
+            for kind in args.kinds:
+                place = paper.run_directory(args.root, method, kind, *trial, seed=args.seed)
+                assert place not in runs, (place, options)
+                runs[place] = config
+    assert len(runs) > 30
