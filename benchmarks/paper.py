@@ -15,7 +15,8 @@ budget (for a GPU); ``--test-only`` evaluates what was trained, methods without 
     python benchmarks/paper.py --test-only --root paper-runs --jobs 2   # resumable
 
 ``--methods`` are those to train; tested is all that has weights in ``--root``, and what mmnet+'s
-descent makes of some peers' answers ("lstm+, then mmnet+"). A part of the tests
+descent makes of some peers' answers ("lstm+, then mmnet+"), or of that, with ``--test-only``, those
+that ``--methods`` names, and the classical ones. A part of the tests
 (``--lead-fields unseen``) goes to a folder of its own with ``--out``. mmnet is what figures need.
 
 90 electrodes of the 10–10 system, template source space ico3 (1284 sources), noise at
@@ -35,6 +36,7 @@ intervals), ``paper_descent.csv``, ``paper_majorants.csv``, ``paper_estimates.pn
 
 import os
 import platform
+import shlex
 import time
 import warnings
 from concurrent.futures import ProcessPoolExecutor
@@ -59,6 +61,7 @@ from paper_setup import (
     HEADS,
     KINDS,
     LEARNED,
+    REFINED,
     archive_of,
     conditions,
     evaluation_set,
@@ -227,7 +230,7 @@ def main():
         help="--config paper: the paper's schedule, not a budget",
     )
     parser.add_argument(
-        "--methods", nargs="+", default=ESTIMATORS, choices=(*ESTIMATORS, *VARIANTS)
+        "--methods", nargs="+", choices=(*LEARNED, *VARIANTS), help="default: all, no variants"
     )
     parser.add_argument("--kinds", nargs="+", default=KINDS, choices=KINDS, help="to train on")
     which = parser.add_mutually_exclusive_group()
@@ -269,12 +272,16 @@ def main():
         config = make_config(args)
         make_chunks(args.chunks, args.kinds, args.make_chunks, config, args.heads, args.jobs)
         return
-    training = [("train", name, kind, (), args) for kind in args.kinds for name in args.methods]
+    to_train = args.methods or ESTIMATORS
+    if not args.test_only and set(to_train) & set(REFINED):
+        parser.error("methods one after the other are not trained together, each is by itself")
+    training = [("train", name, kind, (), args) for kind in args.kinds for name in to_train]
+    to_test = args.methods if args.test_only and args.methods else LEARNED
     testing = [
         ("evaluate", name, kind, condition, args)
         for condition in conditions(args.lead_fields)
-        for name in (*LEARNED, *CLASSICAL)
-        for kind in (KINDS if name in LEARNED else (None,))
+        for name in (*to_test, *CLASSICAL)
+        for kind in (KINDS if name in to_test else (None,))
         if not (args.other_data and kind == condition[0])
     ]
     plans = (training,) if args.train_only else (testing,) if args.test_only else None
@@ -299,6 +306,8 @@ def main():
     if tuple(args.lead_fields) != HEADS:
         others += f" --lead-fields {' '.join(args.lead_fields)}"
     others += " --other-data" * args.other_data
+    if args.test_only and args.methods:
+        others += f" --methods {shlex.join(args.methods)}"
     comment = (
         f"python benchmarks/paper.py {plan} --n-samples {args.n_samples}{others}; "
         f"{time.strftime('%Y-%m-%d')}; {os.cpu_count()} cores of {platform.machine()}, "

@@ -44,7 +44,7 @@ python benchmarks/paper.py --train-only --trial --minutes 45 --root paper-long \
 python benchmarks/paper.py --train-only --trial --minutes 45 --root paper-long \
     --methods mmnet+ --pretraining 0.85
 python benchmarks/paper.py --test-only --n-samples 512 --lead-fields unseen --other-data \
-    --root paper-long --out benchmarks/results/paper_long
+    --methods mmnet+ unrolling+ --root paper-long --out benchmarks/results/paper_long
 python benchmarks/paper_curves.py --root paper-long --out benchmarks/results/paper_long
 
 # the network for use (its first table is of benchmarks/people.py without options, as on that page)
