@@ -15,9 +15,9 @@ budget (for a GPU); ``--test-only`` evaluates what was trained, methods without 
     python benchmarks/paper.py --test-only --root paper-runs --jobs 2   # resumable
 
 ``--methods`` are those to train; tested is all that has weights in ``--root``, and what mmnet+'s
-descent makes of some peers' answers ("lstm+, then mmnet+"), or of that, with ``--test-only``, those
-that ``--methods`` names, and the classical ones. A part of the tests
-(``--lead-fields unseen``) goes to a folder of its own with ``--out``. mmnet is what figures need.
+descent makes of some peers' answers ("lstm+, then mmnet+"); with ``--test-only`` those of them
+that ``--methods`` names. A part of the tests (``--lead-fields unseen``) goes to a folder of its
+own with ``--out``. mmnet is what figures need.
 
 90 electrodes of the 10–10 system, template source space ico3 (1284 sources), noise at
 5 dB (mean signal power over mean noise power, over channels and samples). Training heads: the

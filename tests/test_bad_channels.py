@@ -9,7 +9,7 @@ from numpy.testing import assert_allclose
 
 import mne_mmnet
 import template_cases as cases
-from mne_cases import montage_info, normal_gain
+from mne_cases import make_projector, montage_info, normal_gain
 from mne_mmnet import make_template_forward
 from mne_mmnet.inverse.check_neighbours import ChannelModel
 from mne_mmnet.simulation.electrodes import TEN_TEN
@@ -304,6 +304,23 @@ def test_epochs_with_other_channels_interpolated(rng):
         mne_mmnet.apply_mmnet_inverse_epochs(epochs, fwd, verbose="warning")
     assert any("interpolated in single ones" in str(one.message) for one in caught)
     assert not any("Pass a noise_cov" in str(one.message) for one in caught)
+
+
+@pytest.mark.parametrize("road", ["epochs", "raw", "stream", "evoked"])
+@pytest.mark.parametrize("applied", [False, True])
+def test_projectors_that_a_prepared_operator_does_not_know(applied, road):
+    """Its lead field has what the data lack, or will lack: another source would explain them."""
+    info, fwd, lead = cases.head()
+    evoked = cases.make_response(info, lead)
+    operator = mne_mmnet.make_mmnet_operator(evoked.info, fwd, verbose="error")
+    evoked.add_proj(make_projector(evoked.ch_names, desc="EOG-1"))
+    if applied:
+        evoked.apply_proj()
+    with pytest.raises(ValueError, match="made without: EOG-1"):
+        cases.take(road, evoked, operator)
+    # the other way round nothing is lost
+    known = mne_mmnet.make_mmnet_operator(evoked.info, fwd, verbose="error")
+    cases.take(road, cases.make_response(info, lead), known)
 
 
 @pytest.mark.parametrize("road", ["epochs", "raw", "stream", "evoked"])

@@ -13,6 +13,7 @@ from mne_mmnet import make_template_forward
 from mne_mmnet._cli import localize, main
 from mne_mmnet._cli.recording import read_median_nerve
 from mne_mmnet.places import anatomy
+from mne_mmnet.recordings.averages import read_average
 from test_real_eeg import DATA
 
 
@@ -41,6 +42,12 @@ def folder(tmp_path_factory):
     both = [make_evoked("tones"), make_evoked("clicks")]
     mne.write_evokeds(folder / "two-ave.fif", both, verbose="error")
     return folder
+
+
+def test_responses_by_number(folder):
+    """As in MNE a number will do, 0 as well."""
+    for number, name in enumerate(("tones", "clicks")):
+        assert read_average(folder / "two-ave.fif", condition=number)[0].comment == name
 
 
 def strongest(out):

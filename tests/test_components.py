@@ -6,7 +6,7 @@ import pytest
 from mne.decoding import SSD
 from mne.preprocessing import ICA
 
-from mne_cases import make_fwd, make_info, normal_gain
+from mne_cases import make_fwd, make_info, make_projector, normal_gain
 from mne_mmnet import (
     apply_mmnet_inverse,
     localize_components,
@@ -73,7 +73,10 @@ def test_ica(decomposed):
 
 
 def test_unit_of_ica(decomposed, monkeypatch):
-    """Maps times courses are the data, in V: MNE's components come scaled by channel type."""
+    """Maps times courses of deviation 1 are the data, in V: MNE scales components by channel type.
+
+    And, other than FastICA, infomax does not scale its courses.
+    """
     raw, _, ica = decomposed
     taken = []
     monkeypatch.setattr(
@@ -91,6 +94,8 @@ def test_unit_of_ica(decomposed, monkeypatch):
         courses = one.get_sources(raw).get_data()
         data = raw.get_data() - raw.get_data().mean(axis=1, keepdims=True)
         courses -= courses.mean(axis=1, keepdims=True)
+        assert np.abs(courses.std(axis=1) - 1.0).max() > 0.1
+        courses /= courses.std(axis=1, keepdims=True)
         assert np.linalg.norm(maps @ courses - data) < 0.1 * np.linalg.norm(data)
 
 
@@ -146,6 +151,19 @@ def test_gfp_peaks():
     raw = mne.io.RawArray(data, INFO, verbose=False)
     again = localize_gfp_peaks(raw, FWD, head="own")
     assert_close(again[0].data, stcs[0].data)
+
+
+def test_gfp_peaks_without_what_is_projected_out():
+    """A blink whose projector waits chooses no time."""
+    times = np.arange(100) / SFREQ
+    proj = make_projector(INFO["ch_names"])
+    blink = proj["data"]["data"][0] - proj["data"]["data"][0].mean()
+    data = np.outer(gain_of(ROWS[:1])[:, 0], 3e-8 * np.exp(-0.5 * ((times - 0.1) / 0.01) ** 2))
+    data += np.outer(blink, 1e-4 * np.exp(-0.5 * ((times - 0.3) / 0.02) ** 2))
+    evoked = mne.EvokedArray(data, INFO, verbose=False).add_proj(proj)
+    for one in (evoked, evoked.copy().apply_proj()):
+        (stc,) = localize_gfp_peaks(one, FWD, n_peaks=1, head="own")
+        assert stc.tmin == pytest.approx(0.1)
 
 
 def test_bad_input(decomposed):

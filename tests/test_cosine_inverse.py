@@ -151,6 +151,15 @@ def test_locate_sources():
     space = describe_source_space(other, "sample")
     assert_array_equal(locate_sources(other, "sample", space), np.arange(82))
     assert locate_sources([other[0], other[1][:5]], "sample", space) is None
+    # but for the medial wall, as the template is made
+    walls = [np.array([1, 7, 50]), np.array([0, 2, 30])]
+    cortex = [np.setdiff1d(np.arange(42), wall) for wall in walls]
+    space = describe_source_space(cortex, "fsaverage5")
+    assert_array_equal(locate_sources(cortex, "fsaverage", space), np.arange(79))
+    assert locate_sources(some, "fsaverage", space) is None
+    assert locate_sources(some, "fsaverage", space, walls) is None  # right 0 is on the wall
+    inside = [np.array([3, 41]), np.array([1, 5])]
+    assert_array_equal(locate_sources(inside, "fsaverage", space, walls), [2, 39, 40, 43])
     # a damaged card
     for size in (10**15, -2, 84.0, "84", None):
         found = locate_sources(some, "fsaverage", dict(space, subject="fsaverage", n_sources=size))

@@ -86,6 +86,9 @@ def test_table(fwd, stc, tmp_path):
     names = [row["region"] for row in rows]
     assert names[n_left : n_left + 50] == ["mine"] * 50
     assert set(names[:n_left]) == {"n/a"}
+    foreign = mne.Label(label.vertices, hemi="rh", name="theirs", subject="sub-01")
+    with pytest.raises(ValueError, match='"theirs" belongs to subject "sub-01"'):
+        write_source_table(stc, fwd, tmp_path / "x.csv", atlas=[foreign])
     assert sorted(x.name for x in tmp_path.iterdir()) == ["x.csv", "x.tsv"]
 
 

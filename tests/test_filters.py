@@ -449,6 +449,21 @@ def test_bad_files(epochs, tmp_path):
         read_mmnet_filters(path)
 
 
+def test_single_channels_are_doubted(epochs):
+    """As by an estimate of the same response; of pooled ones all together."""
+    good = epochs.average()
+    bad = good.copy()
+    bad.data[5] = 0.0
+    for evokeds in (bad, [bad, bad.copy()]):
+        with pytest.warns(RuntimeWarning, match=bad.ch_names[5]):
+            filters = make_mmnet_filters(evokeds, FWD)
+        if evokeds is bad:
+            with pytest.warns(RuntimeWarning, match=bad.ch_names[5]):
+                _, report = apply_mmnet_inverse(bad, FWD, return_report=True)
+            assert set(filters.report.concerns) <= set(report.concerns)
+    assert not any("flat" in text for text in make_mmnet_filters(good, FWD).report.concerns)
+
+
 @pytest.mark.parametrize("kind", ["evoked", "epochs", "raw", "array"])
 def test_wrong_units_are_said(epochs, kind):
     """Data in µV, or divided too often."""

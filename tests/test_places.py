@@ -350,6 +350,11 @@ def test_bad_estimates(rng):
     broken.data[3, 1] = np.nan
     with pytest.raises(ValueError, match="not finite"):
         find_sources(broken, fwd)
+    with pytest.raises(TypeError, match=r"complex values. Take abs\(\)"):
+        find_sources(mne.SourceEstimate(1j * stc.data, stc.vertices, 0, 1), fwd)
+    with pytest.warns(RuntimeWarning, match="If it is power, take the square root"):
+        power = find_sources(stc**2, fwd)
+    assert len(power) > 0
     empty = mne.SourceEstimate(np.zeros((0, 3)), [[], []], 0, 1)
     with pytest.raises(ValueError, match="no sources"):
         find_sources(empty, fwd)

@@ -13,10 +13,12 @@ from scipy.spatial import cKDTree
 
 import mne_mmnet
 import template_cases as cases
+from mne_cases import make_projector
 from mne_mmnet.places.lobes import name_lobe
 from mne_mmnet.report import recording
 from mne_mmnet.report.extent import area_of_source, find_rise, source_areas
 from mne_mmnet.report.peaks import find_times
+from mne_mmnet.report.recording import signal_to_noise
 
 
 def _response(bads=("T8",)):
@@ -338,6 +340,25 @@ def test_edges_of_a_window_are_no_peaks():
     for height, expected in ((0.8, [0.05]), (5.0, [0.05, 0.1]), (40.0, [0.1])):
         evoked.data = 1e-6 * (np.outer(maps[0], wave) + height * np.outer(maps[1], rising))
         assert_allclose(find_times(evoked, (0.0, 0.1)), expected, atol=2e-3)
+
+
+def test_what_is_projected_out_is_no_peak():
+    """Nor is it noise: of a blink whose projector waits neither time nor ratio is taken."""
+    evoked, _ = _response(())
+    proj = make_projector(evoked.ch_names)
+    blink = proj["data"]["data"][0] - proj["data"]["data"][0].mean()
+    field = np.random.default_rng(2).standard_normal(len(evoked.data))
+    waves = [np.exp(-0.5 * ((evoked.times - t) / 0.01) ** 2) for t in (0.05, 0.1, 0.0)]
+    noise = 1e-7 * np.random.default_rng(3).standard_normal(evoked.data.shape)
+    evoked.data = 1e-6 * np.outer(field, waves[0]) + noise
+    evoked.data += 1e-4 * np.outer(blink, waves[1] + waves[2])
+    evoked.add_proj(proj)
+    window = (0.02, 0.12)
+    applied = evoked.copy().apply_proj()
+    assert_allclose(find_times(evoked, window), [0.05], atol=2e-3)
+    ratio = signal_to_noise(evoked, window)
+    assert ratio == pytest.approx(signal_to_noise(applied, window), abs=1e-6)
+    assert ratio > 10.0
 
 
 def test_all_places_are_in_one_system(page):

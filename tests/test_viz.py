@@ -8,6 +8,7 @@ import pytest
 
 from mne_mmnet import fetch_template
 from mne_mmnet.viz import plot_sources, surfaces
+from mne_mmnet.viz.colours import choose_unit
 
 SIZE = (600, 480)
 
@@ -86,6 +87,19 @@ def test_bad_input(directory, tmp_path):
         plot_sources(stc, subject="nobody", subjects_dir=directory)
     with pytest.raises(ValueError, match="not finite"):
         plot_sources(make_stc([np.nan, 0, 0, 0, 0]), subjects_dir=directory)
+    with pytest.raises(TypeError, match=r"complex values. Take abs\(\)"):
+        plot_sources(make_stc([1j, 0, 0, 0, 0]), subjects_dir=directory)
+
+
+def test_units():
+    """Of currents; power has none of these."""
+    for limit, expected in (
+        (3e-8, ("nA·m", 1e-9)),
+        (3e-11, ("pA·m", 1e-12)),
+        (9e-16, ("", 1.0)),
+        (5.0, ("", 1.0)),
+    ):
+        assert choose_unit(limit) == expected
 
 
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="elsewhere there is a display")

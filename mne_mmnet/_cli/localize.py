@@ -7,6 +7,7 @@ from pathlib import Path
 import mne
 import numpy as np
 
+from .._mne import field_power
 from .._support.files import whole_file
 from ..inverse import apply_mmnet_inverse
 from ..places import find_sources
@@ -153,7 +154,7 @@ def _choose_window(evoked, time, tmin, tmax):
             picks = mne.pick_types(evoked.info, meg=True)
         if len(picks) == 0:
             raise ValueError("The response has no EEG or MEG channels.")
-        power = evoked.data[picks].std(axis=0)
+        power = field_power(evoked.info, evoked.data, picks)
         if not np.isfinite(power).all():
             raise ValueError("The response contains NaN or infinite values.")
         candidates = (evoked.times >= low) & (evoked.times <= high)

@@ -56,12 +56,16 @@ from .spaces import bring_to_head as bring_to_head
 from .spaces import describe_source_space as describe_source_space
 from .spaces import locate_sources as locate_sources
 from .stc import ESTIMATES as ESTIMATES
+from .stc import SMALLEST_CURRENT as SMALLEST_CURRENT
+from .stc import check_real as check_real
 from .stc import claim_label as claim_label
 from .stc import make_residual as make_residual
 from .stc import make_scalar_stc as make_scalar_stc
 from .stc import make_stc as make_stc
 from .stc import restrict_to_label as restrict_to_label
 from .stc import wrap_stc as wrap_stc
+from .whitener import field_power as field_power
+from .whitener import project as project
 from .words import shorten_names as shorten_names
 from .words import summarize_names as summarize_names
 from .words import warn as warn

@@ -20,7 +20,7 @@ from .check_input import (
 )
 from .graph import source_graph
 from .leadfield import check_gain, complete_forward
-from .match import match_channels
+from .match import check_projectors, match_channels
 from .whitener import make_whitener
 
 # whitened data whose squares can still be added up
@@ -274,6 +274,7 @@ def pick_data(info, prepared, data):
     data = np.asarray(data)
     check_channel_axis(info, data)
     picks = match_channels(info["ch_names"], info["bads"], prepared.ch_names, "operator")
+    check_projectors(info["projs"], prepared.ch_names, prepared.projector, "operator")
     refuse_other_types(info, prepared)
     data = data[..., picks, :]
     if (factors := units_of(info, prepared.ch_names)) is not None:

@@ -40,7 +40,7 @@ def describe_source_space(vertices, subject):
     )
 
 
-def locate_sources(vertices, subject, description):
+def locate_sources(vertices, subject, description, walls=None):
     """Find sources in a source space that is known by its description.
 
     Parameters
@@ -52,6 +52,8 @@ def locate_sources(vertices, subject, description):
         nested: the same numbers are the same places.
     description : dict
         From :func:`describe_source_space`.
+    walls : list of array | None
+        Vertices of each hemisphere that the described space may be without (the medial wall's).
 
     Returns
     -------
@@ -62,7 +64,8 @@ def locate_sources(vertices, subject, description):
     Notes
     -----
     Vertex numbers are only known by their digest. All sources are recognised in any space; some
-    of them where the space is icosahedral, because its numbers then count from 0.
+    of them where the space is icosahedral, because its numbers then count from 0, or is that but
+    for the walls.
     """
     if _family(subject) != _family(description.get("subject")):
         return None
@@ -71,13 +74,25 @@ def locate_sources(vertices, subject, description):
     found = describe_source_space(vertices, subject)
     if (found["n_sources"], found["vertices_sha256"]) == (n_sources, digest):
         return np.arange(n_sources)
-    half = next((size for size in _ICO_SIZES if 2 * size == n_sources), 0)  # of a hemisphere
-    if len(vertices) != 2 or not 0 < found["n_sources"] < 2 * half:
+    if len(vertices) != 2 or found["n_sources"] == 0:
         return None
-    whole = describe_source_space([np.arange(half), np.arange(half)], subject)
-    if whole["vertices_sha256"] != digest or np.concatenate(vertices).max() >= half:
-        return None
-    return np.concatenate([vertices[0], half + vertices[1]])
+    for whole in _icosahedral(walls):
+        if sum(map(len, whole)) != n_sources:
+            continue
+        if describe_source_space(whole, subject)["vertices_sha256"] != digest:
+            continue
+        inside = [np.isin(part, grid).all() for part, grid in zip(vertices, whole, strict=True)]
+        left, right = (np.searchsorted(*pair) for pair in zip(whole, vertices, strict=True))
+        return np.concatenate([left, len(whole[0]) + right]) if all(inside) else None
+    return None
+
+
+def _icosahedral(walls):
+    """Vertices of both hemispheres of every icosahedral grid, whole and without the walls."""
+    for size in _ICO_SIZES:
+        yield [np.arange(size)] * 2
+        if walls is not None:
+            yield [np.setdiff1d(np.arange(size), wall) for wall in walls]
 
 
 def _family(subject):

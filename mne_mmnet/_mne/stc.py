@@ -18,6 +18,15 @@ _CLASSES = {
 ESTIMATES = tuple(dict.fromkeys(one for pair in _CLASSES.values() for one in pair))
 """Classes of source estimates."""
 
+SMALLEST_CURRENT = 1e-12
+"""A·m: no amplifier measures what smaller ones make."""
+
+
+def check_real(stc, name="stc"):
+    """Refuse complex estimates, which have a phase and no size of their own."""
+    if np.iscomplexobj(stc.data):
+        raise TypeError(f"{name} must be real, got complex values. Take abs() of it first.")
+
 
 def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):
     """Make the source estimate that fits the source space and ``pick_ori``.

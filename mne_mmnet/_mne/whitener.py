@@ -13,6 +13,54 @@ _MEG = ("mag", "grad")
 _FLOOR_SPREAD, _FLOOR_GAP = 0.1, 100.0
 
 
+def _unit_data(info, names, ch_types, projs=()):
+    """Make the identity as data; pending are average reference, ``projs`` and those of info."""
+    used = set(names)
+    projs = [
+        mne.Projection(**{**proj, "active": False})
+        for proj in [*info["projs"], *projs]
+        if not is_average_reference(proj) and used & set(proj["data"]["col_names"])
+    ]
+    # An info of our own: the user's may forbid the reference projector (custom_ref_applied)
+    # and holds projectors that span other channels. Maxwell filtering decides MEG's rank.
+    own = mne.create_info(list(names), 1.0, ch_types)
+    own = mne.Info({**own, "proc_history": info["proc_history"]})
+    eye = mne.EvokedArray(np.eye(len(names)), own, verbose=False)
+    if "eeg" in ch_types:
+        eye.set_eeg_reference("average", projection=True, verbose=False)
+    return eye.add_proj(projs, verbose=False)
+
+
+def project(info, data, picks):
+    """Take channels out of data, in average reference and with all projectors, pending ones too.
+
+    Parameters
+    ----------
+    info : instance of Info
+        Of the data; its projectors may be applied already.
+    data : array of shape (n_all_channels, n_times)
+        Channels in the order of ``info``.
+    picks : array of int, shape (n_channels,)
+        The good channels that are wanted.
+
+    Returns
+    -------
+    projected : array of shape (n_channels, n_times)
+        A copy.
+    """
+    names = [info["ch_names"][k] for k in picks]
+    eye = _unit_data(info, names, info.get_channel_types(picks))
+    return eye.apply_proj(verbose=False).data @ data[picks]
+
+
+def field_power(info, data, picks):
+    """Global field power: standard deviation over channels at each sample, projectors applied.
+
+    Times are chosen by what is localised; see :func:`project`.
+    """
+    return project(info, data, picks).std(axis=0)
+
+
 def make_whitener(info, ch_names, noise_cov=None, rank=None):
     """Make the whitener and the projector for a set of EEG and MEG channels.
 
@@ -40,23 +88,9 @@ def make_whitener(info, ch_names, noise_cov=None, rank=None):
         The projector.
     """
     names = list(ch_names)
-    used = set(names)
     ch_types = info.get_channel_types([info["ch_names"].index(name) for name in names])
     rank = _check_rank(rank, noise_cov, ch_types)
-    projs = list(info["projs"]) + ([] if noise_cov is None else list(noise_cov["projs"]))
-    projs = [
-        mne.Projection(**{**proj, "active": False})
-        for proj in projs
-        if not is_average_reference(proj) and used & set(proj["data"]["col_names"])
-    ]
-    # An info of our own: the user's may forbid the reference projector (custom_ref_applied)
-    # and holds projectors that span other channels. Maxwell filtering decides MEG's rank.
-    own = mne.create_info(names, 1.0, ch_types)
-    own = mne.Info({**own, "proc_history": info["proc_history"]})
-    eye = mne.EvokedArray(np.eye(len(names)), own, verbose=False)
-    if "eeg" in ch_types:
-        eye.set_eeg_reference("average", projection=True, verbose=False)
-    eye.add_proj(projs, verbose=False)
+    eye = _unit_data(info, names, ch_types, [] if noise_cov is None else noise_cov["projs"])
     projector = eye.copy().apply_proj(verbose=False).data
 
     if noise_cov is None:

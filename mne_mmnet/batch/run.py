@@ -88,7 +88,7 @@ def localize_files(
         Depth weighting.
     spacing : str
         Spacing of the template's sources, as in :func:`make_template_forward`.
-    condition : str | None
+    condition : str | int | None
         Name or number of the response in files that hold several.
     tmin, tmax : float | None
         Window to localise, s.

@@ -90,7 +90,10 @@ def _maps_of_ica(ica):
     # with the whitener of a noise covariance
     whitener = ica.pre_whitener_
     maps = maps * whitener if ica.noise_cov is None else np.linalg.pinv(whitener) @ maps
-    return maps, ica.info
+    # the principal components have these variances in the data of the fit, and no covariance;
+    # only FastICA makes courses of unit variance of them
+    variances = ica.pca_explained_variance_[: ica.n_components_]
+    return maps * np.sqrt(np.square(ica.unmixing_matrix_) @ variances), ica.info
 
 
 def _patterns(decomposition):

@@ -5,6 +5,7 @@ import numpy as np
 from mne.utils import _validate_type, logger
 from scipy.signal import find_peaks
 
+from .._mne import field_power
 from ..inverse.arguments import check_count
 from .maps import localize_maps
 
@@ -64,7 +65,7 @@ def localize_gfp_peaks(inst, fwd, noise_cov=None, *, n_peaks=None, distance=0.01
             "There are no good EEG channels, of which the field power could be taken."
         )
     data = inst.data if isinstance(inst, mne.Evoked) else inst.get_data()
-    power = data[picks].std(axis=0)
+    power = field_power(inst.info, data, picks)
     between = max(1, round(distance * inst.info["sfreq"]))
     found, _ = find_peaks(power, distance=between)
     if len(found) == 0:

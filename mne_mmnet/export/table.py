@@ -7,7 +7,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from .._mne import ESTIMATES
+from .._mne import ESTIMATES, check_real
 from .._support.files import whole_file
 from ..inverse import MMNetOperator
 from ..places.anatomy import find_mni, name_labels, name_regions, to_head
@@ -92,8 +92,7 @@ def pick_samples(stc, times):
 def check_values(stc):
     """Return the sizes of an estimate's currents, lengths of vectors, all finite and real."""
     _validate_type(stc, ESTIMATES, "stc")
-    if np.iscomplexobj(stc.data):
-        raise TypeError("stc must be real, got complex values. Take abs() of it first.")
+    check_real(stc)
     if stc.data.size == 0 or not np.isfinite(stc.data).all():
         raise ValueError("stc is empty or has values that are not finite.")
     return np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else stc.data
@@ -152,9 +151,7 @@ def write_source_table(
     hemispheres = [layout.hemispheres[space] for space in layout.spaces]
     names = None
     if isinstance(atlas, list | tuple):
-        for label in atlas:
-            _validate_type(label, mne.Label, "Every one of atlas")
-        names = name_labels(layout.vertices, hemispheres, atlas)
+        names = name_labels(layout.vertices, hemispheres, atlas, subject)
     elif atlas == "auto":
         names = None if mni is None else name_regions(mni, nearest=False)
     elif atlas is not None:

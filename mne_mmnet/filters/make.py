@@ -106,7 +106,8 @@ def make_mmnet_filters(
     Warns
     -----
     RuntimeWarning
-        As :func:`apply_mmnet_inverse`; ``filters.report.concerns`` has the reasons.
+        As :func:`apply_mmnet_inverse`, of single channels where filters are made from responses;
+        ``filters.report.concerns`` has the reasons.
 
     Notes
     -----
@@ -211,6 +212,7 @@ def _finish_report(operator, moments, report, currents, known):
         moments.data,
         report,
         size,
+        sensors=moments.sensors,
         known=known,
         n_times=moments.n_times,
         in_time=moments.in_time,

@@ -16,7 +16,9 @@ from .._mne import (
     is_average_reference,
     match_channels,
     noise_scale,
+    pick_data,
     prepare_data,
+    whiten_data,
 )
 from ..inverse.epochs import each_epoch
 
@@ -42,12 +44,15 @@ class Moments:
         Averages that the data are, by which they are scaled where the noise is known.
     in_time : bool
         Whether the columns are samples in their order, rather than those of a root of C.
+    sensors : array of shape (n_channels, n_columns) | None
+        Of samples, what the channels measured (V, T and T/m).
     """
 
     data: np.ndarray
     n_times: float | None
     nave: float = 1.0
     in_time: bool = False
+    sensors: np.ndarray | None = None
 
 
 def moments_of_evokeds(evokeds, prepared):
@@ -55,13 +60,14 @@ def moments_of_evokeds(evokeds, prepared):
 
     Of one response, exactly what :func:`apply_mmnet_inverse` solves for.
     """
-    parts = []
+    sensors, parts = [], []
     for evoked in evokeds:
         _check(evoked.info, evoked.data, prepared)
-        parts.append(prepare_data(evoked.info, prepared, evoked.data, evoked.nave))
-    data = np.concatenate(parts, axis=1)
+        sensors.append(pick_data(evoked.info, prepared, evoked.data))
+        parts.append(whiten_data(prepared, sensors[-1], evoked.nave))
+    sensors, data = (np.concatenate(some, axis=1) for some in (sensors, parts))
     nave = evokeds[0].nave if len(evokeds) == 1 else np.mean([one.nave for one in evokeds])
-    return Moments(data, data.shape[1], nave, in_time=True)
+    return Moments(data, data.shape[1], nave, in_time=True, sensors=sensors)
 
 
 def moments_of_epochs(epochs, prepared, nave):

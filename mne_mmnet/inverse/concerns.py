@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 from mne.utils import logger
 
-from .._mne import warn
+from .._mne import SMALLEST_CURRENT, warn
 from .check_channels import doubt_channels, doubt_rank
 
 # no cortical patch carries more; scalp potentials in µV taken for V give a million times too much
@@ -19,8 +19,8 @@ _LARGEST_REGION, _LEVEL = 1.0 / 3.0, 0.9
 _STEADY_MM = 30.0
 # a signal's mean square must exceed the noise's by as many of its standard errors
 _STANDARD_ERRORS = 3.0
-# A·m and V: fields of evoked responses of the brain stem have a hundred times as much
-_SMALLEST_CURRENT, _SMALLEST_VOLTAGE = 1e-12, 1e-9
+# V: fields of evoked responses of the brain stem have a hundred times as much
+_SMALLEST_VOLTAGE = 1e-9
 # share of the data's power that is an offset
 _OFFSET = 0.9
 _SAID_BEFORE = ("n_channels", "ch_types")
@@ -217,7 +217,7 @@ def doubt_amplitude(ch_types, data, largest, sensors, found):
     volts = np.inf
     if sensors is not None and is_eeg.any():
         volts = np.abs(np.asarray(sensors)[is_eeg]).max(initial=0.0)
-    if (found and 0 < largest < _SMALLEST_CURRENT) or 0 < volts < _SMALLEST_VOLTAGE:
+    if (found and 0 < largest < SMALLEST_CURRENT) or 0 < volts < _SMALLEST_VOLTAGE:
         return {
             "tiny": (
                 f"The largest current is {largest:.2g} A·m"

@@ -23,6 +23,7 @@ from ..solver import (
     peak_log_probability,
     pose,
 )
+from ..template.cortex import wall_vertices
 from .graphs import source_graph_of
 from .threads import fitting_threads
 
@@ -318,7 +319,7 @@ class CosineRoute:
                 "mne.pick_types_forward(fwd, meg=False, eeg=True)."
             )
         space = card.domain.get("source_space", {})
-        places = locate_sources(prepared.vertices, prepared.subject, space)
+        places = locate_sources(prepared.vertices, prepared.subject, space, wall_vertices())
         if places is None:
             raise ValueError(
                 f"The weights of {card.name} belong to one source space and parts of it, "

@@ -6,6 +6,7 @@ from pathlib import Path
 import mne
 import numpy as np
 from mne.transforms import apply_trans, invert_transform
+from mne.utils import _validate_type
 
 from .._mne import template_scales
 
@@ -121,11 +122,19 @@ def name_regions(mni, *, nearest=True):
     return names
 
 
-def name_labels(vertices, hemispheres, labels):
-    """Name the labels that vertices of the cortex lie in.
+def name_labels(vertices, hemispheres, labels, subject):
+    """Name the labels that vertices of a subject's cortex lie in.
 
-    Of the first label that holds each; None where none does, or there is no surface.
+    Of the first label that holds each; None where none does, or there is no surface. Labels of
+    another subject are a ValueError.
     """
+    for label in labels:
+        _validate_type(label, mne.Label, "Every one of atlas")
+        if None not in (label.subject, subject) and label.subject != subject:
+            raise ValueError(
+                f'The label "{label.name}" belongs to subject "{label.subject}", the sources to '
+                f'"{subject}". Use labels of that subject, or label.morph.'
+            )
     names = []
     for vertex, hemi in zip(vertices, hemispheres, strict=True):
         inside = (x.name for x in labels if x.hemi == hemi and np.isin(vertex, x.vertices))

@@ -5,7 +5,7 @@ import numpy as np
 from mne.utils import _validate_type, logger, verbose
 from scipy.spatial import KDTree
 
-from .._mne import ESTIMATES
+from .._mne import ESTIMATES, SMALLEST_CURRENT, check_real, warn
 from ..dictionary.regions import LEAST, REGION_MM, Regions
 from ..inverse import MMNetOperator, Uncertainty
 from .anatomy import find_mni, name_labels, name_regions, to_head
@@ -81,10 +81,15 @@ def find_sources(
     Raises
     ------
     TypeError
-        If an argument is of another type.
+        If an argument is of another type, or the estimate is complex.
     ValueError
         If the estimate has sources that ``fwd`` lacks, is not finite or empty, or a time, number
         or label does not fit; the message says what to do.
+
+    Warns
+    -----
+    RuntimeWarning
+        If all values are too small for currents, as power is.
 
     Notes
     -----
@@ -116,6 +121,7 @@ def find_sources(
     layout = lay_out(stc, fwd)
     if stc.data.size == 0:
         raise ValueError("stc has no sources or no samples.")
+    check_real(stc)
     if not np.isfinite(stc.data).all():
         raise ValueError("stc has values that are not finite.")
     if subject is None:
@@ -123,6 +129,13 @@ def find_sources(
 
     logger.info(f"Finding sources: moments within {radius:g} mm")
     sizes = np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else np.abs(stc.data)
+    # a label alone may hold hardly any current
+    is_whole = len(sizes) == sum(space["nuse"] for space in fwd["src"])
+    if is_whole and 0 < (largest := sizes.max()) < SMALLEST_CURRENT:
+        warn(
+            f"The largest value of stc is {largest:.2g}: too small for a current in A·m, so that "
+            "moments mean nothing. If it is power, take the square root of stc.data first."
+        )
     regions = Regions(1e3 * layout.positions, radius)
     samples = _find_samples(stc, time, regions, sizes)
     pairs = [
@@ -202,14 +215,7 @@ def _name(atlas, mni, vertices, hemispheres, subject, subjects_dir):
         atlas = mne.read_labels_from_annot(
             subject, atlas, subjects_dir=subjects_dir, verbose="error"
         )
-    for label in atlas:
-        _validate_type(label, mne.Label, "Every one of atlas")
-        if None not in (label.subject, subject) and label.subject != subject:
-            raise ValueError(
-                f'The label "{label.name}" belongs to subject "{label.subject}", the sources to '
-                f'"{subject}". Use labels of that subject, or label.morph.'
-            )
-    return name_labels(vertices, hemispheres, atlas)
+    return name_labels(vertices, hemispheres, atlas, subject)
 
 
 def _find_sides(positions, hemispheres):

@@ -59,7 +59,7 @@ def read_average(path, condition=None, averaging=None):
     path : path-like
         Averages (FIF, MFF, BESA), epochs (FIF, EEGLAB, MFF) or a recording of any format that
         MNE reads.
-    condition : str | None
+    condition : str | int | None
         Name or number of the response, or of the condition of epochs. None is the only one.
     averaging : Averaging | None
         How a recording is averaged.
@@ -84,6 +84,7 @@ def read_average(path, condition=None, averaging=None):
     if not path.exists():
         raise FileNotFoundError(f"There is no file {path}.")
     averaging = Averaging() if averaging is None else averaging
+    condition = None if condition is None else str(condition)
     kind, content = read_recording(path)
     if kind == "averages":
         evoked, what = _choose(path, content, condition), ""

@@ -4,6 +4,8 @@ import mne
 import numpy as np
 from scipy.signal import find_peaks
 
+from .._mne import field_power
+
 _N_PEAKS = 3
 # peaks nearer in time (s), or standing out by less than this share of the highest, are left
 _APART, _LEAST = 0.005, 0.3
@@ -25,7 +27,8 @@ def find_times(evoked, window):
     """
     power = np.zeros(len(evoked.times))
     for kind in channel_types(evoked):
-        of_kind = evoked.get_data(picks=kind).std(axis=0)
+        picks = mne.pick_types(evoked.info, meg=kind != "eeg" and kind, eeg=kind == "eeg")
+        of_kind = field_power(evoked.info, evoked.data, picks)
         power += of_kind / (of_kind.max() or 1.0)
     half = 0.5 / evoked.info["sfreq"]
     chosen = (evoked.times >= window[0] - half) & (evoked.times <= window[1] + half)

@@ -2,6 +2,7 @@
 
 import re
 
+import mne
 import numpy as np
 
 from .._mne import (
@@ -10,6 +11,7 @@ from .._mne import (
     has_made_up_fiducials,
     head_positions,
     place_electrodes,
+    project,
     set_positions,
 )
 
@@ -94,8 +96,8 @@ def _say_filter(info):
 def signal_to_noise(evoked, window):
     """Compare the power of the window with that of the baseline.
 
-    In dB, EEG against the mean of the channels; None where there is no baseline. Projectors may be
-    pending.
+    In dB, EEG against the mean of the channels, projectors applied; None where there is no
+    baseline.
     """
     half = 0.5 / evoked.info["sfreq"]
     inside = (evoked.times >= window[0] - half) & (evoked.times <= window[1] + half)
@@ -106,8 +108,8 @@ def signal_to_noise(evoked, window):
     for kind in ("eeg", "mag", "grad"):
         if kind not in evoked.get_channel_types():
             continue
-        data = evoked.get_data(picks=kind)
-        data = data - data.mean(axis=0) if kind == "eeg" else data
+        picks = mne.pick_types(evoked.info, meg=kind != "eeg" and kind, eeg=kind == "eeg")
+        data = project(evoked.info, evoked.data, picks)
         noise = np.mean(data[:, before] ** 2)
         if noise > 0:
             ratios.append(np.mean(data[:, inside] ** 2) / noise)

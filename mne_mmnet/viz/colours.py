@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from .._mne import SMALLEST_CURRENT
+
 # below this share of the largest value the cortex shows through; above the second one it is hidden
 THRESHOLD, _OPAQUE = 0.25, 0.4
 SULCUS, GYRUS = 0.52, 0.74  # grey levels
@@ -46,8 +48,11 @@ def blend(share, grey):
 def choose_unit(limit):
     """Choose a readable unit for currents up to a limit.
 
-    Its name, empty where values are too large for currents, and its size (both A·m).
+    Its name, empty where values are too large or too small for currents (power, for one), and its
+    size (both A·m).
     """
+    if 0 < limit < SMALLEST_CURRENT:
+        return "", 1.0
     for name, unit, below in _UNITS:
         if limit < below:
             return name, unit

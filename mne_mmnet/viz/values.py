@@ -4,12 +4,15 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
+from .._mne import check_real
+
 
 def check_estimate(stc, name="stc"):
     """Check an estimate on surfaces, and take the lengths of its vectors."""
     _validate_type(stc, (mne.SourceEstimate, mne.VectorSourceEstimate), name)
     if isinstance(stc, mne.VectorSourceEstimate):
         stc = stc.magnitude()
+    check_real(stc, name)
     if not np.isfinite(stc.data).all():
         raise ValueError(f"{name} has values that are not finite.")
     if stc.data.size == 0:
