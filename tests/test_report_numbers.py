@@ -13,7 +13,7 @@ from scipy.spatial import cKDTree
 
 import mne_mmnet
 import template_cases as cases
-from mne_cases import make_projector
+from mne_cases import make_fwd, make_projector
 from mne_mmnet.places.lobes import name_lobe
 from mne_mmnet.report import recording
 from mne_mmnet.report.extent import area_of_source, find_rise, source_areas
@@ -185,10 +185,9 @@ def test_pictures_have_the_electrodes_of_the_forward_solution():
 
 
 def test_a_head_that_nobody_names_is_only_taken_for_the_own():
-    from mne_cases import make_fwd
     from mne_mmnet.report.recording import describe_head_model
 
-    fwd = make_fwd("volume")
+    fwd = make_fwd("volume").copy()
     info = mne.create_info(fwd["sol"]["row_names"], 100.0, "eeg")
     for space in fwd["src"]:
         space.pop("subject_his_id", None)
@@ -203,7 +202,6 @@ def test_a_head_that_nobody_names_is_only_taken_for_the_own():
 
 def test_slices_are_in_the_frame_that_places_are_named_in(monkeypatch):
     """A volume of fsaverage: MNI152 in the caption, the table and on the slices' axes."""
-    from mne_cases import make_fwd
     from mne_mmnet.places.anatomy import find_mni
     from mne_mmnet.report import make
     from test_report import localise, simulate
