@@ -197,7 +197,8 @@ def make_mmnet_operator(
     Parameters
     ----------
     info : mne.Info
-        Channels, bad channels and projectors of the recordings to come.
+        Channels, bad channels and projectors of the recordings to come; one that has further
+        projectors is refused.
     fwd : mne.Forward
         The forward solution: free or fixed orientation, surface, volume, discrete or mixed. All
         its EEG, magnetometer and gradiometer channels that the recording has are used.
