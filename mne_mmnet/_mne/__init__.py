@@ -57,7 +57,7 @@ from .spaces import describe_source_space as describe_source_space
 from .spaces import locate_sources as locate_sources
 from .stc import ESTIMATES as ESTIMATES
 from .stc import SMALLEST_CURRENT as SMALLEST_CURRENT
-from .stc import check_real as check_real
+from .stc import check_estimate_values as check_estimate_values
 from .stc import claim_label as claim_label
 from .stc import make_residual as make_residual
 from .stc import make_scalar_stc as make_scalar_stc

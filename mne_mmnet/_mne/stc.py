@@ -22,10 +22,14 @@ SMALLEST_CURRENT = 1e-12
 """A·m: no amplifier measures what smaller ones make."""
 
 
-def check_real(stc, name="stc"):
-    """Refuse complex estimates, which have a phase and no size of their own."""
+def check_estimate_values(stc, name="stc"):
+    """Refuse estimates that are complex (these have a phase), not finite or empty."""
     if np.iscomplexobj(stc.data):
         raise TypeError(f"{name} must be real, got complex values. Take abs() of it first.")
+    if not np.isfinite(stc.data).all():
+        raise ValueError(f"{name} has values that are not finite.")
+    if stc.data.size == 0:
+        raise ValueError(f"{name} has no sources or no samples.")
 
 
 def make_stc(prepared, currents, *, tmin, tstep, pick_ori=None, label=None):

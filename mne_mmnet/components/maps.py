@@ -4,7 +4,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type, logger, verbose
 
-from .._mne import check_like, check_values, fill_shared, make_stc, prepare_data
+from .._mne import check_reference, fill_shared, make_stc, prepare_data
 from ..inverse.arguments import check_count, resolve_operator
 from ..inverse.concerns import Tally, find_concerns
 from ..inverse.epochs import default_batch
@@ -105,12 +105,10 @@ def localize_maps(
         info, fwd, pick_ori, label, noise_cov=noise_cov, device=device, **options
     )
     prepared = operator.prepared
-    names = prepared.ch_names
     if np.iscomplexobj(maps):
         raise TypeError("maps must be real. Localise real and imaginary parts one by one.")
-    picks, verified = check_like(info, None, names, prepared.projector, "operator")
-    check_values(info, maps, picks, names, verified)
     whitened = prepare_data(info, prepared, maps).T[:, :, np.newaxis]
+    check_reference(info, maps, prepared.ch_names)
     zero = np.flatnonzero(~whitened.any(axis=(1, 2)))
     if len(zero):
         raise ValueError(f"Map {zero[0]} is zero. Leave it out.")

@@ -7,7 +7,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from .._mne import ESTIMATES, check_real
+from .._mne import ESTIMATES, check_estimate_values
 from .._support.files import whole_file
 from ..inverse import MMNetOperator
 from ..places.anatomy import find_mni, name_labels, name_regions, to_head
@@ -92,9 +92,7 @@ def pick_samples(stc, times):
 def check_values(stc):
     """Return the sizes of an estimate's currents, lengths of vectors, all finite and real."""
     _validate_type(stc, ESTIMATES, "stc")
-    check_real(stc)
-    if stc.data.size == 0 or not np.isfinite(stc.data).all():
-        raise ValueError("stc is empty or has values that are not finite.")
+    check_estimate_values(stc)
     return np.linalg.norm(stc.data, axis=1) if stc.data.ndim == 3 else stc.data
 
 

@@ -9,10 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from .._mne import (
-    check_like,
     check_projectors,
     check_reference,
-    check_values,
     is_average_reference,
     match_channels,
     noise_scale,
@@ -62,8 +60,8 @@ def moments_of_evokeds(evokeds, prepared):
     """
     sensors, parts = [], []
     for evoked in evokeds:
-        _check(evoked.info, evoked.data, prepared)
         sensors.append(pick_data(evoked.info, prepared, evoked.data))
+        check_reference(evoked.info, evoked.data, prepared.ch_names)
         parts.append(whiten_data(prepared, sensors[-1], evoked.nave))
     sensors, data = (np.concatenate(some, axis=1) for some in (sensors, parts))
     nave = evokeds[0].nave if len(evokeds) == 1 else np.mean([one.nave for one in evokeds])
@@ -77,11 +75,8 @@ def moments_of_epochs(epochs, prepared, nave):
     """
     total, n_epochs = np.zeros((prepared.n_rank,) * 2), 0
     for data in each_epoch(epochs):
-        if n_epochs == 0:
-            _check(epochs.info, data, prepared)
-        else:
-            check_reference(epochs.info, data, prepared.ch_names)
         whitened = prepare_data(epochs.info, prepared, data, nave)
+        check_reference(epochs.info, data, prepared.ch_names)
         total += whitened @ whitened.T
         n_epochs += 1
     n_times = n_epochs * len(epochs.times)
@@ -100,11 +95,8 @@ def moments_of_raw(raw, prepared, nave):
         data = raw.get_data(start=start, stop=stop, reject_by_annotation="omit", verbose="error")
         if data.shape[1] == 0:
             continue
-        if n_times == 0:
-            _check(raw.info, data, prepared)
-        else:
-            check_reference(raw.info, data, prepared.ch_names)
         whitened = prepare_data(raw.info, prepared, data, nave)
+        check_reference(raw.info, data, prepared.ch_names)
         total += whitened @ whitened.T
         mean += whitened.sum(axis=1)
         n_times += whitened.shape[1]
@@ -147,14 +139,6 @@ def moments_of_coefficients(coefficients, info, prepared, nave):
     n_values = parts[0].shape[1]
     total = sum(part @ part.T for part in parts)
     return Moments(_root(total / n_values), None, nave)
-
-
-def _check(info, data, prepared):
-    """Channels, projectors and reference of data that filters shall be made of."""
-    args = (prepared.ch_names, prepared.projector, "operator")
-    picks, verified = check_like(info, None, *args)
-    if not verified:
-        check_values(info, data, picks, prepared.ch_names, verified)
 
 
 def _whiten(matrix, names, bads, projs, prepared, info, what):

@@ -5,7 +5,7 @@ import numpy as np
 from mne.utils import _validate_type, logger, verbose
 from scipy.spatial import KDTree
 
-from .._mne import ESTIMATES, SMALLEST_CURRENT, check_real, warn
+from .._mne import ESTIMATES, SMALLEST_CURRENT, check_estimate_values, warn
 from ..dictionary.regions import LEAST, REGION_MM, Regions
 from ..inverse import MMNetOperator, Uncertainty
 from .anatomy import find_mni, name_labels, name_regions, to_head
@@ -119,11 +119,7 @@ def find_sources(
         raise ValueError(f"least must be between 0 and 1, got {least}.")
     operator, fwd = (fwd, fwd.fwd) if isinstance(fwd, MMNetOperator) else (None, fwd)
     layout = lay_out(stc, fwd)
-    if stc.data.size == 0:
-        raise ValueError("stc has no sources or no samples.")
-    check_real(stc)
-    if not np.isfinite(stc.data).all():
-        raise ValueError("stc has values that are not finite.")
+    check_estimate_values(stc)
     if subject is None:
         subject = next(filter(None, (s.get("subject_his_id") for s in fwd["src"])), None)
 

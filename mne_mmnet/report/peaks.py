@@ -4,7 +4,7 @@ import mne
 import numpy as np
 from scipy.signal import find_peaks
 
-from .._mne import field_power
+from .._mne import project
 
 _N_PEAKS = 3
 # peaks nearer in time (s), or standing out by less than this share of the highest, are left
@@ -19,6 +19,13 @@ def channel_types(evoked):
     return [kind for kind in ("eeg", "mag", "grad") if kind in present]
 
 
+def project_types(evoked):
+    """Yield the data of the good channels, type by type, with all projectors applied."""
+    for kind in channel_types(evoked):
+        picks = mne.pick_types(evoked.info, meg=kind != "eeg" and kind, eeg=kind == "eeg")
+        yield project(evoked.info, evoked.data, picks)
+
+
 def find_times(evoked, window):
     """Find the peaks of the response's global field power.
 
@@ -26,9 +33,8 @@ def find_times(evoked, window):
     at least twice as high as the peaks between.
     """
     power = np.zeros(len(evoked.times))
-    for kind in channel_types(evoked):
-        picks = mne.pick_types(evoked.info, meg=kind != "eeg" and kind, eeg=kind == "eeg")
-        of_kind = field_power(evoked.info, evoked.data, picks)
+    for data in project_types(evoked):
+        of_kind = data.std(axis=0)
         power += of_kind / (of_kind.max() or 1.0)
     half = 0.5 / evoked.info["sfreq"]
     chosen = (evoked.times >= window[0] - half) & (evoked.times <= window[1] + half)

@@ -2,7 +2,6 @@
 
 import re
 
-import mne
 import numpy as np
 
 from .._mne import (
@@ -11,9 +10,9 @@ from .._mne import (
     has_made_up_fiducials,
     head_positions,
     place_electrodes,
-    project,
     set_positions,
 )
+from .peaks import project_types
 
 _SAME_PLACE = 1e-4  # m: rounding in files
 _HOW = {
@@ -105,11 +104,7 @@ def signal_to_noise(evoked, window):
     if before.sum() < 2:
         return None
     ratios = []
-    for kind in ("eeg", "mag", "grad"):
-        if kind not in evoked.get_channel_types():
-            continue
-        picks = mne.pick_types(evoked.info, meg=kind != "eeg" and kind, eeg=kind == "eeg")
-        data = project(evoked.info, evoked.data, picks)
+    for data in project_types(evoked):
         noise = np.mean(data[:, before] ** 2)
         if noise > 0:
             ratios.append(np.mean(data[:, inside] ** 2) / noise)

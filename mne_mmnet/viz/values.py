@@ -4,7 +4,7 @@ import mne
 import numpy as np
 from mne.utils import _validate_type
 
-from .._mne import check_real
+from .._mne import check_estimate_values
 
 
 def check_estimate(stc, name="stc"):
@@ -12,11 +12,7 @@ def check_estimate(stc, name="stc"):
     _validate_type(stc, (mne.SourceEstimate, mne.VectorSourceEstimate), name)
     if isinstance(stc, mne.VectorSourceEstimate):
         stc = stc.magnitude()
-    check_real(stc, name)
-    if not np.isfinite(stc.data).all():
-        raise ValueError(f"{name} has values that are not finite.")
-    if stc.data.size == 0:
-        raise ValueError(f"{name} has no sources or no samples.")
+    check_estimate_values(stc, name)
     return stc
 
 
